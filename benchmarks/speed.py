@@ -1,0 +1,183 @@
+"""Seconds per fine-tuning step and per segmented frame at 480x854, ours beside OSVOS, in one run.
+
+Also the share of the machine's matrix-product rate that each reaches: floating-point operations (2
+per multiply-add, counted from the network's layers) per second, over the best of NumPy and the
+backend in float32 at 2048x2048x2048. Rounds are interleaved, so that a machine whose speed drifts
+does so for all; medians are printed.
+
+OSVOS (Caelles et al., CVPR 2017) is VGG-16 at full resolution with five side outputs, fused: built
+here only to know what it costs, with random weights. It fine-tunes on full frames; we on crops:
+both are shown for both networks. A backward pass is counted as twice a forward pass, less what
+frozen layers save.
+"""
+
+import json
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from utils import backend
+
+# isort: split
+import keras
+
+from models import build_model
+from models.losses import SegmentationLoss
+from utils.command_line import run_script, setting
+from utils.finetuning import freeze_first_blocks
+from utils.presets import PRESETS
+from utils.run_record import git_commit, peak_memory_mib
+from utils.training import make_optimizer
+
+FRAME = (480, 854)
+
+
+@dataclass(frozen=True)
+class Config:
+    rounds: int = setting(5, "interleaved rounds; medians of these are printed")
+    osvos: bool = setting(True, "measure OSVOS beside ours")
+    json: Path | None = setting(None, "write the numbers here as well")
+
+
+def build_osvos() -> keras.Model:
+    """VGG-16 to conv5_3, 16-channel side outputs of stages 2 to 5 up-sampled to full size and
+    fused."""
+    vgg = keras.applications.VGG16(include_top=False, weights=None, input_shape=(None, None, 3))
+    sides = []
+    for stage, convs in ((2, 2), (3, 3), (4, 3), (5, 3)):
+        features = vgg.get_layer(f"block{stage}_conv{convs}").output
+        side = keras.layers.Conv2D(16, 3, padding="same", name=f"side{stage}")(features)
+        factor = 2 ** (stage - 1)
+        sides.append(keras.layers.UpSampling2D(factor, interpolation="bilinear")(side))
+    fused = keras.layers.Concatenate()(sides)
+    mask = keras.layers.Conv2D(1, 1, name="mask_logits")(fused)
+    return keras.Model(vgg.input, {"mask": mask})
+
+
+def count_operations(model: keras.Model, size: tuple[int, int]) -> tuple[float, float]:
+    """Floating-point operations of the convolutions on one image: all of them, and of layers that
+    learn.
+
+    Sizes come from running the network once on a blank image and asking each convolution's output
+    for its shape.
+    """
+    layers = [
+        layer
+        for layer in model.layers
+        if isinstance(layer, keras.layers.Conv2D | keras.layers.SeparableConv2D)
+    ]
+    probe = keras.Model(model.input, [layer.output for layer in layers])
+    shapes = [out.shape for out in probe.predict_on_batch(np.zeros((1, *size, 3), "float32"))]
+    total = learning = 0.0
+    for layer, shape in zip(layers, shapes, strict=True):
+        pixels = shape[1] * shape[2]
+        kernels = [v for v in layer.variables if "kernel" in v.name]
+        if isinstance(layer, keras.layers.SeparableConv2D):
+            operations = sum(2.0 * pixels * np.prod(kernel.shape) for kernel in kernels)
+        else:
+            operations = 2.0 * pixels * np.prod(kernels[0].shape)
+        total += operations
+        learning += operations if layer.trainable else 0.0
+    return total, learning
+
+
+def matrix_rate(seconds: float = 2.0) -> dict[str, float]:
+    """GFLOP/s of a 2048^3 float32 product, best of several, by NumPy and by the backend."""
+    size = 2048
+    rng = np.random.default_rng(0)
+    a, b = (rng.standard_normal((size, size), dtype="float32") for _ in range(2))
+    ta, tb = keras.ops.convert_to_tensor(a), keras.ops.convert_to_tensor(b)
+    products = {
+        "numpy": lambda: a @ b,
+        keras.backend.backend(): lambda: keras.ops.convert_to_numpy(keras.ops.matmul(ta, tb)),
+    }
+    rates = {}
+    for name, product in products.items():
+        product()
+        best, end = float("inf"), time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            start = time.perf_counter()
+            product()
+            best = min(best, time.perf_counter() - start)
+        rates[name] = 2 * size**3 / best / 1e9
+    return rates
+
+
+def make_tasks(config: Config) -> dict[str, tuple[Callable[[], object], float]]:
+    """Name -> (what to time, its floating-point operations)."""
+    preset = PRESETS["default"]
+    crop = preset.fine_tuning.crop
+    rng = np.random.default_rng(0)
+    tasks = {}
+
+    def add(name: str, model: keras.Model) -> None:
+        trained = keras.Model(model.input, {"mask": model.output["mask"]})
+        loss = SegmentationLoss(preset.balance, preset.region_weight)
+        trained.compile(make_optimizer(1e-3, 1e-4), loss={"mask": loss})
+        for title, size in (("crop", crop), ("frame", FRAME)):
+            images = rng.integers(0, 256, (1, *size, 3)).astype("uint8")
+            targets = {"mask": rng.integers(0, 2, (1, *size, 1)).astype("uint8")}
+            forward, learning = count_operations(model, size)
+
+            def step(images=images, targets=targets):
+                trained.train_on_batch(images, targets)
+
+            tasks[f"{name}: step, {title} {size[0]}x{size[1]}"] = (step, forward + 2 * learning)
+        frame = rng.integers(0, 256, (1, *FRAME, 3)).astype("uint8")
+        pair = np.concatenate([frame, frame[:, :, ::-1]])
+        forward = count_operations(model, FRAME)[0]
+        tasks[f"{name}: segment a frame"] = (lambda: model.predict_on_batch(frame), forward)
+        if name != "OSVOS":
+            both = (lambda: model.predict_on_batch(pair), 2 * forward)
+            tasks[f"{name}: segment a frame and its mirror image"] = both
+
+    for head in ("deeplab", "xfcn"):
+        model = build_model(head)
+        freeze_first_blocks(model, preset.fine_tuning.frozen_blocks)
+        add(head, model)
+    if config.osvos:
+        add("OSVOS", build_osvos())
+    return tasks
+
+
+def main(config: Config) -> None:
+    backend.make_deterministic(0)
+    rates = matrix_rate()
+    tasks = make_tasks(config)
+    for run, _ in tasks.values():
+        run()  # traces
+        run()
+    times = {name: [] for name in tasks}
+    for _ in range(config.rounds):
+        for name, (run, _) in tasks.items():
+            start = time.perf_counter()
+            run()
+            times[name].append(time.perf_counter() - start)
+    after = matrix_rate()
+    rates = {name: max(rate, after[name]) for name, rate in rates.items()}
+    best = max(rates.values())
+
+    print(f"{platform.machine()}, {json.dumps(backend.describe())}, commit {git_commit()}")
+    print("matrix product, GFLOP/s: " + ", ".join(f"{k} {v:.0f}" for k, v in rates.items()))
+    print(f"{'':48s} median s   (min - max)    GFLOP  GFLOP/s  share")
+    rows = {}
+    for name, (_, operations) in tasks.items():
+        median = float(np.median(times[name]))
+        rate = operations / median / 1e9
+        rows[name] = {"seconds": times[name], "gflop": operations / 1e9, "share": rate / best}
+        spread = f"({min(times[name]):.2f} - {max(times[name]):.2f})"
+        print(
+            f"{name:48s} {median:8.3f} {spread:>15s} {operations / 1e9:7.1f} {rate:8.1f} "
+            f"{rate / best:6.0%}"
+        )
+    print(f"peak memory {peak_memory_mib()} MiB (all networks together)")
+    if config.json:
+        config.json.write_text(json.dumps({"rates": rates, "tasks": rows}, indent=2))
+
+
+if __name__ == "__main__":
+    run_script(main, Config, __doc__)

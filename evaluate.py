@@ -1,0 +1,204 @@
+"""Scores segmented videos by the official measures of DAVIS 2016: J (region) and F (contour).
+
+Reads:
+    RESULTS/segmentation/SEQ/*.png, RESULTS/runs/SEQ/run.json (which frames were labelled)
+    DATASET/Annotations/[480p/]SEQ/*.png, DATASET/JPEGImages/[480p/]SEQ (frame names)
+
+Writes:
+    RESULTS/scores.json (with J and F of each frame), RESULTS/scores.csv
+
+Command (a second per DAVIS video on a CPU):
+    python evaluate.py
+
+1. The first and the last frame of a video are not scored, the others if they are annotated.
+2. Recall is the share of scored frames above 0.5, decay the first quarter minus the last one.
+3. Every video weighs the same in the mean; videos of different protocols (frame 0 labelled,
+   another frame labelled, the labelled frame left out) get a mean each.
+4. T (temporal stability) is left out: see utils/measures.py.
+"""
+
+import csv
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+
+from tqdm import tqdm
+
+from utils import paths
+from utils.command_line import run_script, setting
+from utils.errors import InputError, UsageError
+from utils.files import write_atomically, write_json
+from utils.images import list_frames
+from utils.measures import NUMBERS
+from utils.scoring import (
+    NothingToScoreError,
+    SequenceScore,
+    format_table,
+    mean_by_protocol,
+    score_folders,
+)
+from utils.sequences import default_dataset, list_sequences, sequence_dir
+
+
+@dataclass(frozen=True)
+class Config:
+    dataset: Path | None = setting(
+        None, "folder with Annotations/ (datasets/finetune_test_dataset; if empty, datasets/sample)"
+    )
+    results: Path = setting(paths.RESULTS, "folder with segmentation/SEQ, gets scores.json")
+    sequences: tuple[str, ...] = setting((), "only these (else all that are annotated)")
+    json: Path | None = setting(None, "a copy of scores.json to write elsewhere")
+    exclude_guidance: bool = setting(False, "do not score the frames that were labelled")
+
+
+def choose_sequences(config: Config, dataset_dir: Path) -> list[str]:
+    """The sequences to score; tells of segmented ones that cannot be.
+
+    Raises: UsageError for a name that neither folder knows, InputError if there is nothing at all.
+    """
+    segmentation_dir = config.results / paths.SEGMENTATION
+    segmented = list_sequences(config.results, paths.SEGMENTATION)
+    annotated = list_sequences(dataset_dir, "Annotations")
+    for name in config.sequences:
+        if name not in segmented and name not in annotated:
+            raise UsageError(
+                f"--sequences {name}: expected one of {', '.join(annotated) or 'none'} "
+                f"({dataset_dir}/Annotations)"
+            )
+    if config.sequences:
+        return list(dict.fromkeys(config.sequences))
+    chosen = [name for name in segmented if name in annotated]
+    if not chosen:
+        raise InputError(
+            f"no sequence to score: {segmentation_dir} has {', '.join(segmented) or 'none'}, "
+            f"{dataset_dir}/Annotations has {', '.join(annotated) or 'none'}; "
+            "run finetune_test.py, or see --dataset and --results"
+        )
+    for name in segmented:
+        if name not in annotated:
+            print(f"{name}: not scored, there are no annotations of it in {dataset_dir}")
+    return chosen
+
+
+def score_one(sequence: str, dataset_dir: Path, config: Config) -> SequenceScore:
+    """Scores one sequence of the results. Raises: InputError naming what is missing or wrong."""
+    annotation_dir = sequence_dir(dataset_dir, "Annotations", sequence)
+    if annotation_dir is None:
+        raise InputError(f"{sequence}: no annotations in {dataset_dir}/Annotations (--dataset)")
+    frames_dir = sequence_dir(dataset_dir, "JPEGImages", sequence) or annotation_dir
+    return score_folders(
+        sequence,
+        config.results / paths.SEGMENTATION / sequence,
+        annotation_dir,
+        [path.stem for path in list_frames(frames_dir)],
+        read_labelled_frames(config.results / paths.RUNS / sequence / paths.RUN_FILE),
+        config.exclude_guidance,
+    )
+
+
+def read_labelled_frames(run_file: Path) -> list[int] | None:
+    """`labelled_frames` of a run's record, None without one. Raises: InputError if malformed."""
+    if not run_file.is_file():
+        return None
+    try:
+        labelled_frames = json.loads(run_file.read_text(encoding="utf-8")).get("labelled_frames")
+    except (ValueError, AttributeError) as error:
+        raise InputError(f"{run_file}: not a run record ({error}); run the video again") from error
+    if labelled_frames is not None and not (
+        isinstance(labelled_frames, list) and all(type(index) is int for index in labelled_frames)
+    ):
+        raise InputError(
+            f'{run_file}: "labelled_frames" must be a list of frame numbers, not {labelled_frames}'
+        )
+    return labelled_frames
+
+
+def make_record(
+    config: Config, dataset_dir: Path, scores: Sequence[SequenceScore], failed: dict[str, str]
+) -> dict:
+    """What scores.json holds, ready for `write_json`."""
+    return {
+        "measures": "DAVIS 2016, first and last frame not scored",
+        "dataset": str(dataset_dir),
+        "results": str(config.results),
+        "exclude_guidance": config.exclude_guidance,
+        "means": mean_by_protocol(scores),
+        "sequences": {
+            score.sequence: {
+                "protocol": score.protocol,
+                "labelled_frames": score.labelled_frames,
+                "num_frames": score.num_frames,
+                "num_annotated": score.num_annotated,
+                "num_scored": len(score.frames),
+                "frames": score.frames,
+                **score.scores,
+            }
+            for score in scores
+        },
+        "failed": failed,
+    }
+
+
+def write_csv(path: Path, scores: Sequence[SequenceScore]) -> None:
+    """One line per sequence, the same numbers as in scores.json."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("sequence", "protocol", "labelled_frames", "num_scored", *NUMBERS))
+        for score in scores:
+            labelled = " ".join(map(str, score.labelled_frames or ()))
+            numbers = (score.scores[key] for key in NUMBERS)
+            writer.writerow((score.sequence, score.protocol, labelled, len(score.frames), *numbers))
+
+
+def main(config: Config) -> int:
+    dataset_dir = config.dataset or default_dataset()
+    empty = f" ({paths.FINETUNE_TEST_DATASET} is empty)"
+    is_sample = config.dataset is None and dataset_dir == paths.SAMPLE_DATASET
+    print(f"Annotations of {dataset_dir}{empty if is_sample else ''}")
+    sequences = choose_sequences(config, dataset_dir)
+
+    def attempt(sequence: str) -> SequenceScore | Exception:
+        try:
+            return score_one(sequence, dataset_dir, config)
+        except (InputError, OSError) as error:
+            return error  # the other sequences are scored all the same
+
+    with ThreadPool(os.cpu_count()) as pool:
+        outcomes = pool.imap(attempt, sequences)
+        outcomes = list(tqdm(outcomes, total=len(sequences), unit="video", disable=None))
+
+    scores = [outcome for outcome in outcomes if isinstance(outcome, SequenceScore)]
+    failed = {}
+    for sequence, outcome in zip(sequences, outcomes, strict=True):
+        if isinstance(outcome, NothingToScoreError) and not config.sequences:
+            print(f"not scored: {outcome}")
+        elif isinstance(outcome, Exception):
+            failed[sequence] = str(outcome)
+            print(f"error: {outcome}", file=sys.stderr)
+
+    if scores:
+        print(format_table(scores))
+    for score in scores:
+        if score.num_annotated < score.num_frames:
+            print(
+                f"{score.sequence}: {score.num_annotated} of {score.num_frames} frames are "
+                f"annotated, {len(score.frames)} of them scored"
+            )
+    if len({score.protocol for score in scores}) > 1:
+        print("The sequences were labelled in different ways: a mean each, not to be compared.")
+
+    record = make_record(config, dataset_dir, scores, failed)
+    write_json(config.results / "scores.json", record)
+    write_atomically(config.results / "scores.csv", lambda path: write_csv(path, scores))
+    if config.json is not None:
+        write_json(config.json, record)
+    print(f"Written: {config.results / 'scores.json'}, scores.csv beside it")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    run_script(main, Config, __doc__)

@@ -1,0 +1,81 @@
+"""The Xception-DeepLab head: atrous spatial pyramid pooling and a decoder down to stride 2.
+
+After Chen et al., "Encoder-Decoder with Atrous Separable Convolution" (ECCV 2018). Differs,
+because masks of legs, tails and horns are a few pixels wide and frames come at any size:
+- the decoder goes on from stride 4 to stride 2, reading low-level features at strides 8, 4 and 2;
+- no image-level pooling and per-pixel layer normalisation: a pixel's logit depends on its
+  surroundings alone, so a crop, a shifted and a larger image give the same answer, and no batch
+  statistics exist that could move.
+"""
+
+import keras
+from keras import layers
+
+from models.resampling import Interpolate
+
+ASPP_CHANNELS = 256
+ASPP_DILATIONS = (6, 12, 18)  # at output stride 16; doubled at 8, halved at 32
+# Decoder stages from coarse to fine: low-level block, its stride, channels taken from it, channels
+# of the stage.
+DECODER = (("block3", 8, 64, 128), ("block2", 4, 48, 96), ("block1", 2, 24, 48))
+
+
+def deeplab_head(
+    features: dict[str, keras.KerasTensor], output_stride: int, width: float = 1.0
+) -> dict[str, keras.KerasTensor]:
+    """Adds the head to a functional graph.
+
+    Args:
+        features: of `xception_features`, sides such that all strides divide (see `PadToGrid`).
+        output_stride: that of `features["block13"]`: 32, 16 or 8.
+        width: multiplies the numbers of channels.
+
+    Returns: {"mask": logits (batch, 2 (h - 1) + 1, 2 (w - 1) + 1, 1)} for a stride-2 map of h x w.
+    """
+
+    def channels(count):
+        return max(4, round(count * width))
+
+    def normalised(x, name):
+        x = layers.LayerNormalization(epsilon=1e-3, name=f"{name}_norm")(x)
+        return layers.Activation("relu", name=f"{name}_act")(x)
+
+    def conv1x1(x, filters, name):
+        x = layers.Conv2D(
+            channels(filters), 1, use_bias=False, kernel_initializer="he_normal", name=name
+        )(x)
+        return normalised(x, name)
+
+    def sepconv(x, filters, name, dilation=1):
+        x = layers.SeparableConv2D(
+            channels(filters),
+            3,
+            padding="same",
+            dilation_rate=dilation,
+            use_bias=False,
+            depthwise_initializer="he_normal",
+            pointwise_initializer="he_normal",
+            name=name,
+        )(x)
+        return normalised(x, name)
+
+    x = layers.Activation("relu", name="aspp_input_act")(features["block13"])
+    branches = [conv1x1(x, ASPP_CHANNELS, "aspp_conv1x1")]
+    for rate in ASPP_DILATIONS:
+        dilation = rate * 16 // output_stride
+        branches.append(sepconv(x, ASPP_CHANNELS, f"aspp_sepconv_rate{rate}", dilation))
+    x = layers.Concatenate(name="aspp_concat")(branches)
+    x = conv1x1(x, ASPP_CHANNELS, "aspp_project")
+
+    stride = output_stride
+    for block, fine_stride, low_level, filters in DECODER:
+        name = f"decoder_stride{fine_stride}"
+        if stride != fine_stride:
+            x = Interpolate(stride // fine_stride, name=f"{name}_up")(x)
+        skip = conv1x1(features[block], low_level, f"{name}_low_level")
+        x = layers.Concatenate(name=f"{name}_concat")([x, skip])
+        x = sepconv(x, filters, f"{name}_sepconv1")
+        x = sepconv(x, filters, f"{name}_sepconv2")
+        stride = fine_stride
+    x = layers.Conv2D(1, 1, name="mask_logits")(x)
+    return {"mask": Interpolate(stride, name="mask_up")(x)}

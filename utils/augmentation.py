@@ -1,0 +1,207 @@
+"""Joint augmentation of a frame and its target, one preset per stage, from one random generator.
+
+Everything geometric is one affine warp, so that image and target stay aligned and are resampled
+once. On the labelled frame of stage 3 the animal is now and then cut out and set down elsewhere on
+its filled background ("lucid dreaming", Khoreva et al. 2017): the network then learns the animal,
+not its place.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+VOID = 255
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Strengths. Ranges are (low, high), probabilities 0..1; zeros switch a part off."""
+
+    scale: tuple[float, float] = (1.0, 1.0)  # of the object on the crop, log-uniform
+    rotation_degrees: float = 0.0
+    stretch: float = 0.0  # aspect ratio times exp(+-stretch)
+    shear: float = 0.0
+    flip: float = 0.5
+    object_centred: float = 0.5  # share of crops whose centre lies on the object
+    brightness: float = 0.0  # +- share of 255
+    contrast: float = 0.0
+    saturation: float = 0.0
+    hue_degrees: float = 0.0
+    gamma: float = 0.0
+    color_probability: float = 0.8
+    noise: float = 0.0  # standard deviation in grey levels, drawn up to this
+    blur_probability: float = 0.0
+    jpeg_probability: float = 0.0
+    recompose: float = 0.0  # probability of moving the object over its background
+
+
+PRESETS = {
+    "none": Augmentation(flip=0.0),
+    "base": Augmentation(
+        scale=(0.5, 1.6), rotation_degrees=15, stretch=0.15, shear=0.05, object_centred=0.5,
+        brightness=0.2, contrast=0.3, saturation=0.3, hue_degrees=8, gamma=0.2,
+        noise=6, blur_probability=0.15, jpeg_probability=0.2,
+    ),
+    "objectness": Augmentation(
+        scale=(0.6, 1.6), rotation_degrees=15, stretch=0.15, shear=0.05, object_centred=0.6,
+        brightness=0.2, contrast=0.3, saturation=0.3, hue_degrees=8, gamma=0.2,
+        noise=6, blur_probability=0.15, jpeg_probability=0.1,
+    ),
+    "fine_tune": Augmentation(
+        scale=(0.7, 1.5), rotation_degrees=12, stretch=0.12, shear=0.08, object_centred=0.5,
+        brightness=0.12, contrast=0.2, saturation=0.2, hue_degrees=4, gamma=0.15,
+        noise=4, blur_probability=0.1, recompose=0.3,
+    ),
+}  # fmt: skip
+
+
+def augment(
+    image: np.ndarray,
+    target: np.ndarray,
+    size: tuple[int, int],
+    augmentation: Augmentation,
+    rng: np.random.Generator,
+    background: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draws one crop.
+
+    Args:
+        image: uint8 (H, W, 3) RGB.
+        target: uint8 (H, W): 1 object, 0 background, 255 void.
+        size: height and width of the crop.
+        augmentation: one of `PRESETS`.
+        rng: decides everything; the same generator state gives the same crop.
+        background: uint8 (H, W, 3), the image with its object filled in (`fill_object`); needed to
+            recompose.
+
+    Returns: image uint8 (h, w, 3) and target uint8 (h, w). Outside of the frame the image is
+    mirrored and the
+        target void.
+    """
+    recompose = background is not None and rng.random() < augmentation.recompose
+    matrix = _draw_affine(target, size, augmentation, rng)
+    if recompose:
+        image, target = _recompose(image, target, background, matrix, size, augmentation, rng)
+    else:
+        image, target = _warp_image(image, matrix, size), _warp_target(target, matrix, size)
+    return _change_colors(image, augmentation, rng), target
+
+
+def fill_object(image: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The frame with its object painted over from the surroundings: uint8 (H, W, 3).
+
+    In-painted at a quarter of the size, which is fast and smooth; what counts is that no animal
+    remains.
+    """
+    mask = cv2.dilate((target > 0).astype("uint8"), np.ones((9, 9), "uint8"))
+    height, width = mask.shape
+    small = (max(1, width // 4), max(1, height // 4))
+    small_mask = (
+        cv2.resize(mask.astype("float32"), small, interpolation=cv2.INTER_AREA) > 0
+    ).astype("uint8")
+    small_image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
+    filled = cv2.inpaint(small_image, small_mask, 5, cv2.INPAINT_TELEA)
+    filled = cv2.resize(filled, (width, height), interpolation=cv2.INTER_LINEAR)
+    alpha = cv2.GaussianBlur(mask.astype("float32"), (9, 9), 0)[..., None]
+    alpha = np.maximum(alpha, mask[..., None])
+    return (alpha * filled + (1 - alpha) * image).astype("uint8")
+
+
+def _draw_affine(target, size, augmentation, rng):
+    """2x3 matrix from frame to crop coordinates."""
+    height, width = target.shape
+    low, high = np.log(augmentation.scale)
+    scale = np.exp(rng.uniform(low, high))
+    stretch = np.exp(rng.uniform(-1, 1) * augmentation.stretch)
+    angle = np.deg2rad(rng.uniform(-1, 1) * augmentation.rotation_degrees)
+    shear = rng.uniform(-1, 1) * augmentation.shear
+    mirror = -1.0 if rng.random() < augmentation.flip else 1.0
+    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    shape = np.array([[scale * stretch * mirror, scale * shear], [0.0, scale / stretch]])
+    linear = rotation @ shape
+
+    on_object = rng.random() < augmentation.object_centred
+    ys, xs = np.nonzero(target == 1) if on_object else ((), ())
+    if len(xs):
+        pick = rng.integers(len(xs))
+        centre = np.array([xs[pick], ys[pick]], "float64")
+    else:
+        # Crops smaller than the frame stay inside it as far as they can; larger ones centre on it.
+        half = 0.5 * np.array([size[1], size[0]]) / scale
+        room = np.maximum(0.0, np.array([width, height]) / 2 - half)
+        centre = np.array([width - 1, height - 1]) / 2 + rng.uniform(-1, 1, 2) * room
+    middle = np.array([size[1] - 1, size[0] - 1]) / 2
+    jitter = rng.uniform(-0.25, 0.25, 2) * np.array([size[1], size[0]]) if on_object else 0.0
+    offset = middle + jitter - linear @ centre
+    return np.hstack([linear, offset[:, None]])
+
+
+def _warp_image(image, matrix, size):
+    return cv2.warpAffine(
+        image, matrix, (size[1], size[0]), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+    )
+
+
+def _warp_target(target, matrix, size):
+    # Nearest keeps labels {0, 1, 255}; bilinear would invent grey ones.
+    return cv2.warpAffine(
+        target, matrix, (size[1], size[0]), flags=cv2.INTER_NEAREST,
+        borderMode=cv2.BORDER_CONSTANT, borderValue=VOID,
+    )  # fmt: skip
+
+
+def _recompose(image, target, background, matrix, size, augmentation, rng):
+    """Sets the object down elsewhere: it and its background get affine maps of their own."""
+    ys, xs = np.nonzero(target == 1)
+    if not len(xs):
+        return _warp_image(image, matrix, size), _warp_target(target, matrix, size)
+    centre = np.array([xs.mean(), ys.mean()])
+    linear = _draw_affine(target, size, augmentation, rng)[:, :2]
+    place = rng.uniform(0.2, 0.8, 2) * np.array([size[1], size[0]])
+    object_matrix = np.hstack([linear, (place - linear @ centre)[:, None]])
+
+    canvas = _warp_image(background, matrix, size)
+    outside = _warp_target(np.zeros_like(target), matrix, size)
+    layer = _warp_image(image, object_matrix, size)
+    alpha = cv2.warpAffine(
+        (target == 1).astype("float32"), object_matrix, (size[1], size[0]), flags=cv2.INTER_LINEAR
+    )
+    void = cv2.warpAffine(
+        (target == VOID).astype("uint8"), object_matrix, (size[1], size[0]), flags=cv2.INTER_NEAREST
+    )
+    new_target = np.where(alpha > 0.5, 1, outside).astype("uint8")
+    new_target[(void > 0) & (alpha <= 0.5)] = VOID
+    alpha = cv2.GaussianBlur(alpha, (3, 3), 0)[..., None]
+    return (alpha * layer + (1 - alpha) * canvas).astype("uint8"), new_target
+
+
+def _change_colors(image, augmentation, rng):
+    a = augmentation
+    if rng.random() < a.color_probability and (
+        a.brightness or a.contrast or a.saturation or a.gamma
+    ):
+        levels = np.arange(256, dtype="float32") / 255
+        gamma = np.exp(rng.uniform(-1, 1) * a.gamma)
+        contrast = 1 + rng.uniform(-1, 1) * a.contrast
+        brightness = rng.uniform(-1, 1) * a.brightness
+        curve = ((levels**gamma - 0.5) * contrast + 0.5 + brightness) * 255
+        image = cv2.LUT(image, np.clip(curve, 0, 255).astype("uint8"))
+        if a.saturation or a.hue_degrees:
+            hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV).astype("int16")
+            # OpenCV's 8-bit hue counts half degrees, 0..179.
+            hsv[..., 0] = (hsv[..., 0] + round(rng.uniform(-1, 1) * a.hue_degrees / 2)) % 180
+            saturation = 1 + rng.uniform(-1, 1) * a.saturation
+            hsv[..., 1] = np.clip(hsv[..., 1] * saturation, 0, 255)
+            image = cv2.cvtColor(hsv.astype("uint8"), cv2.COLOR_HSV2RGB)
+    if rng.random() < a.blur_probability:
+        sigma = rng.uniform(0.4, 1.5)
+        image = cv2.GaussianBlur(image, (0, 0), sigma)
+    if a.noise and rng.random() < 0.5:
+        noise = rng.normal(0, rng.uniform(0, a.noise), image.shape)
+        image = np.clip(image + noise, 0, 255).astype("uint8")
+    if rng.random() < a.jpeg_probability:
+        quality = int(rng.integers(30, 90))
+        encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        image = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+    return image

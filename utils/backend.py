@@ -1,0 +1,70 @@
+"""What is one Keras backend's own: quiet start, bit-for-bit repeatable operations.
+
+Imported before Keras by every script: importing it starts the backend, silently.
+"""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def _without_native_messages() -> Iterator[None]:
+    """Sends what native code writes to stderr nowhere. Python's own errors still come through."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+# TensorFlow writes pages of notes on missing GPUs and CPU features before logging can be set up.
+with _without_native_messages():
+    import keras
+
+    keras.distribution.list_devices()
+    keras.ops.zeros(1)
+
+
+def make_deterministic(seed: int) -> None:
+    """Seeds Python, NumPy and the backend, and asks it for operations that repeat bit for bit.
+
+    Args:
+        seed: 0 or greater.
+    """
+    keras.utils.set_random_seed(seed)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+    elif keras.backend.backend() == "torch":
+        import torch
+
+        torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def describe() -> dict[str, str]:
+    """Names and versions that a result depends on: backend, Keras, NumPy, Python, device."""
+    import platform
+
+    import numpy as np
+
+    name = keras.backend.backend()
+    module = sys.modules.get(name)
+    return {
+        "backend": name,
+        "backend_version": getattr(module, "__version__", "unknown"),
+        "keras": keras.version(),
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "cpu_cores": str(os.cpu_count()),
+        "devices": ", ".join(keras.distribution.list_devices()),
+    }

@@ -1,0 +1,62 @@
+"""Command lines from frozen dataclasses: `setting` declares a flag, `run_script` parses, runs and
+sets the exit status."""
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import tyro
+
+from utils.errors import InputError, UsageError
+
+ConfigT = TypeVar("ConfigT")
+
+
+def setting(default: Any, help: str) -> Any:
+    """One field of a script's `Config`: its default and its line in `--help`."""
+    return dataclasses.field(default=default, metadata={"help": help})
+
+
+def parse_config(
+    config_class: type[ConfigT], description: str | None, args: list[str] | None = None
+) -> ConfigT:
+    """Reads the command line into `config_class`, a frozen dataclass whose fields are made with
+    `setting`.
+
+    Args:
+        config_class: the dataclass; a field `num_steps: int` becomes the flag `--num-steps`.
+        description: shown above the flags by `--help` (the script's docstring).
+        args: the arguments; None takes those of the process.
+
+    Raises: SystemExit with status 2 for unknown, abbreviated or malformed flags, 0 after `--help`.
+    """
+    return tyro.cli(
+        config_class, description=description, args=args, config=[tyro.conf.FlagCreatePairsOff]
+    )
+
+
+def run_script(
+    main: Callable[[ConfigT], Any], config_class: type[ConfigT], description: str | None
+) -> None:
+    """Parses the flags, runs `main(config)` and ends the process: 0 done, 1 something failed, 2
+    wrong arguments.
+
+    `main` may return a status (int); any other return value counts as 0.
+    """
+    config = parse_config(config_class, description)
+    try:
+        result = main(config)
+    except UsageError as error:
+        sys.exit(_say(error, 2))
+    except (InputError, OSError) as error:
+        sys.exit(_say(error, 1))
+    except KeyboardInterrupt:
+        print("\nStopped. The same command goes on from here.", file=sys.stderr)
+        sys.exit(130)
+    sys.exit(result if isinstance(result, int) and not isinstance(result, bool) else 0)
+
+
+def _say(error: Exception, status: int) -> int:
+    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    return status

@@ -1,0 +1,126 @@
+"""Stage 3's training: the network learns one animal from the labelled frames of one video."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from utils.augmentation import PRESETS, Augmentation
+from utils.batches import Batches, FrameSample
+from utils.training import Backup, make_optimizer, reset_optimizer
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """How long and how fast to fine-tune."""
+
+    steps: int
+    crop: tuple[int, int] = (320, 560)  # height, width
+    batch_size: int = 1
+    head_learning_rate: float = 1e-3
+    backbone_learning_rate: float = 1e-4
+    frozen_blocks: int = 3  # the first blocks of the backbone stay as they are
+    steps_per_epoch: int = 25  # a backup is kept at the end of each epoch
+    augmentation: Augmentation = PRESETS["fine_tune"]
+
+
+class FineTuner:
+    """Fine-tunes one network on one video after the other; the training step is traced once for
+    all.
+
+    Args:
+        model: of `models.build_model`, with the weights to start from: each video starts from
+            these.
+        loss: on the "mask" logits.
+        settings: see `FineTuning`.
+        seed: of crops and their augmentation.
+    """
+
+    def __init__(
+        self, model: keras.Model, loss: keras.losses.Loss, settings: FineTuning, seed: int
+    ):
+        self.model = model
+        self.settings = settings
+        self.seed = seed
+        self.start_weights = [keras.ops.convert_to_numpy(v.value) for v in model.variables]
+        freeze_first_blocks(model, settings.frozen_blocks)
+        # Only the fused output learns here (the paper's "supervision 3"): side outputs are left
+        # out.
+        self.trained = keras.Model(model.input, {"mask": model.output["mask"]})
+        schedule = (
+            _schedule(settings.head_learning_rate, settings.steps),
+            _schedule(settings.backbone_learning_rate, settings.steps),
+        )
+        self.trained.compile(optimizer=make_optimizer(*schedule), loss={"mask": loss})
+
+    def fit(
+        self,
+        frames: Sequence[FrameSample],
+        backup_path: Path | None = None,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+    ) -> list[float]:
+        """Trains from the start weights on the labelled frames; the model then holds the result.
+
+        Args:
+            frames: images with their targets (0, 1, 255 void) of one animal.
+            backup_path: where to keep the state for a resumed run, and to look for one.
+            callbacks: progress display and the like.
+
+        Returns: mean loss of each epoch that was run now.
+
+        Raises: FloatingPointError if the loss is not finite.
+        """
+        settings = self.settings
+        for variable, value in zip(self.model.variables, self.start_weights, strict=True):
+            variable.assign(value)
+        reset_optimizer(self.trained.optimizer)
+        steps_per_epoch = min(settings.steps_per_epoch, settings.steps)
+        epochs = -(-settings.steps // steps_per_epoch)
+        batches = Batches(
+            frames,
+            settings.crop,
+            steps_per_epoch,
+            settings.batch_size,
+            settings.augmentation,
+            self.seed,
+        )
+        callbacks = [batches.follow_epochs(), *callbacks]
+        first_epoch = 0
+        if backup_path is not None:
+            backup = Backup(backup_path)
+            first_epoch = backup.restore(self.trained)
+            callbacks.append(backup)
+        history = self.trained.fit(
+            batches, epochs=epochs, initial_epoch=first_epoch, callbacks=callbacks, verbose=0
+        )
+        losses = history.history.get("loss", [])
+        if not np.isfinite(losses).all():
+            raise FloatingPointError(
+                f"The loss of fine-tuning became {losses[-1]}; lower the learning rate or use "
+                "float32."
+            )
+        return losses
+
+
+def freeze_first_blocks(model: keras.Model, num_blocks: int) -> None:
+    """Stops the backbone's first blocks from learning: what they see is the same in all images,
+    and their gradients, at full resolution, are the dearest."""
+    names = tuple(f"block{block}_" for block in range(1, num_blocks + 1))
+    for layer in model.layers:
+        if names and layer.name.startswith(names):
+            layer.trainable = False
+
+
+def _schedule(learning_rate: float, steps: int):
+    """A short warm-up, so that a fresh head's first gradients do no harm, then a cosine down to 5
+    %."""
+    warmup = max(1, steps // 20)
+    return keras.optimizers.schedules.CosineDecay(
+        learning_rate * 0.1,
+        max(1, steps - warmup),
+        alpha=0.5,
+        warmup_target=learning_rate,
+        warmup_steps=warmup,
+    )

@@ -1,0 +1,36 @@
+"""What `--preset` means: one table."""
+
+from dataclasses import dataclass, field
+
+from utils.finetuning import FineTuning
+from utils.refinement import Refinement
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Everything of stage 3 that trades time for accuracy.
+
+    Attributes:
+        fine_tuning: steps, crops, learning rates, augmentation.
+        balance: of the cross-entropy's classes, see `models.losses.SegmentationLoss`.
+        region_weight: of the soft Jaccard loss.
+        lines: shorter side at which the network sees frames.
+        flip: average each frame with its mirror image.
+        scales: sizes relative to `lines` whose results are averaged.
+        refinement: threshold and temporal filter.
+    """
+
+    fine_tuning: FineTuning
+    balance: float = 0.0
+    region_weight: float = 1.0
+    lines: int = 480
+    flip: bool = True
+    scales: tuple[float, ...] = (1.0,)
+    refinement: Refinement = field(default_factory=Refinement)
+
+
+PRESETS = {
+    "default": Preset(FineTuning(steps=150)),
+    "fast": Preset(FineTuning(steps=50, crop=(256, 448)), lines=360, flip=False),
+    "accurate": Preset(FineTuning(steps=400), scales=(0.8, 1.0, 1.25)),
+}

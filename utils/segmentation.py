@@ -1,0 +1,225 @@
+"""One video from label to masks: fine-tune, segment every frame, refine, write; resumable at any
+moment.
+
+While a video is being worked on, `results/runs/SEQ/partial/` keeps the state: the run's key
+(configuration and hashes), the training backup, the fine-tuned weights and the probability of
+every frame so far. A run with the same key goes on from there, with another key it starts afresh.
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import keras
+import numpy as np
+
+from utils import paths
+from utils.batches import FrameSample
+from utils.errors import InputError
+from utils.files import write_atomically, write_json
+from utils.finetuning import FineTuner
+from utils.images import resize_image, resize_labels, write_mask
+from utils.inference import predict_probability, working_size
+from utils.presets import Preset
+from utils.refinement import Refinement, TemporalFilter, make_passes
+from utils.run_record import read_record
+from utils.sequences import VOID
+from utils.videos import Video
+
+PARTIAL = "partial"
+Progress = Callable[[Iterable, str], Iterable]
+
+
+@dataclass
+class Timing:
+    """Seconds of the steps and frames that were really computed (not those found after a
+    restart)."""
+
+    fine_tuning: float = 0.0
+    steps: int = 0
+    segmentation: float = 0.0
+    frames: int = 0
+    losses: list[float] = field(default_factory=list)
+
+
+class PartialRun:
+    """The state of an unfinished video on disk."""
+
+    def __init__(self, folder: Path, key: dict[str, Any]):
+        self.folder = folder
+        self.key = json.loads(json.dumps(key))
+        if read_record(folder / "key.json") != self.key:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(folder / "key.json", self.key)
+
+    def training_backup(self, animal: int) -> Path:
+        return self.folder / f"training_{animal}.npz"
+
+    def tuned_weights(self, animal: int) -> Path:
+        return self.folder / f"fine_tuned_{animal}.npz"
+
+    def probability(self, animal: int, frame: int) -> Path:
+        return self.folder / f"probability_{animal}" / f"{frame:06d}.png"
+
+
+def segment_video(
+    tuner: FineTuner,
+    preset: Preset,
+    video: Video,
+    labels: dict[int, np.ndarray],
+    results_dir: Path,
+    key: dict[str, Any],
+    progress: Progress,
+    training_callbacks: Callable[[str, int], list[keras.callbacks.Callback]],
+) -> Timing:
+    """Writes `results_dir/segmentation/NAME/STEM.png` for every frame of a video.
+
+    Args:
+        tuner: holds the network and the weights to start from.
+        preset: see `utils.presets`.
+        video: the frames.
+        labels: labelled frame -> uint8 (H, W), 0 background, 1..N animals, 255 void.
+        results_dir: `results/` or what stands for it.
+        key: configuration and hashes that this run depends on.
+        progress: wraps an iterable of frames for display: (frames, title).
+        training_callbacks: makes the callbacks that show training's progress: (title, steps).
+
+    Returns: how long it took.
+    """
+    run_dir = results_dir / paths.RUNS / video.name
+    (run_dir / paths.RUN_FILE).unlink(missing_ok=True)  # it says "done", which is no longer so
+    partial = PartialRun(run_dir / PARTIAL, key)
+    size = working_size(video.height, video.width, preset.lines)
+    num_animals = max(int(label[label != VOID].max()) for label in labels.values())
+    timing = Timing()
+    for animal in range(1, num_animals + 1):
+        _fine_tune(tuner, video, labels, animal, size, partial, timing, training_callbacks)
+        _predict(tuner, preset, video, animal, size, partial, timing, progress)
+    _write_masks(
+        preset.refinement, video, labels, num_animals, size, partial, results_dir, progress
+    )
+    return timing
+
+
+def remove_partial(results_dir: Path, name: str) -> None:
+    """Removes the state of a video that is finished."""
+    shutil.rmtree(results_dir / paths.RUNS / name / PARTIAL, ignore_errors=True)
+
+
+def clear_results(results_dir: Path, video: Video) -> None:
+    """Removes an earlier run's masks, overlay and half-written files of this video."""
+    shutil.rmtree(results_dir / paths.SEGMENTATION / video.name, ignore_errors=True)
+    for suffix in (".mp4", ".png"):
+        (results_dir / paths.OVERLAY / f"{video.name}{suffix}").unlink(missing_ok=True)
+
+
+def _fine_tune(tuner, video, labels, animal, size, partial, timing, training_callbacks):
+    tuned = partial.tuned_weights(animal)
+    variables = tuner.model.variables
+    if tuned.is_file():
+        with np.load(tuned) as state:
+            for variable in variables:
+                variable.assign(state[variable.path])
+        return
+    frames = []
+    for frame, label in labels.items():
+        image = resize_image(video.read(frame), *size)
+        label = resize_labels(label, *size)
+        target = np.where(label == VOID, VOID, label == animal).astype("uint8")
+        if not (target == 1).any():
+            raise InputError(
+                f"{video.name}: the animal labelled in frame {frame} vanishes at {size[0]} lines, "
+                "at which "
+                "the network works. Label a frame where it is larger."
+            )
+        frames.append(FrameSample(image, target))
+    start = time.perf_counter()
+    callbacks = training_callbacks(f"{video.name}: fine-tuning", tuner.settings.steps)
+    losses = tuner.fit(frames, partial.training_backup(animal), callbacks)
+    timing.fine_tuning += time.perf_counter() - start
+    timing.losses += losses
+    timing.steps += len(losses) * tuner.settings.steps_per_epoch
+    values = {variable.path: keras.ops.convert_to_numpy(variable.value) for variable in variables}
+
+    def write(aside):
+        with open(aside, "wb") as file:
+            np.savez(file, **values)
+
+    write_atomically(tuned, write)
+    partial.training_backup(animal).unlink(missing_ok=True)
+
+
+def _predict(tuner, preset, video, animal, size, partial, timing, progress):
+    missing = [i for i in range(len(video)) if not partial.probability(animal, i).is_file()]
+    for index in progress(missing, f"{video.name}: segmenting"):
+        start = time.perf_counter()
+        image = resize_image(video.read(index), *size)
+        probability = predict_probability(tuner.model, image, preset.flip, preset.scales)
+        _write_probability(partial.probability(animal, index), probability)
+        timing.segmentation += time.perf_counter() - start
+        timing.frames += 1
+
+
+def _write_probability(path: Path, probability: np.ndarray) -> None:
+    # 8 bits: finer differences than 1/255 never decided a mask, and a long video needs little disk.
+    levels = np.round(probability * 255).astype("uint8")
+    encoded = cv2.imencode(".png", levels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1]
+    write_atomically(path, lambda aside: aside.write_bytes(encoded.tobytes()))
+
+
+def _read_probability(path: Path) -> np.ndarray:
+    return cv2.imdecode(np.frombuffer(path.read_bytes(), "uint8"), cv2.IMREAD_GRAYSCALE)
+
+
+def _write_masks(refinement, video, labels, num_animals, size, partial, results_dir, progress):
+    folder = results_dir / paths.SEGMENTATION / video.name
+    clear_results(results_dir, video)
+    animals = range(1, num_animals + 1)
+    for label, frames in make_passes(len(video), tuple(labels)):
+        start = resize_labels(labels[label], *size)
+        filters = [TemporalFilter(refinement, start == animal) for animal in animals]
+        for index in progress(frames, f"{video.name}: writing masks"):
+            probabilities = [_read_probability(partial.probability(a, index)) for a in animals]
+            kept = [keep(p) for keep, p in zip(filters, probabilities, strict=True)]
+            mask = merge_animals(probabilities, kept, refinement, video.height, video.width)
+            write_mask(folder / f"{video.frame_names[index]}.png", mask, num_animals)
+
+
+def merge_animals(
+    probabilities: list[np.ndarray],
+    kept: list[np.ndarray],
+    refinement: Refinement,
+    height: int,
+    width: int,
+) -> np.ndarray:
+    """One mask at the input's size from the animals' probabilities at working size.
+
+    Args:
+        probabilities: per animal, uint8 (h, w).
+        kept: per animal, bool (h, w), the regions that continue it.
+        refinement: the threshold.
+        height: of the mask.
+        width: of the mask.
+
+    Returns: uint8 (height, width): 0, or 1..N, the animal of the highest probability.
+    """
+    mask = np.zeros((height, width), "uint8")
+    best = np.full((height, width), refinement.threshold * 255, "float32")
+    for animal, (probability, region) in enumerate(zip(probabilities, kept, strict=True), start=1):
+        probability = probability.astype("float32")
+        if probability.shape != (height, width):
+            # Up-sampled probabilities give a smooth contour; the region only says which parts
+            # count.
+            region = cv2.dilate(region.astype("uint8"), np.ones((3, 3), "uint8"))
+            region = resize_labels(region, height, width).astype(bool)
+            probability = cv2.resize(probability, (width, height), interpolation=cv2.INTER_LINEAR)
+        wins = region & (probability > best)
+        mask[wins] = animal
+        best[wins] = probability[wins]
+    return mask
