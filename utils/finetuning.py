@@ -22,8 +22,17 @@ class FineTuning:
     head_learning_rate: float = 1e-3
     backbone_learning_rate: float = 1e-4
     frozen_blocks: int = 3  # the first blocks of the backbone stay as they are
-    steps_per_epoch: int = 25  # a backup is kept at the end of each epoch
+    steps_per_epoch: int = 25  # at most; a backup is kept at the end of each epoch
     augmentation: Augmentation = PRESETS["fine_tune"]
+
+    @property
+    def epochs(self) -> int:
+        return -(-self.steps // self.steps_per_epoch)
+
+    @property
+    def epoch_steps(self) -> int:
+        """Steps of each epoch: all epochs are equally long, and `steps` is met or passed by a few."""
+        return -(-self.steps // self.epochs)
 
 
 class FineTuner:
@@ -76,12 +85,10 @@ class FineTuner:
         for variable, value in zip(self.model.variables, self.start_weights, strict=True):
             variable.assign(value)
         reset_optimizer(self.trained.optimizer)
-        steps_per_epoch = min(settings.steps_per_epoch, settings.steps)
-        epochs = -(-settings.steps // steps_per_epoch)
         batches = Batches(
             frames,
             settings.crop,
-            steps_per_epoch,
+            settings.epoch_steps,
             settings.batch_size,
             settings.augmentation,
             self.seed,
@@ -93,7 +100,11 @@ class FineTuner:
             first_epoch = backup.restore(self.trained)
             callbacks.append(backup)
         history = self.trained.fit(
-            batches, epochs=epochs, initial_epoch=first_epoch, callbacks=callbacks, verbose=0
+            batches,
+            epochs=settings.epochs,
+            initial_epoch=first_epoch,
+            callbacks=callbacks,
+            verbose=0,
         )
         losses = history.history.get("loss", [])
         if not np.isfinite(losses).all():

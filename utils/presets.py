@@ -30,7 +30,7 @@ class Preset:
 
 
 PRESETS = {
-    "default": Preset(FineTuning(steps=150)),
-    "fast": Preset(FineTuning(steps=50, crop=(256, 448)), lines=360, flip=False),
+    "default": Preset(FineTuning(steps=200)),
+    "fast": Preset(FineTuning(steps=100, crop=(256, 448)), lines=360, flip=False),
     "accurate": Preset(FineTuning(steps=400), scales=(0.8, 1.0, 1.25)),
 }

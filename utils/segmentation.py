@@ -140,11 +140,13 @@ def _fine_tune(tuner, video, labels, animal, size, partial, timing, training_cal
             )
         frames.append(FrameSample(image, target))
     start = time.perf_counter()
-    callbacks = training_callbacks(f"{video.name}: fine-tuning", tuner.settings.steps)
+    callbacks = training_callbacks(
+        f"{video.name}: fine-tuning", tuner.settings.epochs * tuner.settings.epoch_steps
+    )
     losses = tuner.fit(frames, partial.training_backup(animal), callbacks)
     timing.fine_tuning += time.perf_counter() - start
     timing.losses += losses
-    timing.steps += len(losses) * tuner.settings.steps_per_epoch
+    timing.steps += len(losses) * tuner.settings.epoch_steps
     values = {variable.path: keras.ops.convert_to_numpy(variable.value) for variable in variables}
 
     def write(aside):

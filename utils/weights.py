@@ -12,7 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from utils import paths
 from utils.errors import InputError
@@ -46,7 +46,7 @@ def save_weights(
         tensors[variable.path] = value.astype("float16") if half and value.ndim > 1 else value
     facts = {key: str(value) for key, value in metadata.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata=facts))
+    write_atomically(path, lambda aside: aside.write_bytes(save(tensors, facts)))
     sha256 = sha256_of(path)
     manifest = _read_manifest(path.parent)
     manifest[path.name] = {"sha256": sha256, **metadata}
@@ -215,7 +215,7 @@ def convert_keras_xception(source: Path, target: Path) -> str:
         "licence": "MIT",
     }
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(target, lambda temporary: save_file(tensors, temporary, metadata=facts))
+    write_atomically(target, lambda aside: aside.write_bytes(save(tensors, facts)))
     sha256 = sha256_of(target)
     write_json(target.parent / paths.MANIFEST_NAME, {target.name: {"sha256": sha256, **facts}})
     return sha256

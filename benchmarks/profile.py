@@ -1,0 +1,87 @@
+"""Where the time of a fine-tuning step and of a segmented frame goes, by part of the network.
+
+The network is cut off after each part in turn and timed, forward (a frame of 480x854) and as a
+training step (a crop); differences are the parts' own. Differences of noisy times: read them as
+shares, not to the digit.
+"""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from utils import backend
+
+# isort: split
+import keras
+
+from models import build_model
+from utils.command_line import run_script, setting
+from utils.finetuning import freeze_first_blocks
+from utils.presets import PRESETS
+from utils.training import make_optimizer
+
+PARTS = (
+    ("pad and normalise", "pad"),
+    ("block 1 (stride 2)", "block1_conv2_act"),
+    ("block 2 (stride 4)", "block2_add"),
+    ("block 3 (stride 8)", "block3_add"),
+    ("block 4 (stride 16)", "block4_add"),
+    ("blocks 5-12 (stride 16)", "block12_add"),
+    ("block 13", "block13_add"),
+    ("pyramid (ASPP)", "aspp_project_act"),
+    ("decoder, stride 8", "decoder_stride8_sepconv2_act"),
+    ("decoder, stride 4", "decoder_stride4_sepconv2_act"),
+    ("decoder, stride 2", "decoder_stride2_sepconv2_act"),
+    ("logits, up to full size", "mask"),
+)
+
+
+@dataclass(frozen=True)
+class Config:
+    rounds: int = setting(5, "timed runs per part, after one that traces; medians are printed")
+
+
+def median_seconds(run, rounds: int) -> float:
+    run()
+    times = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
+
+
+def main(config: Config) -> None:
+    backend.make_deterministic(0)
+    settings = PRESETS["default"].fine_tuning
+    model = build_model("deeplab")
+    freeze_first_blocks(model, settings.frozen_blocks)
+    frame = np.random.default_rng(0).integers(0, 256, (1, 480, 854, 3)).astype("uint8")
+    crop = frame[:, : settings.crop[0], : settings.crop[1]]
+    rows, previous = [], (0.0, 0.0)
+    for title, layer in PARTS:
+        # The mean keeps the copy out of the network, and the loss of the truncated step, cheap.
+        output = keras.ops.mean(model.get_layer(layer).output, axis=(1, 2, 3))
+        part = keras.Model(model.input, output)
+        forward = median_seconds(lambda part=part: part.predict_on_batch(frame), config.rounds)
+        step = forward * crop.size / frame.size
+        if part.trainable_variables:
+            part.compile(make_optimizer(1e-5, 1e-5), loss="mean_squared_error")
+            target = np.zeros((1,), "float32")
+            step = median_seconds(
+                lambda part=part, target=target: part.train_on_batch(crop, target), config.rounds
+            )
+        rows.append((title, forward - previous[0], step - previous[1]))
+        previous = (forward, step)
+    print(f"{'':28s} frame ms  share   step ms  share")
+    for title, forward, step in rows:
+        shares = (forward / previous[0], step / previous[1])
+        print(
+            f"{title:28s} {forward * 1e3:8.0f} {shares[0]:6.0%} {step * 1e3:9.0f} {shares[1]:6.0%}"
+        )
+    print(f"{'all':28s} {previous[0] * 1e3:8.0f} {1:6.0%} {previous[1] * 1e3:9.0f} {1:6.0%}")
+
+
+if __name__ == "__main__":
+    run_script(main, Config, __doc__)
