@@ -31,7 +31,7 @@ class FineTuning:
 
     @property
     def epoch_steps(self) -> int:
-        """Steps of each epoch: all epochs are equally long, and `steps` is met or passed by a few."""
+        """Steps of each epoch, equal for all, so that `steps` may be passed by a few."""
         return -(-self.steps // self.epochs)
 
 

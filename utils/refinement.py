@@ -14,12 +14,15 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Refinement:
-    """Chosen on training videos of DAVIS 2016 (benchmarks/README.md)."""
+    """Threshold and filter, chosen on two training videos of DAVIS 2016 (benchmarks/README.md).
 
-    threshold: float = 0.5
-    radius: float = (
-        0.05  # share of the diagonal that the animal may move between frames; 0: keep all regions
-    )
+    Attributes:
+        threshold: probability above which a pixel is animal.
+        radius: share of the diagonal that the animal may move between two frames; 0 keeps all regions.
+    """
+
+    threshold: float = 0.4
+    radius: float = 0.1
 
 
 class TemporalFilter:
