@@ -18,7 +18,7 @@ class Refinement:
 
     Attributes:
         threshold: probability above which a pixel is animal.
-        radius: share of the diagonal that the animal may move between two frames; 0 keeps all regions.
+        radius: share of the diagonal that the animal may move per frame; 0 keeps all regions.
     """
 
     threshold: float = 0.4
