@@ -162,7 +162,9 @@ def prepare_jobs(config: Config, weights_path: Path) -> tuple[list[Job], dict[st
                 f"{paths.FINETUNE_TEST_DATASET} holds no videos: running on the sample, {dataset}."
             )
         for name in names:
-            openers[name] = lambda name=name: open_dataset_sequence(dataset, name, config.label)
+            openers[name] = lambda name=name: open_dataset_sequence(
+                dataset, name, config.label, config.guidance
+            )
 
     weights_sha256 = sha256_of(weights_path) if weights_path.is_file() else "missing"
     jobs, failed = [], {}
@@ -203,6 +205,7 @@ def prepare_job(sequence: VideoSequence, config: Config, dataset: Path, weights_
         },
         "backend": keras.backend.backend(),
     }
+    video.close()  # many videos may be waiting: no open decoders meanwhile
     return Job(sequence, guidance, key, labels)
 
 
@@ -216,6 +219,7 @@ def run_video(job: Job, config: Config, tuner: FineTuner) -> dict[str, Any]:
     run_file = config.results / paths.RUNS / video.name / paths.RUN_FILE
     record = read_record(run_file)
     if not config.overwrite and same_run(record, job.key) and all(path.is_file() for path in masks):
+        remove_partial(config.results, video.name)  # a kill right after run.json leaves it
         print(f"{video.name}: done before, skipped (--overwrite does it again)", flush=True)
         return record
     frames = ", ".join(map(str, job.guidance.frames))
@@ -282,6 +286,9 @@ def score(
         result = score_folders(sequence.name, mask_dir, sequence.annotation_dir, names, labelled)
     except NothingToScoreError:
         return None
+    except InputError as error:  # the masks are done and good; only the comparison is not
+        print(f"{sequence.name}: not scored: {error}", flush=True)
+        return None
     print(format_table([result]), flush=True)
     means = {name: value for name, value in result.scores.items() if isinstance(value, float)}
     return {"protocol": result.protocol, "num_scored": len(result.frames), **means}
@@ -323,7 +330,7 @@ def training_progress(title: str, steps: int) -> list[keras.callbacks.Callback]:
 def shard_slice(shard: str) -> slice:
     """ "2/5" -> the second of every five. Raises: UsageError."""
     first, _, count = shard.partition("/")
-    if not (first.isdigit() and count.isdigit() and 1 <= int(first) <= int(count)):
+    if not (first.isdecimal() and count.isdecimal() and 1 <= int(first) <= int(count)):
         raise UsageError(f"--shard must be I/N with I from 1 to N, not {shard!r}.")
     return slice(int(first) - 1, None, int(count))
 

@@ -23,6 +23,17 @@ FEATURES = {
 }
 
 
+@keras.saving.register_keras_serializable("one_shot")
+class FixedBatchNorm(layers.BatchNormalization):
+    """Batch normalisation by its moving mean and variance in training too; scale and offset learn.
+
+    A layer of its own: a functional model overrides a `training=False` given to a plain one.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        return super().call(inputs, training=False, mask=mask)
+
+
 def xception_features(
     images: keras.KerasTensor,
     output_stride: int = 16,
@@ -49,14 +60,13 @@ def xception_features(
     """
     if output_stride not in (8, 16, 32):
         raise ValueError(f"output_stride must be 8, 16 or 32, got {output_stride}.")
-    batch_norm_mode = {} if train_batch_statistics else {"training": False}
+    batch_norm_class = layers.BatchNormalization if train_batch_statistics else FixedBatchNorm
 
     def channels(count):
         return max(4, round(count * width))
 
     def batch_norm(x, name):
-        layer = layers.BatchNormalization(epsilon=BATCH_NORM_EPSILON, name=f"{name}_bn")
-        return layer(x, **batch_norm_mode)
+        return batch_norm_class(epsilon=BATCH_NORM_EPSILON, name=f"{name}_bn")(x)
 
     def conv(x, filters, name, **options):
         x = layers.Conv2D(channels(filters), use_bias=False, name=name, **options)(x)

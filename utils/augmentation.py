@@ -179,7 +179,7 @@ def _recompose(image, target, background, matrix, size, augmentation, rng):
 def _change_colors(image, augmentation, rng):
     a = augmentation
     if rng.random() < a.color_probability and (
-        a.brightness or a.contrast or a.saturation or a.gamma
+        a.brightness or a.contrast or a.saturation or a.gamma or a.hue_degrees
     ):
         levels = np.arange(256, dtype="float32") / 255
         gamma = np.exp(rng.uniform(-1, 1) * a.gamma)

@@ -54,8 +54,9 @@ class FrameSample:
 
 
 class Batches(keras.utils.PyDataset):
-    """Endless augmented crops, cut into epochs of `steps_per_epoch`; give `fit` its
-    `follow_epochs()`.
+    """Endless augmented crops, cut into epochs of `steps_per_epoch`.
+
+    Give `fit` the callback `follow_epochs()` and `shuffle=False`.
 
     Item i of epoch e is the batch of step e * steps_per_epoch + i: images uint8 (batch, h, w, 3)
     and one target uint8 (batch, h, w, 1), 255 = void, for each supervised output of the network.

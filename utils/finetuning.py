@@ -104,6 +104,7 @@ class FineTuner:
             epochs=settings.epochs,
             initial_epoch=first_epoch,
             callbacks=callbacks,
+            shuffle=False,  # else Keras hands out the batches of a PyDataset in another order
             verbose=0,
         )
         losses = history.history.get("loss", [])

@@ -94,6 +94,8 @@ def segment_video(
     """
     run_dir = results_dir / paths.RUNS / video.name
     (run_dir / paths.RUN_FILE).unlink(missing_ok=True)  # it says "done", which is no longer so
+    for half_written in run_dir.glob(".writing-*"):
+        half_written.unlink()
     partial = PartialRun(run_dir / PARTIAL, key)
     size = working_size(video.height, video.width, preset.lines)
     num_animals = max(int(label[label != VOID].max()) for label in labels.values())

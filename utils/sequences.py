@@ -9,7 +9,7 @@ import numpy as np
 
 from utils import paths
 from utils.errors import InputError, UsageError
-from utils.images import list_frames, natural_key, read_annotation
+from utils.images import list_files, list_frames, natural_key, read_annotation
 from utils.videos import FrameFolder, Video, VideoFile, list_videos
 
 VOID = 255
@@ -114,13 +114,13 @@ def list_video_paths(arguments: Sequence[Path]) -> list[Path]:
 
 
 def open_dataset_sequence(
-    dataset_dir: Path, name: str, labels: Sequence[Path] = ()
+    dataset_dir: Path, name: str, labels: Sequence[Path] = (), guidance: str = "auto"
 ) -> VideoSequence:
     """A sequence of a data set. Raises: InputError, UsageError as `_find_labels`."""
     video = FrameFolder(sequence_dir(dataset_dir, "JPEGImages", name), name)
     annotation_dir = sequence_dir(dataset_dir, "Annotations", name)
     expected = annotation_dir or Path(dataset_dir, "Annotations", "480p", name)
-    return _open(name, video, annotation_dir, f"{expected / '{}.png'}", labels, None)
+    return _open(name, video, annotation_dir, f"{expected / '{}.png'}", labels, guidance)
 
 
 def open_video_sequence(path: Path, labels: Sequence[Path], guidance: str) -> VideoSequence:
@@ -138,8 +138,7 @@ def choose_guidance(sequence: VideoSequence, guidance: str, selected: Sequence[i
         guidance: "auto", "bubblenet", "first", "middle", "last" or frame numbers "12" or "12,40".
         selected: frames that a selection file names, best first; empty without one.
 
-    Raises: UsageError for a frame that the video does not have; InputError where the frame has no
-    label,
+    Raises: InputError for a frame that the video does not have, and for one without a label,
         naming the file to make.
     """
     num_frames, labels = len(sequence.video), sequence.labels
@@ -159,7 +158,7 @@ def choose_guidance(sequence: VideoSequence, guidance: str, selected: Sequence[i
         reason = f"--guidance {guidance}"
     for frame in frames:
         if frame >= num_frames:
-            raise UsageError(
+            raise InputError(
                 f"{sequence.name}: there is no frame {frame}, the video has frames 0 to "
                 f"{num_frames - 1}."
             )
@@ -202,11 +201,15 @@ def read_selection(folder: Path, selection: str, frame_names: Sequence[str]) -> 
     path = folder / f"{selection}.txt"
     if not path.is_file():
         return []
-    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = [
+        line.strip()
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
+        if line.strip()
+    ]
     stems = {name: index for index, name in enumerate(frame_names)}
     frames = []
     for number, name in zip(lines[1::2], lines[2::2], strict=False):
-        if not number.isdigit() or int(number) >= len(frame_names):
+        if not number.isdecimal() or int(number) >= len(frame_names):
             break
         frames.append(stems.get(Path(name).stem, int(number)))
     if not frames or len(lines) != 1 + 2 * len(frames):
@@ -224,8 +227,7 @@ def read_labels(sequence: VideoSequence, frames: Iterable[int]) -> dict[int, np.
     Returns: frame index -> uint8 (H, W), 0 background, 1..N animals, 255 void.
 
     Raises: InputError naming the file: unreadable, of another size than the video, without animal
-    or without
-        background, or with several animals (not supported yet).
+        or without background, or with several animals (not supported yet).
     """
     labels = {}
     for frame in frames:
@@ -265,7 +267,7 @@ def _open(name, video, annotation_dir, label_path, label_files, guidance) -> Vid
 
 
 def _labels_in(folder: Path, video: Video) -> dict[int, Path]:
-    if not folder.is_dir() or not any(folder.glob("*.[pP][nN][gG]")):
+    if not folder.is_dir() or not list_files(folder, (".png",)):
         return {}
     index = {name: number for number, name in enumerate(video.frame_names)}
     return {index[path.stem]: path for path in list_frames(folder) if path.stem in index}
@@ -279,7 +281,7 @@ def _match_labels(video: Video, files: Sequence[Path], guidance: str | None) -> 
             raise InputError(f"{path}: no such label file. Check --label.")
         if path.stem in index:
             frame = index[path.stem]
-        elif path.stem.isdigit():
+        elif path.stem.isdecimal():
             frame = int(path.stem)
         elif (
             len(files) == 1

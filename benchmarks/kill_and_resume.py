@@ -1,0 +1,198 @@
+"""Kills stage 3 at random moments, starts it again, and compares the masks bit for bit.
+
+An 8-frame video of a moving textured blob is segmented once undisturbed. Then, as often as asked
+for, a run in a fresh results folder is killed (SIGKILL, which nothing can catch) and the same
+command is run to its end. The network is the real one, the steps are few.
+
+Reads   the weights that finetune_test.py finds.
+Writes  nothing but temporary files; the table goes to the screen.
+
+    python benchmarks/kill_and_resume.py --kills 10
+
+Ends with status 1 if any mask differs or anything half-written is left. About two minutes for
+one kill and fifteen for ten on two cores.
+"""
+
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # this script stands in a folder of its own
+
+from utils.command_line import run_script, setting  # noqa: E402
+
+NUM_FRAMES, HEIGHT, WIDTH = 8, 96, 128
+VIDEO = "blob"
+
+# finetune_test.py has no flag for steps, so its preset is replaced before it starts.
+LAUNCHER = """
+import runpy, sys
+import utils.backend
+from utils import presets
+from utils.finetuning import FineTuning
+presets.PRESETS["fast"] = presets.Preset(
+    FineTuning(steps={steps}, crop=(96, 128), steps_per_epoch=4)
+)
+sys.argv = ["finetune_test.py", *sys.argv[1:]]
+runpy.run_path("finetune_test.py", run_name="__main__")
+"""
+
+
+@dataclass(frozen=True)
+class Config:
+    kills: int = setting(10, "how often to kill and start again")
+    steps: int = setting(12, "fine-tuning steps, at most four per epoch and backup")
+    seed: int = setting(0, "of the moments")
+    weights: Path | None = setting(None, "weights to start from, as in finetune_test.py")
+
+
+def main(config: Config) -> int:
+    moments = random.Random(config.seed)
+    with tempfile.TemporaryDirectory(prefix="kill_and_resume_") as name:
+        folder = Path(name)
+        dataset = make_dataset(folder / "dataset")
+        start = time.perf_counter()
+        process = start_run(config, dataset, folder / "undisturbed")
+        begun = wait_for_state(process, folder / "undisturbed", start)
+        finish(process)
+        total = time.perf_counter() - start
+        expected = read_masks(folder / "undisturbed")
+        print(
+            f"undisturbed: {total:.1f} s, of which {begun:.1f} s until training began", flush=True
+        )
+        print(f"{'kill':>4}  {'at':>7}  {'what was there':<44}  masks", flush=True)
+
+        failures = 0
+        for number in range(1, config.kills + 1):
+            results = folder / f"killed_{number}"
+            process = start_run(config, dataset, results)
+            at = kill_after(process, moments.uniform(begun, total))
+            state = describe_state(results)
+            finish(start_run(config, dataset, results))
+            verdict = compare(expected, read_masks(results), find_leftovers(results))
+            failures += verdict != "equal"
+            print(f"{number:>4}  {at:>5.1f} s  {state:<44}  {verdict}", flush=True)
+    print(f"{config.kills - failures} of {config.kills} runs gave the undisturbed masks")
+    return 1 if failures else 0
+
+
+def make_dataset(folder: Path) -> Path:
+    """Frames of a textured blob that moves over a textured ground, and the label of the third."""
+    rng = np.random.default_rng(0)
+    ground = rng.integers(60, 120, (HEIGHT, WIDTH, 3)).astype("uint8")
+    coat = rng.integers(140, 255, (HEIGHT, WIDTH, 3)).astype("uint8") // np.array(
+        [1, 2, 4], "uint8"
+    )
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    for index in range(NUM_FRAMES):
+        centre = 30 + 9 * index
+        blob = ((x - centre) / 22) ** 2 + ((y - 48) / 26) ** 2 < 1
+        frame = np.where(blob[..., None], np.roll(coat, 9 * index, axis=1), ground)
+        write_png(folder / "JPEGImages" / "480p" / VIDEO / f"{index:05d}.png", frame)
+        if index == 2:
+            label = blob.astype("uint8") * np.uint8(255)
+            write_png(folder / "Annotations" / "480p" / VIDEO / f"{index:05d}.png", label)
+    return folder
+
+
+def write_png(path: Path, image: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(path)
+
+
+def start_run(config: Config, dataset: Path, results: Path) -> subprocess.Popen:
+    """Starts finetune_test.py on the video; its output goes to a file beside the results."""
+    arguments = ["--dataset", dataset, "--results", results, "--preset", "fast"]
+    if config.weights:
+        arguments += ["--weights", config.weights.resolve()]
+    log = open(results.with_suffix(".log"), "a")  # noqa: SIM115
+    with log:
+        return subprocess.Popen(
+            [sys.executable, "-c", LAUNCHER.format(steps=config.steps), *map(str, arguments)],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def wait_for_state(process: subprocess.Popen, results: Path, start: float) -> float:
+    """Seconds until the run has made its first file: before, a kill interrupts nothing."""
+    while process.poll() is None and not partial_dir(results).exists():
+        time.sleep(0.05)
+    return time.perf_counter() - start
+
+
+def finish(process: subprocess.Popen) -> None:
+    """Waits for a run's end. Raises: RuntimeError if it failed."""
+    if process.wait():
+        raise RuntimeError(f"finetune_test.py ended with status {process.returncode}")
+
+
+def kill_after(process: subprocess.Popen, seconds: float) -> float:
+    """Kills a run after so many seconds, or as soon as it ends. Returns: when that was."""
+    start = time.perf_counter()
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    return time.perf_counter() - start
+
+
+def partial_dir(results: Path) -> Path:
+    return results / "runs" / VIDEO / "partial"
+
+
+def describe_state(results: Path) -> str:
+    """In words what a kill left."""
+    partial = partial_dir(results)
+    if (results / "runs" / VIDEO / "run.json").exists():
+        return "finished"
+    if not partial.exists():
+        return "nothing"
+    words = ["training backup"] if (partial / "training_1.npz").exists() else []
+    words += ["tuned weights"] if (partial / "fine_tuned_1.npz").exists() else []
+    for kind, files in (
+        ("probabilities", (partial / "probability_1").glob("[0-9]*.png")),
+        ("masks", (results / "segmentation" / VIDEO).glob("[0-9]*.png")),
+    ):
+        count = sum(1 for _ in files)
+        words += [f"{count} {kind}"] if count else []
+    return ", ".join(words) or "key only"
+
+
+def read_masks(results: Path) -> dict[str, bytes]:
+    """The bytes of every mask file."""
+    folder = results / "segmentation" / VIDEO
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("*"))}
+
+
+def find_leftovers(results: Path) -> list[str]:
+    """Half-written files and state that a finished run should not leave."""
+    found = [path for path in results.rglob("*") if path.name.startswith(".")]
+    found += [partial_dir(results)] if partial_dir(results).exists() else []
+    return [str(path.relative_to(results)) for path in found]
+
+
+def compare(expected: dict[str, bytes], found: dict[str, bytes], leftovers: list[str]) -> str:
+    """ "equal", or what is not as it should be."""
+    if len(expected) != NUM_FRAMES or expected.keys() != found.keys():
+        return f"{len(found)} masks, expected {NUM_FRAMES}"
+    different = [name for name in expected if expected[name] != found[name]]
+    if different:
+        return f"{len(different)} differ: {', '.join(different)}"
+    return f"equal, but left: {', '.join(leftovers)}" if leftovers else "equal"
+
+
+if __name__ == "__main__":
+    run_script(main, Config, __doc__)

@@ -1,0 +1,108 @@
+"""One network, several Keras backends: the same logits, and fine-tuning that runs."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from models import HEADS, build_model
+from utils import paths
+from utils.weights import load_weights, save_weights
+
+WIDTH = 0.05
+BACKENDS = [
+    pytest.param(
+        name,
+        marks=pytest.mark.skipif(
+            importlib.util.find_spec(name) is None, reason=f"{name} is not installed"
+        ),
+    )
+    for name in ("tensorflow", "jax", "torch")
+]
+
+# Runs in a process of its own, since Keras takes its backend once and for all.
+SCRIPT = """
+import sys
+from utils import backend  # first, as in every script
+import keras
+import numpy as np
+from models import build_model
+from models.losses import SegmentationLoss
+from utils.batches import FrameSample
+from utils.finetuning import FineTuner, FineTuning
+from utils.weights import load_weights
+
+folder, width = sys.argv[1], float(sys.argv[2])
+images = np.load(f"{folder}/images.npy")
+logits = {}
+for head in ("deeplab", "xfcn"):
+    model = build_model(head, width=width)
+    load_weights(model, __import__("pathlib").Path(folder, f"{head}.safetensors"))
+    for name, value in model.predict_on_batch(images).items():
+        logits[f"{head}/{name}"] = np.asarray(value)
+np.savez(f"{folder}/logits.npz", **logits)
+
+backend.make_deterministic(0)
+model = build_model(width=width)
+settings = FineTuning(steps=2, crop=(48, 64), steps_per_epoch=1)
+tuner = FineTuner(model, SegmentationLoss(0.5, 1.0), settings, seed=0)
+target = np.zeros(images.shape[1:3], "uint8")
+target[10:30, 10:40] = 1
+statistics = [np.array(v) for v in model.non_trainable_variables if "moving_" in v.path]
+losses = tuner.fit([FrameSample(images[0], target)])
+moved = [
+    bool((np.array(v) != value).any())
+    for v, value in zip(
+        [v for v in model.non_trainable_variables if "moving_" in v.path], statistics
+    )
+]
+import json
+print(json.dumps({"losses": [float(x) for x in losses], "moved": sum(moved), **backend.describe()}))
+"""
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    """Weights of both heads, images, and the logits that this process computes from them."""
+    folder = tmp_path_factory.mktemp("backends")
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (2, 50, 71, 3)).astype("uint8")
+    np.save(folder / "images.npy", images)
+    logits = {}
+    for head in HEADS:
+        keras.utils.set_random_seed(3)
+        model = build_model(head, width=WIDTH)
+        path = folder / f"{head}.safetensors"
+        save_weights(model, path, {"head": head})
+        load_weights(model, path)
+        for name, value in model(images).items():
+            logits[f"{head}/{name}"] = keras.ops.convert_to_numpy(value)
+    return folder, logits
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_backend_gives_the_same_logits_and_fine_tunes(expected, backend):
+    folder, logits = expected
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", SCRIPT, str(folder), str(WIDTH)],
+        cwd=paths.ROOT,
+        env={**os.environ, "KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    with np.load(folder / "logits.npz") as found:
+        assert set(found) == set(logits)
+        for name, value in logits.items():
+            assert np.abs(value).max() > 1e-2
+            np.testing.assert_allclose(found[name], value, atol=1e-3, err_msg=name)
+    facts = json.loads(done.stdout.splitlines()[-1])
+    assert facts["backend"] == backend and facts["moved"] == 0
+    assert len(facts["losses"]) == 2 and np.isfinite(facts["losses"]).all()

@@ -1,0 +1,203 @@
+"""From probabilities to masks: what continues the animal stays, each frame once, at input size."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from utils.refinement import Refinement, TemporalFilter, keep_near, make_passes
+from utils.segmentation import merge_animals
+
+SIZE = (40, 60)  # diagonal 72.1
+REFINEMENT = Refinement(threshold=0.5, radius=0.1)  # 7.2 px between two frames
+
+
+def square(y, x, side=6):
+    mask = np.zeros(SIZE, bool)
+    mask[y : y + side, x : x + side] = True
+    return mask
+
+
+def probability(*masks, high=0.9, low=0.1):
+    return np.where(np.any(masks, axis=0), high, low).astype("float32")
+
+
+# keep_near
+
+
+def test_regions_near_the_reference_stay_whole():
+    near, far = square(10, 20), square(10, 45)
+    reference = square(10, 10)  # ends at column 15: `near` begins 5 px from it, `far` 30 px
+    np.testing.assert_array_equal(keep_near(near | far, reference, 5), near)
+    np.testing.assert_array_equal(keep_near(near | far, reference, 30), near | far)
+    assert not keep_near(near | far, reference, 4).any()
+
+
+def test_a_region_that_touches_a_near_one_by_a_corner_belongs_to_it():
+    mask = square(10, 10) | square(16, 16)
+    np.testing.assert_array_equal(keep_near(mask, square(10, 10), 0), mask)
+
+
+def test_a_full_and_an_empty_mask_pass_through():
+    full, empty = np.ones(SIZE, bool), np.zeros(SIZE, bool)
+    np.testing.assert_array_equal(keep_near(full, square(10, 10), 1), full)
+    np.testing.assert_array_equal(keep_near(empty, square(10, 10), 1), empty)
+
+
+def test_keeping_near_changes_no_input():
+    mask, reference = square(10, 20) | square(10, 45), square(10, 10)
+    copies = mask.copy(), reference.copy()
+    keep_near(mask, reference, 5)
+    np.testing.assert_array_equal(mask, copies[0])
+    np.testing.assert_array_equal(reference, copies[1])
+
+
+# TemporalFilter
+
+
+def test_a_far_region_is_dropped_and_the_moving_animal_kept():
+    keep = TemporalFilter(REFINEMENT, square(10, 5))
+    for x in range(9, 50, 4):
+        ghost = square(30, 2) if x > 20 else square(30, 50)
+        np.testing.assert_array_equal(keep(probability(square(10, x), ghost)), square(10, x))
+
+
+def test_an_animal_that_falls_into_parts_is_kept_in_parts():
+    keep = TemporalFilter(REFINEMENT, square(10, 10, 12))
+    parts = square(10, 10, 4) | square(17, 17, 5)
+    np.testing.assert_array_equal(keep(probability(parts)), parts)
+
+
+def test_an_animal_returns_after_being_out_of_sight():
+    keep = TemporalFilter(REFINEMENT, square(10, 0))
+    nothing, later = probability(np.zeros(SIZE, bool)), square(10, 26)  # 21 px away
+    assert not keep(probability(later)).any()  # too far for one frame
+    keep = TemporalFilter(REFINEMENT, square(10, 0))
+    for _ in range(3):
+        assert not keep(nothing).any()
+    np.testing.assert_array_equal(keep(probability(later)), later)
+    # Seen again, it may move as little as before.
+    assert not keep(probability(square(10, 50))).any()
+
+
+def test_while_the_animal_is_hidden_ghosts_stay_out():
+    keep = TemporalFilter(REFINEMENT, square(10, 0))
+    for _ in range(2):
+        assert not keep(probability(square(30, 50))).any()
+
+
+def test_radius_zero_keeps_all_regions():
+    keep = TemporalFilter(Refinement(threshold=0.5, radius=0), square(10, 0))
+    both = square(30, 50) | square(10, 0)
+    np.testing.assert_array_equal(keep(probability(both)), both)
+
+
+def test_a_label_that_shows_nothing_keeps_all_regions():
+    keep = TemporalFilter(REFINEMENT, np.zeros(SIZE, bool))
+    np.testing.assert_array_equal(keep(probability(square(30, 50))), square(30, 50))
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.8])
+def test_bytes_and_floats_have_one_threshold(threshold):
+    refinement = Refinement(threshold=threshold, radius=0)
+    levels = np.linspace(0, 1, 256).reshape(16, 16)
+    start = np.ones((16, 16), bool)
+    from_floats = TemporalFilter(refinement, start)(levels.astype("float32"))
+    from_bytes = TemporalFilter(refinement, start)(np.round(levels * 255).astype("uint8"))
+    np.testing.assert_array_equal(from_floats, from_bytes)
+    np.testing.assert_array_equal(from_floats, levels > threshold)
+
+
+# Order
+
+
+@given(st.integers(1, 40).flatmap(lambda n: st.tuples(st.just(n), st.sets(st.integers(0, n - 1)))))
+def test_each_frame_comes_once_going_away_from_its_nearest_label(case):
+    num_frames, labelled = case
+    if not labelled:
+        return
+    passes = make_passes(num_frames, tuple(labelled))
+    frames = [frame for _, one in passes for frame in one]
+    assert sorted(frames) == list(range(num_frames))
+    for label, one in passes:
+        assert label in labelled
+        distances = [abs(frame - label) for frame in one]
+        # From the label, or next to it, outwards one frame at a time.
+        assert distances == list(range(distances[0], distances[0] + len(one))) if one else True
+        assert distances[:1] in ([], [0], [1])
+        for frame in one:
+            assert abs(frame - label) == min(abs(frame - other) for other in labelled)
+
+
+def test_passes_of_one_label_by_hand():
+    assert make_passes(5, [2]) == [(2, [2, 3, 4]), (2, [1, 0])]
+    assert make_passes(1, [0]) == [(0, [0]), (0, [])]
+
+
+def test_passes_of_two_labels_meet_half_way():
+    assert make_passes(8, [6, 1]) == [
+        (1, [1, 2, 3]),
+        (1, [0]),
+        (6, [6, 7]),
+        (6, [5, 4]),
+    ]
+
+
+# merge_animals
+
+
+def as_bytes(*arguments, **options):
+    return np.round(probability(*arguments, **options) * 255).astype("uint8")
+
+
+def test_one_animal_at_working_size_is_its_kept_region():
+    kept, ghost = square(10, 10), square(30, 40)
+    mask = merge_animals([as_bytes(kept, ghost)], [kept], REFINEMENT, *SIZE)
+    assert mask.dtype == np.uint8
+    np.testing.assert_array_equal(mask, kept)
+
+
+def test_of_two_animals_the_likelier_has_the_pixel():
+    first, second = square(10, 10, 10), square(10, 15, 10)
+    probabilities = [as_bytes(first, high=0.7), as_bytes(second, high=0.9)]
+    mask = merge_animals(probabilities, [first, second], REFINEMENT, *SIZE)
+    expected = first.astype("uint8")
+    expected[second] = 2
+    np.testing.assert_array_equal(mask, expected)
+    probabilities = [as_bytes(first, high=0.9), as_bytes(second, high=0.7)]
+    mask = merge_animals(probabilities, [first, second], REFINEMENT, *SIZE)
+    expected = second * np.uint8(2)
+    expected[first] = 1
+    np.testing.assert_array_equal(mask, expected)
+
+
+def test_an_animal_that_was_filtered_out_leaves_the_pixel_to_the_other():
+    first, second = square(10, 10, 10), square(10, 15, 10)
+    probabilities = [as_bytes(first, high=0.7), as_bytes(second, high=0.9)]
+    nowhere = np.zeros(SIZE, bool)
+    mask = merge_animals(probabilities, [first, nowhere], REFINEMENT, *SIZE)
+    np.testing.assert_array_equal(mask, first)
+
+
+@pytest.mark.parametrize("scale", [0.5, 2, 3.3])
+def test_masks_come_back_at_the_inputs_size(scale):
+    kept, ghost = square(10, 10, 12), square(30, 40)
+    height, width = round(SIZE[0] * scale), round(SIZE[1] * scale)
+    mask = merge_animals([as_bytes(kept, ghost)], [kept], REFINEMENT, height, width)
+    assert mask.shape == (height, width) and set(np.unique(mask)) == {0, 1}
+    y, x = np.nonzero(mask)
+    # The square's sides within a pixel of the working size, and no ghost.
+    for side in (y, x):
+        assert abs(side.min() - 10 * scale) <= max(1, scale)
+        assert abs(side.max() + 1 - 22 * scale) <= max(1, scale)
+
+
+def test_a_slanted_contour_is_smooth_at_the_inputs_size():
+    y, x = np.mgrid[:40, :60]
+    levels = np.clip((30 - x + 0.5 * y) * 40 + 127, 0, 255).astype("uint8")
+    kept = levels > 127
+    mask = merge_animals([levels], [kept], REFINEMENT, 160, 240)
+    edges = mask.sum(1).astype(int)
+    # A contour blown up from 40 lines by nearest neighbour would step by 4 px, then not at all.
+    steps = np.diff(edges)[8:-8]
+    assert steps.min() >= 0 and steps.max() <= 1
