@@ -7,7 +7,7 @@ command is run to its end. The network is the real one, the steps are few.
 Reads   the weights that finetune_test.py finds.
 Writes  nothing but temporary files; the table goes to the screen.
 
-    python benchmarks/kill_and_resume.py --kills 10
+    python -m benchmarks.kill_and_resume --kills 10
 
 Ends with status 1 if any mask differs or anything half-written is left. About two minutes for
 one kill and fifteen for ten on two cores.
@@ -25,10 +25,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # this script stands in a folder of its own
-
-from utils.command_line import run_script, setting  # noqa: E402
+from utils import paths
+from utils.command_line import run_script, setting
 
 NUM_FRAMES, HEIGHT, WIDTH = 8, 96, 128
 VIDEO = "blob"
@@ -118,8 +116,8 @@ def start_run(config: Config, dataset: Path, results: Path) -> subprocess.Popen:
     with log:
         return subprocess.Popen(
             [sys.executable, "-c", LAUNCHER.format(steps=config.steps), *map(str, arguments)],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            cwd=paths.ROOT,
+            env={**os.environ, "PYTHONPATH": str(paths.ROOT)},
             stdout=log,
             stderr=subprocess.STDOUT,
         )

@@ -12,6 +12,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from utils import paths
 from utils.command_line import run_script, setting
 from utils.files import write_json
 from utils.run_record import read_record
@@ -71,7 +72,7 @@ def main(config: Config) -> None:
             arguments = [str(dataset), str(results), "full" if config.full else "narrow"]
             subprocess.run(
                 [sys.executable, "-c", CHILD, *arguments],
-                cwd=Path(__file__).parents[1],
+                cwd=paths.ROOT,
                 check=True,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -10,9 +10,9 @@ from utils import paths
 
 @pytest.mark.slow
 def test_a_killed_run_gives_the_undisturbed_masks():
-    script = paths.ROOT / "benchmarks" / "kill_and_resume.py"
     done = subprocess.run(
-        [sys.executable, str(script), "--kills", "1", "--steps", "8"],
+        [sys.executable, "-m", "benchmarks.kill_and_resume", "--kills", "1", "--steps", "8"],
+        cwd=paths.ROOT,
         capture_output=True,
         text=True,
         timeout=900,
