@@ -7,9 +7,10 @@ BIN := $(VENV)/bin
 .PHONY: help demo test lint format gpu clean
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.installed: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and "Python 3.11 to 3.13 is needed, for instance: make demo PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
@@ -35,7 +36,7 @@ format: $(VENV)/.installed-dev ## mend style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-gpu: $(VENV)/.installed ## swap TensorFlow for its build for NVIDIA GPUs (Linux)
+gpu: $(VENV)/.installed-dev ## swap TensorFlow for its build for NVIDIA GPUs (Linux)
 	$(BIN)/pip uninstall --quiet --yes tensorflow-cpu tensorflow
 	$(BIN)/pip install --quiet "tensorflow[and-cuda]==2.21.0"
 

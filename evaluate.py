@@ -89,7 +89,9 @@ def score_one(sequence: str, dataset_dir: Path, config: Config) -> SequenceScore
     annotation_dir = sequence_dir(dataset_dir, "Annotations", sequence)
     if annotation_dir is None:
         raise InputError(f"{sequence}: no annotations in {dataset_dir}/Annotations (--dataset)")
-    frames_dir = sequence_dir(dataset_dir, "JPEGImages", sequence) or annotation_dir
+    masks = config.results / paths.SEGMENTATION / sequence  # these name every frame, too
+    frames_dir = sequence_dir(dataset_dir, "JPEGImages", sequence)
+    frames_dir = frames_dir or (masks if masks.is_dir() else annotation_dir)
     return score_folders(
         sequence,
         config.results / paths.SEGMENTATION / sequence,

@@ -18,7 +18,7 @@ POST modules.
 import datetime
 import os
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,10 +39,11 @@ from utils.overlay import write_contact_sheet, write_overlay_video
 from utils.presets import PRESETS
 from utils.run_record import git_commit, peak_memory_mib, read_record, same_run
 from utils.scoring import NothingToScoreError, format_table, score_folders
-from utils.segmentation import Timing, remove_partial, segment_video
+from utils.segmentation import Timing, partial_dir, remove_partial, segment_video
 from utils.sequences import (
     Guidance,
     VideoSequence,
+    check_visible,
     choose_guidance,
     choose_sequences,
     default_dataset,
@@ -52,7 +53,9 @@ from utils.sequences import (
     parse_guidance,
     read_labels,
     read_selection,
+    video_name,
 )
+from utils.videos import Video
 from utils.weights import find_weights, load_weights, save_weights
 
 
@@ -92,13 +95,15 @@ class Job:
 
 def main(config: Config) -> int:
     parse_guidance(config.guidance)
+    if not 0 <= config.seed < 2**32:
+        raise UsageError(f"--seed must be 0 to {2**32 - 1}, not {config.seed}.")
     check_writable(config.results)
     preset = PRESETS[config.preset]
     weights_path, weights_reason = find_weights(config.head, config.weights)
     jobs, failed = prepare_jobs(config, weights_path)
 
     keras.config.set_dtype_policy(config.precision)
-    backend.make_deterministic(config.seed)
+    backend.make_deterministic(config.seed, bitwise=config.precision == "float32")
     model = build_model(config.head)
     load_weights(model, weights_path)
     print(f"weights: {weights_path} ({weights_reason})")
@@ -116,7 +121,7 @@ def main(config: Config) -> int:
     for job in jobs:
         name = job.sequence.name
         try:
-            rows.append((name, run_video(job, config, tuner)))
+            rows.append((name, run_video(job, config, tuner, weights_path)))
         except (InputError, OSError, FloatingPointError) as error:
             failed[name] = str(error)
             print(f"error: {name}: {' '.join(str(error).split())}", flush=True)
@@ -145,7 +150,7 @@ def prepare_jobs(config: Config, weights_path: Path) -> tuple[list[Job], dict[st
                 f"--label goes with one --video, there are {len(videos)}. Run them one by one."
             )
         for path in videos:
-            name = path.resolve().name if path.is_dir() else path.stem
+            name = video_name(path)
             openers[name] = lambda path=path: open_video_sequence(
                 path, config.label, config.guidance
             )
@@ -192,6 +197,7 @@ def prepare_job(sequence: VideoSequence, config: Config, dataset: Path, weights_
     guidance = choose_guidance(sequence, config.guidance, selected)
     video.check()
     labels = read_labels(sequence, guidance.frames)
+    check_visible(sequence, labels, PRESETS[config.preset].lines)
     key = {
         "preset": asdict(PRESETS[config.preset]),
         "head": config.head,
@@ -209,16 +215,19 @@ def prepare_job(sequence: VideoSequence, config: Config, dataset: Path, weights_
     return Job(sequence, guidance, key, labels)
 
 
-def run_video(job: Job, config: Config, tuner: FineTuner) -> dict[str, Any]:
-    """Segments one video and writes its results; a finished one is left as it is. Returns its
-    record."""
+def run_video(job: Job, config: Config, tuner: FineTuner, weights: Path) -> dict[str, Any]:
+    """Segments one video and writes its results, or finds it finished. Returns its record."""
     sequence, video = job.sequence, job.sequence.video
     masks = [
         config.results / paths.SEGMENTATION / video.name / f"{n}.png" for n in video.frame_names
     ]
     run_file = config.results / paths.RUNS / video.name / paths.RUN_FILE
     record = read_record(run_file)
-    if not config.overwrite and same_run(record, job.key) and all(path.is_file() for path in masks):
+    saved = paths.FINE_TUNE_WEIGHTS / video.name / f"{config.head}.safetensors"
+    finished = same_run(record, job.key) and all(path.is_file() for path in masks)
+    if config.save_weights and finished:
+        finished = saved.is_file() and sha256_of(saved) == record["saved_weights_sha256"]
+    if finished and not config.overwrite:
         remove_partial(config.results, video.name)  # a kill right after run.json leaves it
         print(f"{video.name}: done before, skipped (--overwrite does it again)", flush=True)
         return record
@@ -234,14 +243,13 @@ def run_video(job: Job, config: Config, tuner: FineTuner) -> dict[str, Any]:
     timing = segment_video(
         tuner, preset, video, job.labels, config.results, job.key, show_progress, training_progress
     )
-    overlay = config.results / paths.OVERLAY
     labelled = job.guidance.frames
-    write_overlay_video(
-        overlay / f"{video.name}.mp4", video, lambda i: read_mask(masks[i]), labelled
-    )
-    write_contact_sheet(
-        overlay / f"{video.name}.png", video, lambda i: read_mask(masks[i]), labelled
-    )
+    write_overlays(video, masks, labelled, config.results)
+    saved_sha256 = None
+    if config.save_weights:
+        facts = {"stage": "fine_tune", "head": config.head, "data": video.name}
+        facts |= {"commit": git_commit(), "labelled_frames": frames}
+        saved_sha256 = save_weights(tuner.model, saved, facts)
     record = {
         "sequence": video.name,
         "input": str(video.path),
@@ -255,30 +263,33 @@ def run_video(job: Job, config: Config, tuner: FineTuner) -> dict[str, Any]:
         "peak_memory_mib": peak_memory_mib(),
         "started": started.isoformat(timespec="seconds"),
         "ended": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "weights": str(find_weights(config.head, config.weights)[0]),
+        "weights": str(weights),
+        "saved_weights_sha256": saved_sha256,
         "git_commit": git_commit(),
         "environment": backend.describe(),
         "key": job.key,
     }
-    if config.save_weights:
-        facts = {
-            "stage": "fine_tune",
-            "head": config.head,
-            "data": video.name,
-            "commit": git_commit(),
-        }
-        path = paths.FINE_TUNE_WEIGHTS / video.name / f"{config.head}.safetensors"
-        save_weights(tuner.model, path, {**facts, "labelled_frames": frames})
     write_json(run_file, record)  # last: it marks the video as done
     remove_partial(config.results, video.name)
     return record
 
 
+def write_overlays(
+    video: Video, masks: list[Path], labelled: tuple[int, ...], results: Path
+) -> None:
+    """Overlay video and contact sheet. Made in the run's folder: a kill leaves no litter."""
+    aside = partial_dir(results, video.name)
+    folder = results / paths.OVERLAY
+    folder.mkdir(parents=True, exist_ok=True)
+    for suffix, write in ((".mp4", write_overlay_video), (".png", write_contact_sheet)):
+        write(aside / f"overlay{suffix}", video, lambda i: read_mask(masks[i]), labelled)
+        os.replace(aside / f"overlay{suffix}", folder / f"{video.name}{suffix}")
+
+
 def score(
     sequence: VideoSequence, mask_dir: Path, labelled: tuple[int, ...]
 ) -> dict[str, Any] | None:
-    """Scores the masks where other frames than the labelled are annotated. Only now are
-    annotations opened."""
+    """Scores the masks where there are other annotations, which are opened only now."""
     if sequence.annotation_dir is None:
         return None
     names = sequence.video.frame_names
@@ -286,7 +297,7 @@ def score(
         result = score_folders(sequence.name, mask_dir, sequence.annotation_dir, names, labelled)
     except NothingToScoreError:
         return None
-    except InputError as error:  # the masks are done and good; only the comparison is not
+    except (InputError, OSError) as error:  # the masks are done; only the comparison is not
         print(f"{sequence.name}: not scored: {error}", flush=True)
         return None
     print(format_table([result]), flush=True)
@@ -328,7 +339,7 @@ def training_progress(title: str, steps: int) -> list[keras.callbacks.Callback]:
 
 
 def shard_slice(shard: str) -> slice:
-    """ "2/5" -> the second of every five. Raises: UsageError."""
+    """From "2/5" the second of every five. Raises: UsageError."""
     first, _, count = shard.partition("/")
     if not (first.isdecimal() and count.isdecimal() and 1 <= int(first) <= int(count)):
         raise UsageError(f"--shard must be I/N with I from 1 to N, not {shard!r}.")
@@ -337,28 +348,29 @@ def shard_slice(shard: str) -> slice:
 
 def check_writable(results: Path) -> None:
     """Raises: InputError if results could not be written there. Makes nothing."""
-    existing = results.absolute()
-    while not existing.exists():
-        existing = existing.parent
-    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        raise InputError(
-            f"{results}: cannot write results, {existing} is no folder or not writable. "
-            "Choose another folder with --results."
-        )
+    for name in ("", paths.SEGMENTATION, paths.OVERLAY, paths.RUNS):
+        existing = (results / name).absolute()
+        while not existing.exists() and existing != existing.parent:
+            existing = existing.parent
+        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+            raise InputError(
+                f"{results}: cannot write results, {existing} is no folder or not writable. "
+                "Choose another folder with --results."
+            )
 
 
 def print_dry_run(config: Config, jobs: list[Job], failed: dict[str, str]) -> None:
     """What a run would do."""
     print("configuration:")
-    for name, value in asdict(replace(config)).items():
+    for name, value in asdict(config).items():
         print(f"  {name}: {value}")
     print(f"preset {config.preset}: {PRESETS[config.preset]}")
     for job in jobs:
         video = job.sequence.video
         frames = ", ".join(f"{i} ({job.sequence.labels[i]})" for i in job.guidance.frames)
         print(
-            f"{video.name}: {len(video)} frames of {video.height}x{video.width}, label of frame "
-            f"{frames}"
+            f"{video.name}: {len(video)} frames of {video.height}x{video.width}, label of "
+            f"frame {frames}, {job.guidance.reason}"
         )
     print(f"dry run: {len(jobs)} to do, {len(failed)} cannot be done; nothing was written")
 

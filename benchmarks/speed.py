@@ -44,8 +44,7 @@ class Config:
 
 
 def build_osvos() -> keras.Model:
-    """VGG-16 to conv5_3, 16-channel side outputs of stages 2 to 5 up-sampled to full size and
-    fused."""
+    """VGG-16 to conv5_3, 16-channel side outputs of stages 2 to 5, up-sampled and fused."""
     vgg = keras.applications.VGG16(include_top=False, weights=None, input_shape=(None, None, 3))
     sides = []
     for stage, convs in ((2, 2), (3, 3), (4, 3), (5, 3)):
@@ -115,10 +114,14 @@ def make_tasks(config: Config) -> dict[str, tuple[Callable[[], object], float]]:
     tasks = {}
 
     def add(name: str, model: keras.Model) -> None:
+        def fit(size: tuple[int, int]) -> tuple[int, int]:
+            # VGG's pooling drops odd rows: its side outputs only meet at multiples of 16.
+            return tuple(-(-side // 16) * 16 for side in size) if name == "OSVOS" else size
+
         trained = keras.Model(model.input, {"mask": model.output["mask"]})
         loss = SegmentationLoss(preset.balance, preset.region_weight)
         trained.compile(make_optimizer(1e-3, 1e-4), loss={"mask": loss})
-        for title, size in (("crop", crop), ("frame", FRAME)):
+        for title, size in (("crop", fit(crop)), ("frame", fit(FRAME))):
             images = rng.integers(0, 256, (1, *size, 3)).astype("uint8")
             targets = {"mask": rng.integers(0, 2, (1, *size, 1)).astype("uint8")}
             forward, learning = count_operations(model, size)
@@ -127,9 +130,9 @@ def make_tasks(config: Config) -> dict[str, tuple[Callable[[], object], float]]:
                 trained.train_on_batch(images, targets)
 
             tasks[f"{name}: step, {title} {size[0]}x{size[1]}"] = (step, forward + 2 * learning)
-        frame = rng.integers(0, 256, (1, *FRAME, 3)).astype("uint8")
+        frame = rng.integers(0, 256, (1, *fit(FRAME), 3)).astype("uint8")
         pair = np.concatenate([frame, frame[:, :, ::-1]])
-        forward = count_operations(model, FRAME)[0]
+        forward = count_operations(model, fit(FRAME))[0]
         tasks[f"{name}: segment a frame"] = (lambda: model.predict_on_batch(frame), forward)
         if name != "OSVOS":
             both = (lambda: model.predict_on_batch(pair), 2 * forward)

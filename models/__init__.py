@@ -1,5 +1,4 @@
-"""The networks: an Xception backbone with a DeepLab or an XFCN head. Imports Keras and itself
-only."""
+"""The networks: an Xception backbone with a DeepLab or an XFCN head. Only Keras is imported."""
 
 import keras
 from keras import layers
@@ -27,9 +26,8 @@ def build_model(
         train_batch_statistics: see `xception_features`; leave False to fine-tune and to test.
 
     Returns: a model from images, RGB uint8 or float (batch, height, width, 3) in 0..255 at any
-    size, to a dict of
-        float32 logits (batch, height, width, 1): "mask" first; with "xfcn" also "side2" to "side6".
-        Normalisation is inside. A logit above 0 means object.
+        size, to a dict of float32 logits (batch, height, width, 1): "mask" first; with "xfcn" also
+        "side2" to "side6". Normalisation is inside. A logit above 0 means object.
 
     Raises: ValueError for an unknown head or output stride.
     """

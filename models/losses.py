@@ -63,8 +63,7 @@ class SegmentationLoss(keras.losses.Loss):
 
 
 def soft_jaccard_loss(targets, logits):
-    """1 - intersection over union with probabilities in place of masks, per image: float32
-    (batch,)."""
+    """1 - intersection over union of probabilities in place of masks: float32 (batch,)."""
     valid, targets = valid_pixels(targets)
     probabilities = ops.sigmoid(ops.cast(logits, "float32")) * valid
     axes = (1, 2, 3)

@@ -52,9 +52,8 @@ def xception_features(
             follow the training data; False (fine-tuning, and every test) keeps them fixed whatever
             mode the model runs in.
 
-    Returns: block name -> map (batch, h, w, channels): block1 (64 channels, after its activation),
-    block2 (128),
-        block3 (256), block4 and block12 (728), block13 (1024).
+    Returns: block name -> map (batch, h, w, channels): block1 (64 channels, after its
+        activation), block2 (128), block3 (256), block4 and block12 (728), block13 (1024).
 
     Raises: ValueError for another output stride.
     """
@@ -120,7 +119,6 @@ def xception_features(
 
 
 def build_xception(output_stride: int = 32, width: float = 1.0) -> keras.Model:
-    """The bare backbone: RGB in [-1, 1], (batch, height, width, 3) -> the maps of
-    `xception_features`."""
+    """The backbone alone: RGB in [-1, 1], (batch, height, width, 3), to `xception_features`."""
     images = keras.Input((None, None, 3), name="images")
     return keras.Model(images, xception_features(images, output_stride, width), name="xception")

@@ -29,9 +29,8 @@ def xfcn_head(features: dict[str, keras.KerasTensor]) -> dict[str, keras.KerasTe
         features: of `xception_features` at output stride 32, sides such that all strides divide
             (see `PadToGrid`).
 
-    Returns: logits (batch, 4 (h - 1) + 1, 4 (w - 1) + 1, 1) for a stride-4 map of h x w: "mask",
-    the fused
-        output, then "side2" to "side6" for deep supervision.
+    Returns: logits (batch, 4 (h - 1) + 1, 4 (w - 1) + 1, 1) for a stride-4 map of h x w:
+        "mask", the fused output, then "side2" to "side6" for deep supervision.
     """
     sides, upsampled = {}, []
     for name, block, stride, dilation in SIDES:

@@ -249,14 +249,16 @@ def test_fine_tuning_takes_the_number_of_steps_it_was_given():
     assert 7 <= len(steps) < 7 + settings.epochs
 
 
-def test_a_loss_that_is_not_finite_stops_the_run():
+def test_a_loss_that_is_not_finite_stops_the_run_each_time_and_leaves_no_backup(tmp_path):
     class Broken(keras.losses.Loss):
         def call(self, y_true, y_pred):
             return keras.ops.sum(y_pred, axis=(1, 2, 3)) * float("nan")
 
     tuner = FineTuner(tiny_network(), Broken(), FineTuning(steps=2, crop=CROP), seed=0)
-    with pytest.raises(FloatingPointError, match="loss of fine-tuning became nan"):
-        tuner.fit(samples(1))
+    for _ in range(2):
+        with pytest.raises(FloatingPointError, match="loss of fine-tuning is not finite"):
+            tuner.fit(samples(1), tmp_path / "backup.npz")
+        assert not list(tmp_path.iterdir())
 
 
 def test_a_backup_of_another_epoch_count_is_kept_each_nth_epoch(tmp_path):

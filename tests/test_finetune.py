@@ -798,7 +798,7 @@ def test_bad_input_is_refused_by_name_before_any_training(world, no_training, sp
     [
         ({"sequences": ("hne",)}, "No sequence hne in .*there are: cow, hen"),
         ({"guidance": "centre"}, "--guidance must be"),
-        ({"guidance": "6"}, "there is no frame 6"),
+        ({"seed": -1}, "--seed must be"),
         ({"video": (Path("a.mp4"),), "sequences": ("hen",)}, "--video stands in place"),
         ({"label": (Path("x.png"),), "sequences": ("cow", "hen")}, "--label goes with one"),
     ],

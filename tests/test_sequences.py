@@ -247,7 +247,7 @@ def test_two_labels_for_one_frame_are_a_usage_error(world, tmp_path):
 
 
 def test_a_label_beyond_the_video_is_a_usage_error(world, tmp_path):
-    with pytest.raises(UsageError, match=r"00009\.png labels frame 9, but hen has frames 0 to 8"):
+    with pytest.raises(UsageError, match=r"00009\.png: which frame does it label.* to 00008\.png"):
         world.open(write_label(tmp_path / "00009.png"))
 
 
@@ -430,3 +430,11 @@ def test_missing_and_empty_data_sets_are_named(tmp_path):
     (tmp_path / "JPEGImages" / "480p").mkdir(parents=True)
     with pytest.raises(InputError, match="no sequences, expected folders of frames"):
         choose_sequences(tmp_path, ())
+
+
+def test_a_label_goes_by_the_number_in_its_frames_name(tmp_path):
+    """Frames that count from 1: label 3.png is frame 00003.jpg, index 2."""
+    write_frames(tmp_path / "hen", [f"{number:05d}" for number in range(1, 5)])
+    label = write_label(tmp_path / "3.png")
+    sequence = open_video_sequence(tmp_path / "hen", [label], "auto")
+    assert list(sequence.labels) == [2]

@@ -76,8 +76,7 @@ def augment(
             recompose.
 
     Returns: image uint8 (h, w, 3) and target uint8 (h, w). Outside of the frame the image is
-    mirrored and the
-        target void.
+        mirrored and the target void.
     """
     recompose = background is not None and rng.random() < augmentation.recompose
     matrix = _draw_affine(target, size, augmentation, rng)

@@ -31,13 +31,16 @@ with _without_native_messages():
     keras.ops.zeros(1)  # starts the devices
 
 
-def make_deterministic(seed: int) -> None:
-    """Seeds Python, NumPy and the backend, and asks it for operations that repeat bit for bit.
+def make_deterministic(seed: int, bitwise: bool = True) -> None:
+    """Seeds Python, NumPy and the backend.
 
     Args:
-        seed: 0 or greater.
+        seed: 0 to 2**32 - 1.
+        bitwise: also ask for operations that repeat bit for bit; GPUs lack some in half precision.
     """
     keras.utils.set_random_seed(seed)
+    if not bitwise:
+        return
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 

@@ -29,8 +29,15 @@ def parse_config(
         description: shown above the flags by `--help` (the script's docstring).
         args: the arguments; None takes those of the process.
 
-    Raises: SystemExit with status 2 for unknown, abbreviated or malformed flags, 0 after `--help`.
+    Raises: SystemExit with status 2 for unknown, abbreviated, repeated or malformed flags, 0 after
+        `--help`.
     """
+    words = sys.argv[1:] if args is None else args
+    flags = [word.split("=")[0].replace("_", "-") for word in words if word.startswith("--")]
+    for flag in flags:
+        if flags.count(flag) > 1:  # the parser would keep the last one without a word
+            print(f"error: {flag} is given twice. Put all its values after one.", file=sys.stderr)
+            raise SystemExit(2)
     return tyro.cli(
         config_class, description=description, args=args, config=[tyro.conf.FlagCreatePairsOff]
     )
@@ -44,6 +51,9 @@ def run_script(
 
     `main` may return a status (int); any other return value counts as 0.
     """
+    for stream in (sys.stdout, sys.stderr):  # names that the terminal's code page lacks
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     config = parse_config(config_class, description)
     try:
         result = main(config)

@@ -11,5 +11,4 @@ class InputError(ValueError):
 
 
 class UsageError(InputError):
-    """The command line itself is wrong (an unknown sequence, two labels for one frame): status
-    2."""
+    """The command line itself is wrong (unknown sequence, two labels for a frame): status 2."""

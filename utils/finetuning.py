@@ -55,8 +55,7 @@ class FineTuner:
         self.seed = seed
         self.start_weights = [keras.ops.convert_to_numpy(v.value) for v in model.variables]
         freeze_first_blocks(model, settings.frozen_blocks)
-        # Only the fused output learns here (the paper's "supervision 3"): side outputs are left
-        # out.
+        # Only the fused output learns here (the paper's "supervision 3").
         self.trained = keras.Model(model.input, {"mask": model.output["mask"]})
         schedule = (
             _schedule(settings.head_learning_rate, settings.steps),
@@ -93,7 +92,8 @@ class FineTuner:
             settings.augmentation,
             self.seed,
         )
-        callbacks = [batches.follow_epochs(), *callbacks]
+        check = keras.callbacks.LambdaCallback(on_epoch_end=_stop_if_not_finite)
+        callbacks = [batches.follow_epochs(), check, *callbacks]  # the check before the backup
         first_epoch = 0
         if backup_path is not None:
             backup = Backup(backup_path)
@@ -107,13 +107,7 @@ class FineTuner:
             shuffle=False,  # else Keras hands out the batches of a PyDataset in another order
             verbose=0,
         )
-        losses = history.history.get("loss", [])
-        if not np.isfinite(losses).all():
-            raise FloatingPointError(
-                f"The loss of fine-tuning became {losses[-1]}; lower the learning rate or use "
-                "float32."
-            )
-        return losses
+        return history.history.get("loss", [])
 
 
 def freeze_first_blocks(model: keras.Model, num_blocks: int) -> None:
@@ -125,9 +119,15 @@ def freeze_first_blocks(model: keras.Model, num_blocks: int) -> None:
             layer.trainable = False
 
 
+def _stop_if_not_finite(epoch, logs):
+    if not np.isfinite(logs["loss"]):
+        raise FloatingPointError(
+            "The loss of fine-tuning is not finite. Try --precision float32 or another --seed."
+        )
+
+
 def _schedule(learning_rate: float, steps: int):
-    """A short warm-up, so that a fresh head's first gradients do no harm, then a cosine down to 5
-    %."""
+    """A short warm-up, so that a fresh head does no harm, then a cosine down to half."""
     warmup = max(1, steps // 20)
     return keras.optimizers.schedules.CosineDecay(
         learning_rate * 0.1,

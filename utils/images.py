@@ -289,6 +289,12 @@ def read_mask(path: Path) -> np.ndarray:
     return values // np.uint8(255)
 
 
+def working_size(height: int, width: int, lines: int = 480) -> tuple[int, int]:
+    """Height and width at which the network sees a frame: the shorter side at most `lines` px."""
+    scale = min(1.0, lines / min(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
 def resize_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """Resizes (H, W) or (H, W, C) to (height, width): area average to shrink, bilinear to grow."""
     if image.shape[:2] == (height, width):

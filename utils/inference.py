@@ -9,13 +9,6 @@ import numpy as np
 from utils.images import resize_image
 
 
-def working_size(height: int, width: int, lines: int = 480) -> tuple[int, int]:
-    """Height and width at which the network sees a frame: the shorter side at most `lines`
-    pixels."""
-    scale = min(1.0, lines / min(height, width))
-    return max(1, round(height * scale)), max(1, round(width * scale))
-
-
 def predict_probability(
     model: keras.Model, image: np.ndarray, flip: bool = True, scales: Sequence[float] = (1.0,)
 ) -> np.ndarray:

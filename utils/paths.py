@@ -35,6 +35,6 @@ def frame_selection_dir(dataset_dir: Path, sequence: str) -> Path:
     original's place, `datasets/`.
     """
     dataset_dir = Path(dataset_dir).resolve()
-    defaults = (FINETUNE_TEST_DATASET, SAMPLE_DATASET)
+    defaults = (FINETUNE_TEST_DATASET.resolve(), SAMPLE_DATASET.resolve())
     folder = DATASETS if dataset_dir in defaults else dataset_dir
     return folder / "bubbleNet_data" / "rawData" / sequence / "frame_selection"

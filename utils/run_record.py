@@ -1,5 +1,4 @@
-"""run.json: what was run, from what, with what, how long; and whether a finished run still
-holds."""
+"""run.json: what was run, from what, with what, how long, and whether it still holds."""
 
 import json
 import subprocess
@@ -42,8 +41,7 @@ def peak_memory_mib() -> float | None:
 
 
 def read_record(path: Path) -> dict[str, Any] | None:
-    """A run.json, or None if there is none that can be read (a run that was cut off leaves
-    none)."""
+    """A run.json, or None where none can be read: a run that was cut off leaves none."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -52,4 +50,4 @@ def read_record(path: Path) -> dict[str, Any] | None:
 
 def same_run(record: dict[str, Any] | None, key: dict[str, Any]) -> bool:
     """Whether a record was made from the same configuration and the same files."""
-    return record is not None and record.get("key") == json.loads(json.dumps(key))
+    return isinstance(record, dict) and record.get("key") == json.loads(json.dumps(key))

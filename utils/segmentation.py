@@ -20,11 +20,10 @@ import numpy as np
 
 from utils import paths
 from utils.batches import FrameSample
-from utils.errors import InputError
 from utils.files import write_atomically, write_json
 from utils.finetuning import FineTuner
-from utils.images import resize_image, resize_labels, write_mask
-from utils.inference import predict_probability, working_size
+from utils.images import resize_image, resize_labels, working_size, write_mask
+from utils.inference import predict_probability
 from utils.presets import Preset
 from utils.refinement import Refinement, TemporalFilter, make_passes
 from utils.run_record import read_record
@@ -37,8 +36,7 @@ Progress = Callable[[Iterable, str], Iterable]
 
 @dataclass
 class Timing:
-    """Seconds of the steps and frames that were really computed (not those found after a
-    restart)."""
+    """Seconds of the steps and frames really computed, not of those found after a restart."""
 
     fine_tuning: float = 0.0
     steps: int = 0
@@ -54,8 +52,9 @@ class PartialRun:
         self.folder = folder
         self.key = json.loads(json.dumps(key))
         if read_record(folder / "key.json") != self.key:
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True, exist_ok=True)
+            if folder.exists():
+                shutil.rmtree(folder)  # what resists is an error: old state must not mix with new
+            folder.mkdir(parents=True)
             write_json(folder / "key.json", self.key)
 
     def training_backup(self, animal: int) -> Path:
@@ -93,10 +92,9 @@ def segment_video(
     Returns: how long it took.
     """
     run_dir = results_dir / paths.RUNS / video.name
-    (run_dir / paths.RUN_FILE).unlink(missing_ok=True)  # it says "done", which is no longer so
     for half_written in run_dir.glob(".writing-*"):
         half_written.unlink()
-    partial = PartialRun(run_dir / PARTIAL, key)
+    partial = PartialRun(partial_dir(results_dir, video.name), key)
     size = working_size(video.height, video.width, preset.lines)
     num_animals = max(int(label[label != VOID].max()) for label in labels.values())
     timing = Timing()
@@ -109,13 +107,19 @@ def segment_video(
     return timing
 
 
+def partial_dir(results_dir: Path, name: str) -> Path:
+    """The folder of an unfinished video's state."""
+    return results_dir / paths.RUNS / name / PARTIAL
+
+
 def remove_partial(results_dir: Path, name: str) -> None:
     """Removes the state of a video that is finished."""
-    shutil.rmtree(results_dir / paths.RUNS / name / PARTIAL, ignore_errors=True)
+    shutil.rmtree(partial_dir(results_dir, name), ignore_errors=True)
 
 
 def clear_results(results_dir: Path, video: Video) -> None:
-    """Removes an earlier run's masks, overlay and half-written files of this video."""
+    """Removes an earlier run's record, which says "done", masks and overlay of this video."""
+    (results_dir / paths.RUNS / video.name / paths.RUN_FILE).unlink(missing_ok=True)
     shutil.rmtree(results_dir / paths.SEGMENTATION / video.name, ignore_errors=True)
     for suffix in (".mp4", ".png"):
         (results_dir / paths.OVERLAY / f"{video.name}{suffix}").unlink(missing_ok=True)
@@ -134,12 +138,6 @@ def _fine_tune(tuner, video, labels, animal, size, partial, timing, training_cal
         image = resize_image(video.read(frame), *size)
         label = resize_labels(label, *size)
         target = np.where(label == VOID, VOID, label == animal).astype("uint8")
-        if not (target == 1).any():
-            raise InputError(
-                f"{video.name}: the animal labelled in frame {frame} vanishes at {size[0]} lines, "
-                "at which "
-                "the network works. Label a frame where it is larger."
-            )
         frames.append(FrameSample(image, target))
     start = time.perf_counter()
     callbacks = training_callbacks(
@@ -150,6 +148,8 @@ def _fine_tune(tuner, video, labels, animal, size, partial, timing, training_cal
     timing.losses += losses
     timing.steps += len(losses) * tuner.settings.epoch_steps
     values = {variable.path: keras.ops.convert_to_numpy(variable.value) for variable in variables}
+    if not all(np.isfinite(value).all() for value in values.values()):
+        raise FloatingPointError("Fine-tuning ended with weights that are not finite; try --seed.")
 
     def write(aside):
         with open(aside, "wb") as file:

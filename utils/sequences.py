@@ -1,5 +1,6 @@
 """Finding videos, the labels that exist for them, and the frame whose label the network may see."""
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,14 @@ import numpy as np
 
 from utils import paths
 from utils.errors import InputError, UsageError
-from utils.images import list_files, list_frames, natural_key, read_annotation
+from utils.images import (
+    list_files,
+    list_frames,
+    natural_key,
+    read_annotation,
+    resize_labels,
+    working_size,
+)
 from utils.videos import FrameFolder, Video, VideoFile, list_videos
 
 VOID = 255
@@ -57,7 +65,7 @@ def list_sequences(dataset_dir: Path, kind: str = "JPEGImages") -> list[str]:
     parents = (Path(dataset_dir) / kind / "480p", Path(dataset_dir) / kind)
     folders = (path for parent in parents if parent.is_dir() for path in parent.iterdir())
     names = {path.name for path in folders if path.is_dir() and not path.name.startswith(".")}
-    return sorted(names - {"480p"}, key=natural_key)
+    return sorted(names - {"480p", "1080p", "Full-Resolution"}, key=natural_key)  # DAVIS' sizes
 
 
 def sequence_dir(dataset_dir: Path, kind: str, sequence: str) -> Path | None:
@@ -104,13 +112,19 @@ def list_video_paths(arguments: Sequence[Path]) -> list[Path]:
             raise InputError(f"{path}: no such file or folder. Check --video.")
         videos = list_videos(path) if path.is_dir() else []
         found += videos or [path]
-    names = [_video_name(path) for path in found]
+    names = [video_name(path) for path in found]
+    lowered = [name.casefold() for name in names]  # some file systems do not tell them apart
     for name in names:
-        if names.count(name) > 1:
+        if lowered.count(name.casefold()) > 1:
             raise UsageError(
                 f"Two videos are named {name}; their results would share a folder. Rename one."
             )
     return found
+
+
+def video_name(path: Path) -> str:
+    """The name of a video's results: a folder's own name (a link's too), a file's stem."""
+    return Path(os.path.abspath(path)).name if path.is_dir() else path.stem
 
 
 def open_dataset_sequence(
@@ -125,7 +139,7 @@ def open_dataset_sequence(
 
 def open_video_sequence(path: Path, labels: Sequence[Path], guidance: str) -> VideoSequence:
     """A video file, or a folder of frames, named by `--video`."""
-    name = _video_name(path)
+    name = video_name(path)
     video = FrameFolder(path, name) if path.is_dir() else VideoFile(path, name)
     return _open(name, video, None, f"{paths.LABELS / name / '{}.png'}", labels, guidance)
 
@@ -166,7 +180,7 @@ def choose_guidance(sequence: VideoSequence, guidance: str, selected: Sequence[i
             stem = sequence.video.frame_names[frame]
             raise InputError(
                 f"{sequence.name}: frame {frame} ({reason}) has no label. "
-                f"Make {sequence.label_path.format(stem)}, or choose a labelled frame with "
+                f"Make {sequence.label_path.replace('{}', stem)}, or choose a labelled frame with "
                 "--guidance" + (f" ({_few(labels)})." if labels else ".")
             )
     return Guidance(frames, reason)
@@ -255,6 +269,18 @@ def read_labels(sequence: VideoSequence, frames: Iterable[int]) -> dict[int, np.
     return labels
 
 
+def check_visible(sequence: VideoSequence, labels: dict[int, np.ndarray], lines: int) -> None:
+    """Raises: InputError if a labelled animal is so small that it vanishes at working size."""
+    size = working_size(sequence.video.height, sequence.video.width, lines)
+    for frame, label in labels.items():
+        small = resize_labels(label, *size)
+        if not ((small > 0) & (small != VOID)).any():
+            raise InputError(
+                f"{sequence.labels[frame]}: the animal vanishes at {size[0]}x{size[1]}, the size "
+                "at which the network works. Label a frame where it is larger."
+            )
+
+
 def _open(name, video, annotation_dir, label_path, label_files, guidance) -> VideoSequence:
     if label_files:
         labels, source = _match_labels(video, label_files, guidance), "--label"
@@ -275,14 +301,17 @@ def _labels_in(folder: Path, video: Video) -> dict[int, Path]:
 
 def _match_labels(video: Video, files: Sequence[Path], guidance: str | None) -> dict[int, Path]:
     index = {name: number for number, name in enumerate(video.frame_names)}
+    numbers = {int(name): i for name, i in index.items() if name.isdecimal()}
+    if not numbers:
+        numbers = {i: i for i in range(len(video))}
     labels = {}
     for path in files:
         if not path.is_file():
             raise InputError(f"{path}: no such label file. Check --label.")
         if path.stem in index:
             frame = index[path.stem]
-        elif path.stem.isdecimal():
-            frame = int(path.stem)
+        elif path.stem.isdecimal() and int(path.stem) in numbers:
+            frame = numbers[int(path.stem)]
         elif (
             len(files) == 1
             and guidance
@@ -293,15 +322,11 @@ def _match_labels(video: Video, files: Sequence[Path], guidance: str | None) -> 
             frame = named[guidance] if guidance in named else int(guidance)
         else:
             raise UsageError(
-                f"{path}: which frame does it label? Name it after its frame "
-                f"({video.frame_names[0]}.png "
-                "is the first), or say so with --guidance N."
+                f"{path}: which frame does it label? Name it after its frame, "
+                f"{video.frame_names[0]}.png to {video.frame_names[-1]}.png, or give --guidance N."
             )
         if frame >= len(video):
-            raise UsageError(
-                f"{path} labels frame {frame}, but {video.name} has frames 0 to {len(video) - 1} "
-                "only."
-            )
+            raise UsageError(f"{path} labels frame {frame}, {video.name} has {len(video)} frames.")
         if frame in labels:
             raise UsageError(
                 f"{labels[frame]} and {path} label one frame ({frame}). Keep one of them."
@@ -315,8 +340,9 @@ def _automatic_guidance(sequence: VideoSequence, selected: Sequence[int]) -> Gui
     if not labels:
         stem = sequence.video.frame_names[len(sequence.video) // 2]
         raise InputError(
-            f"{sequence.name}: no frame is labelled. Make {sequence.label_path.format(stem)} "
-            "(animal white, background black), or name a label with --label."
+            f"{sequence.name}: no frame is labelled. Make "
+            f"{sequence.label_path.replace('{}', stem)} (animal white, background "
+            "black), or name a label with --label."
         )
     if sequence.source == "--label":
         return Guidance(tuple(sorted(labels)), "given by --label")
@@ -328,10 +354,6 @@ def _automatic_guidance(sequence: VideoSequence, selected: Sequence[int]) -> Gui
     middle = (len(sequence.video) - 1) / 2
     nearest = min(labels, key=lambda frame: (abs(frame - middle), frame))
     return Guidance((nearest,), f"of {len(labels)} labelled frames the one nearest the middle")
-
-
-def _video_name(path: Path) -> str:
-    return path.resolve().name if path.is_dir() else path.stem
 
 
 def _few(frames: Iterable[int]) -> str:

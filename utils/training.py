@@ -1,5 +1,4 @@
-"""What the stages' training has in common: optimizers by layer group and an exact, whole-file
-backup."""
+"""What the stages' training has in common: optimizers by layer group, and an exact backup."""
 
 import re
 from pathlib import Path

@@ -127,7 +127,7 @@ def read_weights(
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}
-    except (SafetensorError, ValueError, OSError) as error:
+    except (SafetensorError, ValueError, TypeError, AttributeError, OSError) as error:
         raise InputError(
             f"{path}: not a complete safetensors file ({error}). Fetch it again."
         ) from error
@@ -226,8 +226,11 @@ def _read_manifest(folder: Path) -> dict:
     if not path.is_file():
         return {}
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(
             f"{path}: not valid JSON ({error}). Restore it with git checkout."
         ) from error
+    if not isinstance(manifest, dict) or not all(isinstance(v, dict) for v in manifest.values()):
+        raise InputError(f"{path}: not a manifest of ours. Restore it with git checkout.")
+    return manifest
