@@ -34,6 +34,11 @@ from utils.run_record import git_commit, peak_memory_mib
 from utils.training import make_optimizer
 
 FRAME = (480, 854)
+CONVOLUTIONS = (
+    keras.layers.Conv2D,
+    keras.layers.Conv2DTranspose,
+    keras.layers.SeparableConv2D,
+)
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,11 @@ def build_osvos() -> keras.Model:
         features = vgg.get_layer(f"block{stage}_conv{convs}").output
         side = keras.layers.Conv2D(16, 3, padding="same", name=f"side{stage}")(features)
         factor = 2 ** (stage - 1)
-        sides.append(keras.layers.UpSampling2D(factor, interpolation="bilinear")(side))
+        # The original's frozen bilinear kernels: full 16 x 16 channels.
+        up = keras.layers.Conv2DTranspose(
+            16, 2 * factor, strides=factor, padding="same", use_bias=False, trainable=False
+        )
+        sides.append(up(side))
     fused = keras.layers.Concatenate()(sides)
     mask = keras.layers.Conv2D(1, 1, name="mask_logits")(fused)
     return keras.Model(vgg.input, {"mask": mask})
@@ -64,11 +73,7 @@ def count_operations(model: keras.Model, size: tuple[int, int]) -> tuple[float, 
     Sizes come from running the network once on a blank image and asking each convolution's output
     for its shape.
     """
-    layers = [
-        layer
-        for layer in model.layers
-        if isinstance(layer, keras.layers.Conv2D | keras.layers.SeparableConv2D)
-    ]
+    layers = [layer for layer in model.layers if isinstance(layer, CONVOLUTIONS)]
     probe = keras.Model(model.input, [layer.output for layer in layers])
     shapes = [out.shape for out in probe.predict_on_batch(np.zeros((1, *size, 3), "float32"))]
     total = learning = 0.0
@@ -79,6 +84,8 @@ def count_operations(model: keras.Model, size: tuple[int, int]) -> tuple[float, 
             operations = sum(2.0 * pixels * np.prod(kernel.shape) for kernel in kernels)
         else:
             operations = 2.0 * pixels * np.prod(kernels[0].shape)
+        if isinstance(layer, keras.layers.Conv2DTranspose):
+            operations /= np.prod(layer.strides)
         total += operations
         learning += operations if layer.trainable else 0.0
     return total, learning

@@ -4,6 +4,7 @@ Imported before Keras by every script: importing it starts the backend, silently
 """
 
 import contextlib
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -23,6 +24,9 @@ def _without_native_messages() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
 
+
+# Its warnings on retracing (one per video size) are of no use to users.
+logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 # TensorFlow writes pages of notes on missing GPUs and CPU features before logging can be set up.
 with _without_native_messages():
