@@ -43,6 +43,14 @@ def parse_config(
     )
 
 
+def shard_slice(shard: str) -> slice:
+    """From "2/5" the second of every five. Raises: UsageError."""
+    first, _, count = shard.partition("/")
+    if not (first.isdecimal() and count.isdecimal() and 1 <= int(first) <= int(count)):
+        raise UsageError(f"--shard must be I/N with I from 1 to N, not {shard!r}.")
+    return slice(int(first) - 1, None, int(count))
+
+
 def run_script(
     main: Callable[[ConfigT], Any], config_class: type[ConfigT], description: str | None
 ) -> None:

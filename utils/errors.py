@@ -1,5 +1,7 @@
 """The one exception class of the project: what a user can mend, told in one line."""
 
+import errno
+
 
 class InputError(ValueError):
     """Something in the user's input (file, folder, argument) is not as it must be.
@@ -12,3 +14,14 @@ class InputError(ValueError):
 
 class UsageError(InputError):
     """The command line itself is wrong (unknown sequence, two labels for a frame): status 2."""
+
+
+def describe(error: Exception) -> str:
+    """What went wrong, in one line."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", 0)):
+        return (
+            f"the disk is full ({text}). Free some of it, or choose a folder elsewhere; the same "
+            "command goes on from here."
+        )
+    return text

@@ -7,9 +7,15 @@ ROOT = Path(__file__).resolve().parent.parent
 
 DATASETS = ROOT / "datasets"
 PASCAL_DATASET = DATASETS / "pascal_extension_dataset"
+PASCAL_FULL_LIST = DATASETS / "pretrain_benchmark_and_pascal.txt"
+PASCAL_LIST = DATASETS / "pretrain_benchmark_reduced.txt"
+PASCAL_VALIDATION_LIST = DATASETS / "test_algorithm_pretrain_benchmark_reduced.txt"
 DAVIS_TRAIN_DATASET = DATASETS / "DAVIS2016_train_dataset"
+DAVIS_LIST = DATASETS / "davis2016_trainset.txt"
+DAVIS_VALIDATION_LIST = DATASETS / "test_algorithm_davis2016_trainset.txt"
 FINETUNE_TEST_DATASET = DATASETS / "finetune_test_dataset"
 SAMPLE_DATASET = DATASETS / "sample"
+ARCHIVES = DATASETS / "archives"  # what prepare_data.py reads
 LABELS = DATASETS / "labels"  # labels made with annotate.py: LABELS / SEQ / 00037.png
 
 WEIGHTS = ROOT / "weights"
@@ -20,16 +26,27 @@ FINE_TUNE_WEIGHTS = WEIGHTS / "fine_tune_weights"
 BUBBLENET_WEIGHTS = WEIGHTS / "bubblenet_weights"
 MANIFEST_NAME = "MANIFEST.json"
 IMAGENET_WEIGHTS_FILE = IMAGENET_WEIGHTS / "xception.safetensors"
+# As Keras names it; not shipped, for BubbleNets trained on features of ResNet-50 V2.
+RESNET_WEIGHTS_FILE = IMAGENET_WEIGHTS / "resnet50v2_weights_tf_dim_ordering_tf_kernels_notop.h5"
+LINEAR_RULE_FILE = BUBBLENET_WEIGHTS / "linear_rule.json"
 
 RESULTS = ROOT / "results"
 SEGMENTATION = "segmentation"  # below the results folder: SEGMENTATION / SEQ / 00000.png
 OVERLAY = "overlay"
 RUNS = "runs"  # RUNS / SEQ / run.json
 RUN_FILE = "run.json"
+LOCK_FILE = "lock"  # held while a video is worked on
+CONFIDENCE_FILE = "confidence.json"  # beside it; see utils/confidence.py
+EXPORT = "export"  # EXPORT / {coco,davis,csv,deeplabcut,cutout}, by export.py
+REPORT_FILE = "report/index.html"  # by evaluate.py --report
+FRAME_SELECTION = "frame_selection"  # FRAME_SELECTION / SEQ.png, the ranking as thumbnails
+
+BUBBLENET_TABLE = DATASETS / "bubbleNet_data" / "table"  # SEQ.npz: features and scores of frames
+SELECTION_RECORD = "selection.json"  # beside BN0.txt: what the choice was made from
 
 
 def frame_selection_dir(dataset_dir: Path, sequence: str) -> Path:
-    """Where bubblenet_select.py writes BN0.txt, BNLF.txt and all.txt for one sequence.
+    """Where bubblenet_select.py writes BN0.txt, BNLF.txt, all.txt and rule.txt for one sequence.
 
     `DIR/bubbleNet_data`, DIR being the data set's folder; the default data set keeps the
     original's place, `datasets/`.
