@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -207,3 +208,74 @@ def test_every_single_colour_change_works_alone():
             for seed in range(3)
         ]
         assert any((crop != image).any() for crop in crops), part
+
+
+def plain(value, height=90, width=120):
+    """An image of one grey level without object."""
+    return np.full((height, width, 3), value, "uint8"), np.zeros((height, width), "uint8")
+
+
+def test_pasted_objects_bring_their_pixels_and_their_target():
+    image, target = plain(40)
+    donor, donor_target = labelled_image()
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        augmentation = Augmentation(flip=0.5, rotation_degrees=30)
+        crop, crop_target = augment(
+            image, target, (90, 120), augmentation, rng, pasted=[(donor, donor_target)]
+        )
+        inside = crop_target == 1
+        assert 20 < inside.sum() < 0.5 * inside.size
+        # Edges are soft: what lies next to them may hold something of both.
+        inside[[0, -1]] = inside[:, [0, -1]] = False  # an edge may lie right outside
+        core = cv2.erode(inside.astype("uint8"), np.ones((5, 5), "uint8")) > 0
+        assert (crop[core] == 255).all()
+        away = cv2.dilate((crop_target != 0).astype("uint8"), np.ones((5, 5), "uint8")) == 0
+        away[[0, -1]] = away[:, [0, -1]] = False
+        assert away.any() and np.isin(crop[away], (39, 40)).all()
+
+
+def test_a_pasted_image_without_object_changes_nothing():
+    image, target = labelled_image()
+    still = Augmentation(flip=0, object_centred=0)
+    crop, crop_target = augment(
+        image, target, (90, 120), still, np.random.default_rng(0), pasted=[plain(200)]
+    )
+    np.testing.assert_array_equal(crop, image)
+    np.testing.assert_array_equal(crop_target, target)
+
+
+def test_occluders_are_background_in_front_of_the_object():
+    image, target = plain(250)
+    target[:] = 1
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        crop, crop_target = augment(
+            image, target, (90, 120), Augmentation(), rng, occluders=[plain(10, 30, 50)]
+        )
+        hidden = crop_target == 0
+        assert 0.03 < hidden.mean() < 0.3
+        assert (crop[hidden] == 10).all() and (crop[~hidden] == 250).all()
+
+
+def test_occluders_show_no_object():
+    image, target = plain(250)
+    donor, donor_target = plain(10)
+    donor_target[:] = 1
+    crop, crop_target = augment(
+        image, target, (90, 120), Augmentation(), np.random.default_rng(0),
+        occluders=[(donor, donor_target)],
+    )  # fmt: skip
+    assert (crop == 250).all() and not crop_target.any()
+
+
+@pytest.mark.parametrize("shape", [(40, 200), (300, 60), (50, 50)])
+def test_covering_spends_no_pixel_outside_of_the_image(shape):
+    cover = Augmentation(cover=True, scale=(1.0, 3.0), object_centred=0.5)
+    image, target = labelled_image(*shape) if min(shape) > 90 else plain(9, *shape)
+    target[5:15, 5:15] = 1
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        crop_target = augment(image, target, (64, 64), cover, rng)[1]
+        outside = crop_target[1:-1, 1:-1] == VOID  # rounding may leave a line at the border
+        assert not outside.any()

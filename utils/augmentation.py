@@ -6,6 +6,7 @@ its filled background ("lucid dreaming", Khoreva et al. 2017): the network then 
 not its place.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -19,6 +20,7 @@ class Augmentation:
     """Strengths. Ranges are (low, high), probabilities 0..1; zeros switch a part off."""
 
     scale: tuple[float, float] = (1.0, 1.0)  # of the object on the crop, log-uniform
+    cover: bool = False  # scales count from the one at which the image just covers the crop
     rotation_degrees: float = 0.0
     stretch: float = 0.0  # aspect ratio times exp(+-stretch)
     shear: float = 0.0
@@ -34,19 +36,24 @@ class Augmentation:
     blur_probability: float = 0.0
     jpeg_probability: float = 0.0
     recompose: float = 0.0  # probability of moving the object over its background
+    paste: float = 0.0  # probability of objects of other images pasted on this one
+    max_pasted: int = 2
+    occlude: float = 0.0  # probability of something, of another image's background, in front
 
 
 PRESETS = {
     "none": Augmentation(flip=0.0),
     "base": Augmentation(
-        scale=(0.5, 1.6), rotation_degrees=15, stretch=0.15, shear=0.05, object_centred=0.5,
+        scale=(0.8, 1.8), cover=True, rotation_degrees=15, stretch=0.15, shear=0.05,
+        object_centred=0.5,
         brightness=0.2, contrast=0.3, saturation=0.3, hue_degrees=8, gamma=0.2,
-        noise=6, blur_probability=0.15, jpeg_probability=0.2,
+        noise=6, blur_probability=0.15, jpeg_probability=0.2, paste=0.3, occlude=0.15,
     ),
     "objectness": Augmentation(
-        scale=(0.6, 1.6), rotation_degrees=15, stretch=0.15, shear=0.05, object_centred=0.6,
+        scale=(0.8, 2.0), cover=True, rotation_degrees=15, stretch=0.15, shear=0.05,
+        object_centred=0.6,
         brightness=0.2, contrast=0.3, saturation=0.3, hue_degrees=8, gamma=0.2,
-        noise=6, blur_probability=0.15, jpeg_probability=0.1,
+        noise=6, blur_probability=0.15, jpeg_probability=0.1, paste=0.2, occlude=0.15,
     ),
     "fine_tune": Augmentation(
         scale=(0.7, 1.5), rotation_degrees=12, stretch=0.12, shear=0.08, object_centred=0.5,
@@ -63,6 +70,8 @@ def augment(
     augmentation: Augmentation,
     rng: np.random.Generator,
     background: np.ndarray | None = None,
+    pasted: Sequence[tuple[np.ndarray, np.ndarray]] = (),
+    occluders: Sequence[tuple[np.ndarray, np.ndarray]] = (),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draws one crop.
 
@@ -74,6 +83,9 @@ def augment(
         rng: decides everything; the same generator state gives the same crop.
         background: uint8 (H, W, 3), the image with its object filled in (`fill_object`); needed to
             recompose.
+        pasted: other images with their targets, whose objects are set in front of this one.
+        occluders: other images with their targets, whose backgrounds grow in front as blades and
+            patches, which are no object.
 
     Returns: image uint8 (h, w, 3) and target uint8 (h, w). Outside of the frame the image is
         mirrored and the target void.
@@ -84,6 +96,10 @@ def augment(
         image, target = _recompose(image, target, background, matrix, size, augmentation, rng)
     else:
         image, target = _warp_image(image, matrix, size), _warp_target(target, matrix, size)
+    for other_image, other_target in pasted:
+        image, target = _paste(image, target, other_image, other_target, augmentation, rng)
+    for other_image, other_target in occluders:
+        image, target = _occlude(image, target, other_image, other_target, rng)
     return _change_colors(image, augmentation, rng), target
 
 
@@ -112,6 +128,8 @@ def _draw_affine(target, size, augmentation, rng):
     height, width = target.shape
     low, high = np.log(augmentation.scale)
     scale = np.exp(rng.uniform(low, high))
+    if augmentation.cover:
+        scale *= max(size[0] / height, size[1] / width)
     stretch = np.exp(rng.uniform(-1, 1) * augmentation.stretch)
     angle = np.deg2rad(rng.uniform(-1, 1) * augmentation.rotation_degrees)
     shear = rng.uniform(-1, 1) * augmentation.shear
@@ -122,16 +140,20 @@ def _draw_affine(target, size, augmentation, rng):
 
     on_object = rng.random() < augmentation.object_centred
     ys, xs = np.nonzero(target == 1) if on_object else ((), ())
+    # Crops smaller than the frame stay inside it as far as they can; larger ones centre on it.
+    half = 0.5 * np.array([size[1], size[0]]) / scale
+    room = np.maximum(0.0, np.array([width, height]) / 2 - half)
+    image_middle = np.array([width - 1, height - 1]) / 2
     if len(xs):
         pick = rng.integers(len(xs))
         centre = np.array([xs[pick], ys[pick]], "float64")
     else:
-        # Crops smaller than the frame stay inside it as far as they can; larger ones centre on it.
-        half = 0.5 * np.array([size[1], size[0]]) / scale
-        room = np.maximum(0.0, np.array([width, height]) / 2 - half)
-        centre = np.array([width - 1, height - 1]) / 2 + rng.uniform(-1, 1, 2) * room
+        centre = image_middle + rng.uniform(-1, 1, 2) * room
     middle = np.array([size[1] - 1, size[0] - 1]) / 2
     jitter = rng.uniform(-0.25, 0.25, 2) * np.array([size[1], size[0]]) if on_object else 0.0
+    if augmentation.cover:  # no crop is spent on what lies outside of the image
+        centre = centre - np.linalg.solve(linear, jitter * np.ones(2))
+        centre, jitter = image_middle + np.clip(centre - image_middle, -room, room), 0.0
     offset = middle + jitter - linear @ centre
     return np.hstack([linear, offset[:, None]])
 
@@ -162,17 +184,67 @@ def _recompose(image, target, background, matrix, size, augmentation, rng):
 
     canvas = _warp_image(background, matrix, size)
     outside = _warp_target(np.zeros_like(target), matrix, size)
-    layer = _warp_image(image, object_matrix, size)
+    return _set_in_front(canvas, outside, image, target, object_matrix)
+
+
+def _set_in_front(canvas, canvas_target, image, target, matrix):
+    """Composes the object of an image over a crop, with soft edges: image and target of the crop's
+    size."""
+    size = canvas_target.shape
+    layer = _warp_image(image, matrix, size)
     alpha = cv2.warpAffine(
-        (target == 1).astype("float32"), object_matrix, (size[1], size[0]), flags=cv2.INTER_LINEAR
+        (target == 1).astype("float32"), matrix, (size[1], size[0]), flags=cv2.INTER_LINEAR
     )
     void = cv2.warpAffine(
-        (target == VOID).astype("uint8"), object_matrix, (size[1], size[0]), flags=cv2.INTER_NEAREST
+        (target == VOID).astype("uint8"), matrix, (size[1], size[0]), flags=cv2.INTER_NEAREST
     )
-    new_target = np.where(alpha > 0.5, 1, outside).astype("uint8")
+    new_target = np.where(alpha > 0.5, 1, canvas_target).astype("uint8")
     new_target[(void > 0) & (alpha <= 0.5)] = VOID
     alpha = cv2.GaussianBlur(alpha, (3, 3), 0)[..., None]
     return (alpha * layer + (1 - alpha) * canvas).astype("uint8"), new_target
+
+
+def _paste(canvas, canvas_target, image, target, augmentation, rng):
+    """Sets another image's object down anywhere on the crop, a quarter to three quarters of its
+    size, in colours of its own."""
+    height, width = canvas_target.shape
+    xs, ys = (np.flatnonzero((target == 1).any(axis=axis)) for axis in (0, 1))
+    if not len(xs):
+        return canvas, canvas_target
+    extent = max(xs[-1] - xs[0], ys[-1] - ys[0]) + 1
+    scale = np.exp(rng.uniform(np.log(0.25), np.log(0.75))) * min(height, width) / extent
+    angle = np.deg2rad(rng.uniform(-1, 1) * augmentation.rotation_degrees)
+    mirror = -1.0 if rng.random() < augmentation.flip else 1.0
+    linear = scale * np.array(
+        [[mirror * np.cos(angle), -np.sin(angle)], [mirror * np.sin(angle), np.cos(angle)]]
+    )
+    place = rng.uniform(0.05, 0.95, 2) * np.array([width, height])
+    centre = np.array([xs[0] + xs[-1], ys[0] + ys[-1]]) / 2
+    matrix = np.hstack([linear, (place - linear @ centre)[:, None]])
+    image = _change_colors(image, augmentation, rng)
+    return _set_in_front(canvas, canvas_target, image, target, matrix)
+
+
+def _occlude(canvas, canvas_target, image, target, rng):
+    """Covers parts of the crop with another image's background, as grass, twigs and bars do."""
+    height, width = canvas_target.shape
+    # Level sets of smooth noise, finer across than along: blades if one side is far finer.
+    cells = rng.integers(2, 5), rng.integers(3, 17)
+    field = rng.random(cells if rng.random() < 0.3 else cells[::-1]).astype("float32")
+    field = cv2.resize(field, (width, height), interpolation=cv2.INTER_CUBIC)
+    in_front = field > np.quantile(field, rng.uniform(0.75, 0.95))
+    scale = max(width / image.shape[1], height / image.shape[0])
+    layer_size = (
+        max(width, round(image.shape[1] * scale)),
+        max(height, round(image.shape[0] * scale)),
+    )
+    layer = cv2.resize(image, layer_size, interpolation=cv2.INTER_LINEAR)[:height, :width]
+    layer_target = cv2.resize(target, layer_size, interpolation=cv2.INTER_NEAREST)[:height, :width]
+    in_front &= layer_target == 0
+    canvas, canvas_target = canvas.copy(), canvas_target.copy()
+    canvas[in_front] = layer[in_front]
+    canvas_target[in_front] = 0
+    return canvas, canvas_target
 
 
 def _change_colors(image, augmentation, rng):

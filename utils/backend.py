@@ -55,6 +55,60 @@ def make_deterministic(seed: int, bitwise: bool = True) -> None:
         torch.use_deterministic_algorithms(True, warn_only=True)
 
 
+def has_gpu() -> bool:
+    """Whether the backend sees a GPU."""
+    name = keras.backend.backend()
+    if name == "tensorflow":
+        import tensorflow as tf
+
+        return bool(tf.config.list_logical_devices("GPU"))
+    if name == "torch":
+        import torch
+
+        return torch.cuda.is_available()
+    return any("gpu" in device or "cuda" in device for device in _devices())
+
+
+def jit_compile() -> bool | str:
+    """What to give `compile(jit_compile=)`: XLA on GPUs; on CPUs it is five times slower.
+
+    JAX knows nothing else. TensorFlow's repeatable operations and XLA exclude each other.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return "auto" if keras.backend.backend() == "jax" else False
+    from tensorflow.python.framework.config import is_op_determinism_enabled
+
+    return has_gpu() and not is_op_determinism_enabled()
+
+
+def distribute() -> contextlib.AbstractContextManager:
+    """Splits each batch over all GPUs of the machine; build and compile the model inside.
+
+    The batch size is the sum over the GPUs. torch takes one GPU.
+    """
+    name = keras.backend.backend()
+    if name == "tensorflow":
+        import tensorflow as tf
+
+        devices = [device.name for device in tf.config.list_logical_devices("GPU")]
+        if len(devices) > 1:
+            return tf.distribute.MirroredStrategy(devices).scope()
+    elif name == "jax" and len(_devices()) > 1:
+        keras.distribution.set_distribution(
+            keras.distribution.DataParallel(auto_shard_dataset=False)
+        )
+    return contextlib.nullcontext()
+
+
+def num_loader_threads() -> int:
+    """Threads that prepare batches: all cores but one, 2 to 16."""
+    return min(16, max(2, (os.cpu_count() or 2) - 1))
+
+
+def _devices() -> list[str]:
+    return keras.distribution.list_devices()
+
+
 def describe() -> dict[str, str]:
     """Names and versions that a result depends on: backend, Keras, NumPy, Python, device."""
     import platform

@@ -7,7 +7,7 @@ set.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +16,11 @@ import numpy as np
 
 from utils.augmentation import VOID, Augmentation, augment, fill_object
 from utils.images import read_annotation, read_image
+
+
+@lru_cache(maxsize=4)
+def _permutation(seed, passes, count):
+    return np.random.default_rng([seed, passes]).permutation(count)
 
 
 class Sample(Protocol):
@@ -105,11 +110,26 @@ class Batches(keras.utils.PyDataset):
 
     def crop_number(self, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Crop k of the run: uint8 (h, w, 3) and uint8 (h, w)."""
-        order = np.random.default_rng([self.seed, k // len(self.samples)])
-        sample = self.samples[order.permutation(len(self.samples))[k % len(self.samples)]]
-        image, target, background = sample.read()
+        image, target, background = self.samples[self._sample_number(k)].read()
+        pasted, occluders = self._read_others(k)
         rng = np.random.default_rng([self.seed, 1, k])
-        return augment(image, target, self.crop, self.augmentation, rng, background)
+        return augment(
+            image, target, self.crop, self.augmentation, rng, background, pasted, occluders
+        )
+
+    def _sample_number(self, k):
+        passes, position = divmod(k, len(self.samples))
+        return _permutation(self.seed, passes, len(self.samples))[position]
+
+    def _read_others(self, k):
+        """What crop k gets in front of it: (image, target) of objects, and of occluders."""
+        a = self.augmentation
+        rng = np.random.default_rng([self.seed, 2, k])
+        numbers = rng.integers(len(self.samples), size=a.max_pasted + 1)
+        count = 1 + rng.integers(a.max_pasted) if rng.random() < a.paste else 0
+        occluded = rng.random() < a.occlude
+        pasted = [self.samples[number].read()[:2] for number in numbers[:count]]
+        return pasted, [self.samples[numbers[-1]].read()[:2]] if occluded else []
 
     def follow_epochs(self) -> keras.callbacks.Callback:
         """The callback for `fit` that tells the loader the epoch.

@@ -7,9 +7,12 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from utils import backend
 from utils.augmentation import PRESETS, Augmentation
 from utils.batches import Batches, FrameSample
-from utils.training import Backup, make_optimizer, reset_optimizer
+from utils.training import Backup, make_optimizer, reset_optimizer, warmup_cosine
+
+FINAL_RATE = 0.5  # of the learning rates, at the last step
 
 
 @dataclass(frozen=True)
@@ -58,10 +61,14 @@ class FineTuner:
         # Only the fused output learns here (the paper's "supervision 3").
         self.trained = keras.Model(model.input, {"mask": model.output["mask"]})
         schedule = (
-            _schedule(settings.head_learning_rate, settings.steps),
-            _schedule(settings.backbone_learning_rate, settings.steps),
+            warmup_cosine(settings.head_learning_rate, settings.steps, FINAL_RATE),
+            warmup_cosine(settings.backbone_learning_rate, settings.steps, FINAL_RATE),
         )
-        self.trained.compile(optimizer=make_optimizer(*schedule), loss={"mask": loss})
+        self.trained.compile(
+            optimizer=make_optimizer(*schedule),
+            loss={"mask": loss},
+            jit_compile=backend.jit_compile(),
+        )
 
     def fit(
         self,
@@ -124,15 +131,3 @@ def _stop_if_not_finite(epoch, logs):
         raise FloatingPointError(
             "The loss of fine-tuning is not finite. Try --precision float32 or another --seed."
         )
-
-
-def _schedule(learning_rate: float, steps: int):
-    """A short warm-up, so that a fresh head does no harm, then a cosine down to half."""
-    warmup = max(1, steps // 20)
-    return keras.optimizers.schedules.CosineDecay(
-        learning_rate * 0.1,
-        max(1, steps - warmup),
-        alpha=0.5,
-        warmup_target=learning_rate,
-        warmup_steps=warmup,
-    )

@@ -39,8 +39,8 @@ def save_weights(
     Returns: the file's sha256, hexadecimal.
     """
     tensors = {}
-    for variable in model.variables:
-        value = np.asarray(keras.ops.convert_to_numpy(variable.value), dtype="float32")
+    for variable in model.weights:  # not variables: dropout's random state is one
+        value = np.asarray(variable.numpy(), dtype="float32")
         if not np.isfinite(value).all():
             raise ValueError(f"{variable.path} is not finite; nothing was saved to {path}.")
         tensors[variable.path] = value.astype("float16") if half and value.ndim > 1 else value
@@ -72,7 +72,7 @@ def load_weights(model: keras.Model, path: Path, sha256: str | None = None) -> d
     unchanged.
     """
     tensors, metadata = read_weights(path, sha256)
-    variables = {variable.path: variable for variable in model.variables}
+    variables = {variable.path: variable for variable in model.weights}
     if metadata.get("stage") == "imagenet":
         variables = {k: v for k, v in variables.items() if re.match(r"block\d+_", k)}
     if (

@@ -1,0 +1,110 @@
+"""Class-agnostic IoU of weights on a list of labelled images, by kind of image, no fine-tuning.
+
+The mean over images of the intersection over union at probability 0.5, void left out, mirror image
+averaged in. The kind of an image is its name up to the first "_". `--worst DIR` draws the worst
+images of each kind with what was missed in blue and what is too much in red.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from utils import backend, paths  # backend before Keras: it starts it without noise
+
+# isort: split
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from models import build_model
+from utils.batches import FileSample
+from utils.command_line import run_script, setting
+from utils.files import write_json
+from utils.inference import predict_probability
+from utils.measures import region_similarity
+from utils.sample_lists import read_sample_list
+from utils.weights import load_weights, read_weights
+
+THUMBNAIL = 240  # pixels, the side of a square in the pictures of the worst
+
+
+@dataclass(frozen=True)
+class Config:
+    weights: tuple[Path, ...] = setting((), "weights files to compare")
+    dataset: Path = setting(paths.PASCAL_DATASET, "folder with JPEGImages/ and Annotations/")
+    list: Path = setting(paths.PASCAL_VALIDATION_LIST, "text file of image and annotation pairs")
+    worst: Path | None = setting(None, "folder for pictures of the worst images")
+    json: Path | None = setting(None, "write all numbers here as well")
+
+
+def main(config: Config) -> None:
+    backend.make_deterministic(0)
+    samples = read_sample_list(config.list, config.dataset)
+    results = {}
+    for path in config.weights:
+        model = build_model(read_weights(path)[1]["head"])
+        load_weights(model, path)
+        scored = [(*score(model, sample), sample) for sample in tqdm(samples, desc=path.name)]
+        results[str(path)] = {sample.image_path.stem: iou for iou, _, sample in scored}
+        print_table(path, results[str(path)])
+        if config.worst:
+            draw_worst(config.worst / f"{path.parent.name}_{path.stem}.jpg", scored)
+    if config.json:
+        write_json(config.json, results)
+
+
+def score(model, sample: FileSample) -> tuple[float, np.ndarray]:
+    image, target, _ = sample.read()
+    prediction = predict_probability(model, image, flip=True) > 0.5
+    return region_similarity(prediction, target == 1, target == 255), prediction
+
+
+def kind_of(name: str) -> str:
+    return name.split("_")[0]
+
+
+def print_table(path: Path, ious: dict[str, float]) -> None:
+    kinds = defaultdict(list)
+    for name, iou in ious.items():
+        kinds[kind_of(name)].append(iou)
+    print(path)
+    for kind, values in sorted(kinds.items()):
+        print(f"  {kind:<12} {np.mean(values):.3f}  ({len(values)} images)")
+    print(f"  {'all':<12} {np.mean(list(ious.values())):.3f}  ({len(ious)} images)", flush=True)
+
+
+def draw_worst(path: Path, scored: list, columns: int = 8) -> None:
+    """A row per kind, the worst image first."""
+    kinds = defaultdict(list)
+    for iou, prediction, sample in sorted(scored, key=lambda item: item[0]):
+        kinds[kind_of(sample.image_path.stem)].append((iou, prediction, sample))
+    rows = []
+    for _, items in sorted(kinds.items()):
+        row = [draw(*item) for item in items[:columns]]
+        row += [np.zeros_like(row[0])] * (columns - len(row))
+        rows.append(np.hstack(row))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.vstack(rows)[..., ::-1])
+
+
+def draw(iou: float, prediction: np.ndarray, sample: FileSample) -> np.ndarray:
+    image, target, _ = sample.read()
+    shown = image.astype("float32")
+    for mask, color in (
+        (prediction & (target == 1), (255, 255, 255)),
+        (prediction & (target == 0), (255, 0, 0)),
+        (~prediction & (target == 1), (0, 0, 255)),
+    ):
+        shown[mask] = 0.6 * shown[mask] + 0.4 * np.array(color)
+    scale = THUMBNAIL / max(target.shape)
+    small = cv2.resize(
+        shown.astype("uint8"), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA
+    )
+    square = np.zeros((THUMBNAIL, THUMBNAIL, 3), "uint8")
+    square[: small.shape[0], : small.shape[1]] = small
+    cv2.putText(square, f"{iou:.2f}", (4, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 0), 1)
+    return square
+
+
+if __name__ == "__main__":
+    run_script(main, Config, __doc__)

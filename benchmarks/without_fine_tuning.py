@@ -1,0 +1,66 @@
+"""J and F of weights on annotated videos with no fine-tuning at all: what the network takes for
+an object before it is shown one.
+
+Official frames of DAVIS 2016 (first and last left out), probability 0.5, mirror image averaged
+in, no temporal filter. No label reaches the network.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from utils import backend, paths  # backend before Keras: it starts it without noise
+
+# isort: split
+import numpy as np
+from tqdm import tqdm
+
+from models import build_model
+from utils.command_line import run_script, setting
+from utils.files import write_json
+from utils.images import list_frames, read_annotation, read_image
+from utils.inference import predict_probability
+from utils.measures import contour_accuracy, region_similarity
+from utils.sequences import choose_sequences, sequence_dir
+from utils.weights import load_weights, read_weights
+
+
+@dataclass(frozen=True)
+class Config:
+    weights: tuple[Path, ...] = setting((), "weights files to compare")
+    dataset: Path = setting(paths.SAMPLE_DATASET, "folder with JPEGImages/ and Annotations/")
+    sequences: tuple[str, ...] = setting((), "names of the data set's videos; all if absent")
+    json: Path | None = setting(None, "write all numbers here as well")
+
+
+def main(config: Config) -> None:
+    backend.make_deterministic(0)
+    results = {}
+    for path in config.weights:
+        model = build_model(read_weights(path)[1]["head"])
+        load_weights(model, path)
+        print(path)
+        for name in choose_sequences(config.dataset, config.sequences):
+            j, f = score(model, config.dataset, name)
+            results.setdefault(str(path), {})[name] = {"J": j, "F": f}
+            print(f"  {name:<20} J {j:.3f}  F {f:.3f}", flush=True)
+        mean = {key: np.mean([row[key] for row in results[str(path)].values()]) for key in "JF"}
+        print(f"  {'mean':<20} J {mean['J']:.3f}  F {mean['F']:.3f}", flush=True)
+    if config.json:
+        write_json(config.json, results)
+
+
+def score(model, dataset: Path, sequence: str) -> tuple[float, float]:
+    annotations = sequence_dir(dataset, "Annotations", sequence)
+    scores = []
+    for path in tqdm(list_frames(sequence_dir(dataset, "JPEGImages", sequence))[1:-1], leave=False):
+        annotation = annotations / f"{path.stem}.png"
+        if annotation.is_file():
+            truth = read_annotation(annotation)
+            prediction = predict_probability(model, read_image(path), flip=True) > 0.5
+            masks = prediction, (truth > 0) & (truth < 255), truth == 255
+            scores.append((region_similarity(*masks), contour_accuracy(*masks)))
+    return tuple(float(value) for value in np.mean(scores, axis=0))
+
+
+if __name__ == "__main__":
+    run_script(main, Config, __doc__)
