@@ -6,9 +6,10 @@ datasets/finetune_test_dataset, else the bundled sample.
 
 Reads   DIR/JPEGImages/480p/SEQ and the labelled frame's DIR/Annotations/480p/SEQ/STEM.png, or
         --video and --label; the best weights of stage 2, stage 1 or ImageNet in weights/.
-Writes  results/segmentation/SEQ/STEM.png, results/overlay/SEQ.mp4 and SEQ.png, and
-        results/runs/SEQ/run.json.
+Writes  results/segmentation/SEQ/STEM.png, results/overlay/SEQ.mp4 and SEQ.png,
+        results/runs/SEQ/confidence.json and run.json.
 
+A label may show several animals, an index or colour each; each takes the time of a video with one.
 A finished video is skipped unless something it depends on changed; one that was cut off goes on
 where it was.
 Paper: Xue et al., "One-shot Learning-based Animal Video Segmentation", IEEE TII 2022, the XFCN and
@@ -16,8 +17,8 @@ POST modules.
 """
 
 import datetime
-import os
 import time
+import traceback
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -26,37 +27,35 @@ from utils import backend, paths  # backend before Keras: it starts it without n
 
 # isort: split
 import keras
+import numpy as np
 from tqdm import tqdm
 
 from models import build_model
 from models.losses import SegmentationLoss
-from utils.command_line import run_script, setting
-from utils.errors import InputError, UsageError
-from utils.files import sha256_of, write_json
+from utils.command_line import run_script, setting, shard_slice
+from utils.errors import InputError, UsageError, describe
+from utils.files import check_writable, hold_lock, sha256_of, write_json
 from utils.finetuning import FineTuner
-from utils.images import read_mask
-from utils.overlay import write_contact_sheet, write_overlay_video
-from utils.presets import PRESETS
-from utils.run_record import git_commit, peak_memory_mib, read_record, same_run
-from utils.scoring import NothingToScoreError, format_table, score_folders
-from utils.segmentation import Timing, partial_dir, remove_partial, segment_video
-from utils.sequences import (
+from utils.guidance import (
     Guidance,
-    VideoSequence,
     check_visible,
     choose_guidance,
-    choose_sequences,
-    default_dataset,
-    list_video_paths,
-    open_dataset_sequence,
-    open_video_sequence,
+    list_animals,
     parse_guidance,
     read_labels,
     read_selection,
-    video_name,
 )
-from utils.videos import Video
+from utils.images import read_mask
+from utils.overlay import write_overlays
+from utils.presets import PRESETS
+from utils.progress import training_progress
+from utils.run_record import format_summary, git_commit, make_record, read_record, same_run
+from utils.scoring import NothingToScoreError, format_table, score_folders
+from utils.segmentation import partial_dir, remove_partial, segment_video
+from utils.sequences import VideoSequence, find_sequences
 from utils.weights import find_weights, load_weights, save_weights
+
+EXPECTED = (InputError, OSError, FloatingPointError)  # all others are faults of ours
 
 
 @dataclass(frozen=True)
@@ -90,14 +89,14 @@ class Job:
     sequence: VideoSequence
     guidance: Guidance
     key: dict[str, Any]  # what the masks depend on
-    labels: dict
 
 
 def main(config: Config) -> int:
     parse_guidance(config.guidance)
     if not 0 <= config.seed < 2**32:
         raise UsageError(f"--seed must be 0 to {2**32 - 1}, not {config.seed}.")
-    check_writable(config.results)
+    for name in ("", paths.SEGMENTATION, paths.OVERLAY, paths.RUNS):
+        check_writable(config.results / name, "another folder with --results")
     preset = PRESETS[config.preset]
     weights_path, weights_reason = find_weights(config.head, config.weights)
     jobs, failed = prepare_jobs(config, weights_path)
@@ -117,18 +116,34 @@ def main(config: Config) -> int:
         preset.fine_tuning,
         config.seed,
     )
-    rows = []
+    records = {}
     for job in jobs:
         name = job.sequence.name
         try:
-            rows.append((name, run_video(job, config, tuner, weights_path)))
-        except (InputError, OSError, FloatingPointError) as error:
-            failed[name] = str(error)
-            print(f"error: {name}: {' '.join(str(error).split())}", flush=True)
+            records[name] = run_video(job, config, tuner, weights_path)
+        except Exception as error:
+            if len(jobs) == 1 and not isinstance(error, EXPECTED):
+                raise
+            failed[name] = tell(name, error)
         finally:
             job.sequence.video.close()
-    print_summary(rows, failed, config.results)
+    print(format_summary(records, failed))
+    if records:
+        print(f"masks: {config.results / paths.SEGMENTATION}   ", end="")
+        print(f"overlays: {config.results / paths.OVERLAY}")
     return 1 if failed else 0
+
+
+def tell(name: str, error: Exception) -> str:
+    """Says in one line what is wrong with a video, and returns it.
+
+    A fault of ours keeps its traceback, but does not cost the other videos of the night.
+    """
+    if not isinstance(error, EXPECTED):
+        traceback.print_exception(error)
+    text = describe(error)
+    print(f"error: {name}: {text}", flush=True)
+    return text
 
 
 def prepare_jobs(config: Config, weights_path: Path) -> tuple[list[Job], dict[str, str]]:
@@ -138,52 +153,20 @@ def prepare_jobs(config: Config, weights_path: Path) -> tuple[list[Job], dict[st
 
     Raises: InputError if only one video was asked for and it cannot be done; UsageError.
     """
-    openers = {}
-    if config.video:
-        if config.dataset or config.sequences:
-            raise UsageError(
-                "--video stands in place of --dataset and --sequences. Give one of them."
-            )
-        videos = list_video_paths(config.video)
-        if config.label and len(videos) > 1:
-            raise UsageError(
-                f"--label goes with one --video, there are {len(videos)}. Run them one by one."
-            )
-        for path in videos:
-            name = video_name(path)
-            openers[name] = lambda path=path: open_video_sequence(
-                path, config.label, config.guidance
-            )
-        dataset = paths.DATASETS
-    else:
-        dataset = config.dataset or default_dataset()
-        names = choose_sequences(dataset, config.sequences)
-        if config.label and len(names) > 1:
-            raise UsageError(
-                f"--label goes with one sequence, there are {len(names)}. Name it: --sequences."
-            )
-        if config.dataset is None and dataset == paths.SAMPLE_DATASET:
-            print(
-                f"{paths.FINETUNE_TEST_DATASET} holds no videos: running on the sample, {dataset}."
-            )
-        for name in names:
-            openers[name] = lambda name=name: open_dataset_sequence(
-                dataset, name, config.label, config.guidance
-            )
-
+    dataset, openers = find_sequences(
+        config.dataset, config.sequences, config.video, config.label, config.guidance
+    )
+    if config.dataset is None and dataset == paths.SAMPLE_DATASET:
+        print(f"{paths.FINETUNE_TEST_DATASET} holds no videos: running on the sample, {dataset}.")
     weights_sha256 = sha256_of(weights_path) if weights_path.is_file() else "missing"
     jobs, failed = [], {}
     for name in list(openers)[shard_slice(config.shard)]:
         try:
-            sequence = openers[name]()
-            jobs.append(prepare_job(sequence, config, dataset, weights_sha256))
-        except UsageError:
-            raise
-        except (InputError, OSError) as error:
-            if len(openers) == 1:
+            jobs.append(prepare_job(openers[name](), config, dataset, weights_sha256))
+        except Exception as error:
+            if isinstance(error, UsageError) or len(openers) == 1:
                 raise
-            failed[name] = str(error)
-            print(f"error: {name}: {' '.join(str(error).split())}", flush=True)
+            failed[name] = tell(name, error)
     return jobs, failed
 
 
@@ -198,6 +181,7 @@ def prepare_job(sequence: VideoSequence, config: Config, dataset: Path, weights_
     video.check()
     labels = read_labels(sequence, guidance.frames)
     check_visible(sequence, labels, PRESETS[config.preset].lines)
+    del labels  # many videos may be waiting: they are read again when it is this one's turn
     key = {
         "preset": asdict(PRESETS[config.preset]),
         "head": config.head,
@@ -211,79 +195,104 @@ def prepare_job(sequence: VideoSequence, config: Config, dataset: Path, weights_
         },
         "backend": keras.backend.backend(),
     }
-    video.close()  # many videos may be waiting: no open decoders meanwhile
-    return Job(sequence, guidance, key, labels)
+    video.close()  # nor are decoders open meanwhile
+    return Job(sequence, guidance, key)
 
 
 def run_video(job: Job, config: Config, tuner: FineTuner, weights: Path) -> dict[str, Any]:
     """Segments one video and writes its results, or finds it finished. Returns its record."""
-    sequence, video = job.sequence, job.sequence.video
-    masks = [
-        config.results / paths.SEGMENTATION / video.name / f"{n}.png" for n in video.frame_names
-    ]
-    run_file = config.results / paths.RUNS / video.name / paths.RUN_FILE
-    record = read_record(run_file)
-    saved = paths.FINE_TUNE_WEIGHTS / video.name / f"{config.head}.safetensors"
-    finished = same_run(record, job.key) and all(path.is_file() for path in masks)
-    if config.save_weights and finished:
-        finished = saved.is_file() and sha256_of(saved) == record["saved_weights_sha256"]
-    if finished and not config.overwrite:
-        remove_partial(config.results, video.name)  # a kill right after run.json leaves it
-        print(f"{video.name}: done before, skipped (--overwrite does it again)", flush=True)
-        return record
-    frames = ", ".join(map(str, job.guidance.frames))
+    name = job.sequence.name
+    run_dir = config.results / paths.RUNS / name
+    record = finished_record(job, config)
+    if record is None:
+        with hold_lock(run_dir / paths.LOCK_FILE, str(run_dir)):
+            return segment(job, config, tuner, weights)
+    if partial_dir(config.results, name).exists():  # a kill right after run.json leaves it
+        with hold_lock(run_dir / paths.LOCK_FILE, str(run_dir)):
+            remove_partial(config.results, name)
+    print(f"{name}: done before, skipped (--overwrite does it again)", flush=True)
+    return record
+
+
+def finished_record(job: Job, config: Config) -> dict[str, Any] | None:
+    """The record of an earlier run that did the same and whose files are there."""
+    name = job.sequence.name
+    record = read_record(config.results / paths.RUNS / name / paths.RUN_FILE)
+    files = mask_paths(job.sequence, config.results)
+    if config.overwrite or not same_run(record, job.key) or not all(map(Path.is_file, files)):
+        return None
+    if config.save_weights:
+        saved, folder = record.get("saved_weights_sha256"), paths.FINE_TUNE_WEIGHTS / name
+        if not isinstance(saved, dict) or not all(
+            (folder / file).is_file() and sha256_of(folder / file) == saved[file] for file in saved
+        ):
+            return None
+    return record
+
+
+def segment(job: Job, config: Config, tuner: FineTuner, weights: Path) -> dict[str, Any]:
+    """Segments one video and writes masks, overlays and at last run.json, whose content it
+    returns."""
+    sequence, video, labelled = job.sequence, job.sequence.video, job.guidance.frames
+    labels = read_labels(sequence, labelled)
+    animals = list_animals(labels.values())
+    frames = ", ".join(map(str, labelled))
+    several = f", {len(animals)} animals, one after the other" if len(animals) > 1 else ""
     print(
-        f"{video.name}: {len(video)} frames, label of frame {frames} ({job.guidance.reason})",
+        f"{video.name}: {len(video)} frames, label of frame {frames} ({job.guidance.reason})"
+        f"{several}",
         flush=True,
     )
-
     started = datetime.datetime.now(datetime.UTC)
     start = time.perf_counter()
-    preset = PRESETS[config.preset]
-    timing = segment_video(
-        tuner, preset, video, job.labels, config.results, job.key, show_progress, training_progress
-    )
-    labelled = job.guidance.frames
-    write_overlays(video, masks, labelled, config.results)
-    saved_sha256 = None
-    if config.save_weights:
+    saved = {}
+
+    def save_network(animal: int) -> None:
+        file = f"{config.head}_animal{animal}" if len(animals) > 1 else config.head
+        path = paths.FINE_TUNE_WEIGHTS / video.name / f"{file}.safetensors"
         facts = {"stage": "fine_tune", "head": config.head, "data": video.name}
         facts |= {"commit": git_commit(), "labelled_frames": frames}
-        saved_sha256 = save_weights(tuner.model, saved, facts)
-    record = {
-        "sequence": video.name,
-        "input": str(video.path),
-        "num_frames": len(video),
-        "size": [video.height, video.width],
-        "labelled_frames": list(labelled),
-        "guidance": job.guidance.reason,
-        "scores": score(sequence, masks[0].parent, labelled),
-        "seconds": seconds(timing, time.perf_counter() - start),
-        "losses": [round(loss, 5) for loss in timing.losses],
-        "peak_memory_mib": peak_memory_mib(),
-        "started": started.isoformat(timespec="seconds"),
-        "ended": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "weights": str(weights),
-        "saved_weights_sha256": saved_sha256,
-        "git_commit": git_commit(),
-        "environment": backend.describe(),
-        "key": job.key,
-    }
-    write_json(run_file, record)  # last: it marks the video as done
+        saved[path.name] = save_weights(tuner.model, path, facts)
+
+    timing, confidence = segment_video(
+        tuner,
+        PRESETS[config.preset],
+        video,
+        labels,
+        config.results,
+        job.key,
+        show_progress,
+        training_progress,
+        save_network if config.save_weights else None,
+    )
+    masks = mask_paths(sequence, config.results)
+    aside = partial_dir(config.results, video.name)  # a kill leaves no litter there
+    write_overlays(
+        config.results / paths.OVERLAY, aside, video, lambda i: read_mask(masks[i]), labelled
+    )
+    record = make_record(
+        sequence,
+        job.guidance,
+        started,
+        num_animals=len(animals),
+        confidence_mean=round(float(np.mean(confidence)), 4),
+        scores=score(sequence, masks[0].parent, labelled),
+        seconds=timing.summary(time.perf_counter() - start),
+        losses={str(a): [round(x, 5) for x in losses] for a, losses in timing.losses.items()},
+        weights=str(weights),
+        saved_weights_sha256=saved or None,
+        environment=backend.describe(),
+        key=job.key,
+    )
+    write_json(config.results / paths.RUNS / video.name / paths.RUN_FILE, record)  # last: "done"
     remove_partial(config.results, video.name)
     return record
 
 
-def write_overlays(
-    video: Video, masks: list[Path], labelled: tuple[int, ...], results: Path
-) -> None:
-    """Overlay video and contact sheet. Made in the run's folder: a kill leaves no litter."""
-    aside = partial_dir(results, video.name)
-    folder = results / paths.OVERLAY
-    folder.mkdir(parents=True, exist_ok=True)
-    for suffix, write in ((".mp4", write_overlay_video), (".png", write_contact_sheet)):
-        write(aside / f"overlay{suffix}", video, lambda i: read_mask(masks[i]), labelled)
-        os.replace(aside / f"overlay{suffix}", folder / f"{video.name}{suffix}")
+def mask_paths(sequence: VideoSequence, results: Path) -> list[Path]:
+    """Where the masks of a video are written, in the order of its frames."""
+    video = sequence.video
+    return [results / paths.SEGMENTATION / video.name / f"{n}.png" for n in video.frame_names]
 
 
 def score(
@@ -301,62 +310,12 @@ def score(
         print(f"{sequence.name}: not scored: {error}", flush=True)
         return None
     print(format_table([result]), flush=True)
-    means = {name: value for name, value in result.scores.items() if isinstance(value, float)}
-    return {"protocol": result.protocol, "num_scored": len(result.frames), **means}
-
-
-def seconds(timing: Timing, total: float) -> dict[str, float | int | None]:
-    """What took how long; steps and frames found after a restart are not counted."""
-    return {
-        "fine_tuning": round(timing.fine_tuning, 2),
-        "per_step": round(timing.fine_tuning / timing.steps, 3) if timing.steps else None,
-        "steps": timing.steps,
-        "segmentation": round(timing.segmentation, 2),
-        "per_frame": round(timing.segmentation / timing.frames, 3) if timing.frames else None,
-        "frames": timing.frames,
-        "total": round(total, 2),
-    }
+    return {"protocol": result.protocol, "num_scored": len(result.frames), **result.means()}
 
 
 def show_progress(items: Any, title: str) -> Any:
     """A progress bar with the time left."""
     return tqdm(items, desc=title, unit="frame", dynamic_ncols=True, mininterval=0.5)
-
-
-def training_progress(title: str, steps: int) -> list[keras.callbacks.Callback]:
-    """The same for training steps, with the loss."""
-    bar = tqdm(total=steps, desc=title, unit="step", dynamic_ncols=True, mininterval=0.5)
-
-    def on_batch_end(batch, logs):
-        bar.update()
-        bar.set_postfix(loss=f"{float(logs['loss']):.3f}", refresh=False)
-
-    return [
-        keras.callbacks.LambdaCallback(
-            on_train_batch_end=on_batch_end, on_train_end=lambda logs: bar.close()
-        )
-    ]
-
-
-def shard_slice(shard: str) -> slice:
-    """From "2/5" the second of every five. Raises: UsageError."""
-    first, _, count = shard.partition("/")
-    if not (first.isdecimal() and count.isdecimal() and 1 <= int(first) <= int(count)):
-        raise UsageError(f"--shard must be I/N with I from 1 to N, not {shard!r}.")
-    return slice(int(first) - 1, None, int(count))
-
-
-def check_writable(results: Path) -> None:
-    """Raises: InputError if results could not be written there. Makes nothing."""
-    for name in ("", paths.SEGMENTATION, paths.OVERLAY, paths.RUNS):
-        existing = (results / name).absolute()
-        while not existing.exists() and existing != existing.parent:
-            existing = existing.parent
-        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-            raise InputError(
-                f"{results}: cannot write results, {existing} is no folder or not writable. "
-                "Choose another folder with --results."
-            )
 
 
 def print_dry_run(config: Config, jobs: list[Job], failed: dict[str, str]) -> None:
@@ -373,19 +332,6 @@ def print_dry_run(config: Config, jobs: list[Job], failed: dict[str, str]) -> No
             f"frame {frames}, {job.guidance.reason}"
         )
     print(f"dry run: {len(jobs)} to do, {len(failed)} cannot be done; nothing was written")
-
-
-def print_summary(rows: list[tuple[str, dict]], failed: dict[str, str], results: Path) -> None:
-    """One line per video at the end."""
-    print()
-    for name, record in rows:
-        scores = record["scores"]
-        text = f"J {scores['J-Mean']:.3f}  F {scores['F-Mean']:.3f}" if scores else "not scored"
-        print(f"{name}: {record['num_frames']} masks, {text}, {record['seconds']['total']:.0f} s")
-    for name in failed:
-        print(f"{name}: failed, see above")
-    if rows:
-        print(f"masks: {results / paths.SEGMENTATION}   overlays: {results / paths.OVERLAY}")
 
 
 if __name__ == "__main__":

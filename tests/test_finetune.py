@@ -1,9 +1,5 @@
-"""finetune_test.py: a generated video and one label in, a mask per frame out; odd and bad input.
+"""finetune_test.py: a generated video and one label in, a mask per frame out; odd and bad input."""
 
-The network is three convolutions, so that a run takes a second; the script does not know.
-"""
-
-import json
 import os
 import subprocess
 import sys
@@ -16,134 +12,18 @@ from keras import layers
 from PIL import Image
 
 import finetune_test
-from finetune_test import Config, main
-from utils import images, paths, presets, segmentation
+from finetune_test import Config
+from tests.stage3_world import HEIGHT, NUM_FRAMES, WIDTH, World, animal, frame, tiny_network
+from utils import images, paths, segmentation
 from utils.command_line import parse_config
 from utils.errors import InputError, UsageError
-from utils.finetuning import FineTuner, FineTuning
-from utils.images import davis_palette, read_mask
-from utils.presets import Preset
+from utils.finetuning import FineTuner
+from utils.guidance import read_labels
+from utils.images import davis_palette
 from utils.videos import VideoFile, write_video
 from utils.weights import save_weights
 
-HEIGHT, WIDTH = 48, 64
-NUM_FRAMES = 6
-# Frames are larger than what the network sees, so that masks have to come back to full size.
-TINY = Preset(
-    FineTuning(
-        steps=8,
-        crop=(32, 40),
-        head_learning_rate=0.1,
-        backbone_learning_rate=0.1,
-        steps_per_epoch=2,
-    ),
-    lines=36,
-)
-
-
-def tiny_network(head: str = "deeplab") -> keras.Model:
-    image = keras.Input((None, None, 3), name="images")
-    x = layers.Rescaling(1 / 127.5, offset=-1.0, name="normalise")(image)
-    for name in ("block1_conv", "block4_conv"):
-        x = layers.Conv2D(8, 3, padding="same", activation="relu", name=name)(x)
-    outputs = {"mask": layers.Conv2D(1, 1, name="mask_logits")(x)}
-    if head == "xfcn":
-        outputs["side2"] = layers.Conv2D(1, 1, name="side2_logits")(x)
-    return keras.Model(image, outputs, name=f"xception_{head}")
-
-
-@pytest.fixture(scope="module")
-def weights_file(tmp_path_factory) -> Path:
-    keras.utils.set_random_seed(7)
-    folder = tmp_path_factory.mktemp("weights")
-    for head in ("deeplab", "xfcn"):
-        facts = {"stage": "objectness", "head": head}
-        save_weights(tiny_network(head), folder / f"{head}.safetensors", facts)
-    return folder / "deeplab.safetensors"
-
-
-def animal(index: int) -> np.ndarray:
-    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
-    mask[14:34, 6 + 4 * index : 26 + 4 * index] = 1
-    return mask
-
-
-def frame(index: int) -> np.ndarray:
-    rng = np.random.default_rng(index)
-    image = rng.integers(60, 90, (HEIGHT, WIDTH, 3)).astype("uint8")
-    image[animal(index) == 1] = (230, 60, 40)
-    return image
-
-
-class World:
-    """A data set below `root`, filled video by video, and a results folder."""
-
-    def __init__(self, root: Path, weights: Path):
-        self.root, self.weights = root, weights
-        self.dataset, self.results = root / "dataset", root / "results"
-
-    def add(self, name="hen", frames=NUM_FRAMES, labelled=(2,)):
-        for index in range(frames):
-            self.write_frame(name, f"{index:05d}.png", frame(index))
-        for index in labelled:
-            self.write_label(name, index)
-        return self
-
-    def write_frame(self, name, file, image):
-        path = self.frames(name) / file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image).save(path)
-
-    def write_label(self, name, index, image=None):
-        path = self.annotation(name, index)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if image is None:
-            image = animal(index) * np.uint8(255)
-        (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(path)
-        return path
-
-    def frames(self, name="hen"):
-        return self.dataset / "JPEGImages" / "480p" / name
-
-    def annotation(self, name="hen", index=2):
-        return self.dataset / "Annotations" / "480p" / name / f"{index:05d}.png"
-
-    def config(self, **flags):
-        flags = {"dataset": self.dataset, "preset": "fast", **flags}
-        if "video" in flags:
-            flags.pop("dataset")
-        return Config(**{"results": self.results, "weights": self.weights, **flags})
-
-    def run(self, **flags):
-        return main(self.config(**flags))
-
-    def mask_paths(self, name="hen"):
-        return sorted((self.results / "segmentation" / name).glob("*"))
-
-    def masks(self, name="hen"):
-        return np.stack([read_mask(path) for path in self.mask_paths(name)])
-
-    def record(self, name="hen"):
-        return json.loads((self.results / "runs" / name / "run.json").read_text("utf-8"))
-
-    def listing(self):
-        return {path: path.lstat().st_mtime_ns for path in self.root.rglob("*")}
-
-
-@pytest.fixture(autouse=True)
-def small(monkeypatch, tmp_path):
-    """A tiny network and preset; no labels or weights of this checkout."""
-    monkeypatch.setattr(finetune_test, "build_model", tiny_network)
-    for name in ("default", "fast"):
-        steps = FineTuning(**{**vars(TINY.fine_tuning), "steps": 8 if name == "fast" else 6})
-        monkeypatch.setitem(presets.PRESETS, name, Preset(**{**vars(TINY), "fine_tuning": steps}))
-    monkeypatch.setattr(paths, "LABELS", tmp_path / "labels")
-    monkeypatch.setattr(paths, "FINE_TUNE_WEIGHTS", tmp_path / "fine_tune_weights")
-
-
-@pytest.fixture
-def world(tmp_path, weights_file):
-    return World(tmp_path / "world", weights_file)
+pytestmark = pytest.mark.usefixtures("small_stage3")
 
 
 @pytest.fixture
@@ -183,7 +63,8 @@ def test_every_frame_before_and_after_the_label_gets_its_mask(world):
     assert sorted(path.name for path in overlay.iterdir()) == ["hen.mp4", "hen.png"]
     assert len(VideoFile(overlay / "hen.mp4")) == NUM_FRAMES
     assert {path.name for path in world.results.iterdir()} == {"segmentation", "overlay", "runs"}
-    assert [path.name for path in (world.results / "runs" / "hen").iterdir()] == ["run.json"]
+    runs = (world.results / "runs" / "hen").iterdir()
+    assert sorted(path.name for path in runs) == ["confidence.json", "run.json"]
     assert not [path for path in world.results.rglob(".*")]
 
 
@@ -207,7 +88,7 @@ def test_run_json_says_what_was_run(world):
     assert seconds["steps"] == 8 and seconds["frames"] == NUM_FRAMES
     assert seconds["per_step"] > 0 and seconds["per_frame"] > 0 and seconds["total"] > 0
     assert record["peak_memory_mib"] > 0 or sys.platform == "win32"
-    assert len(record["losses"]) == 4
+    assert len(record["losses"]["1"]) == 4 and record["num_animals"] == 1
 
 
 def test_other_annotations_are_scored(world, capsys):
@@ -433,7 +314,8 @@ def test_labels_of_every_format_are_one_label(world):
         world.write_label("hen", 2, label_as(kind))
         jobs, failed = finetune_test.prepare_jobs(world.config(), world.weights)
         assert not failed
-        np.testing.assert_array_equal(jobs[0].labels[2], animal(2), err_msg=kind)
+        labels = read_labels(jobs[0].sequence, jobs[0].guidance.frames)
+        np.testing.assert_array_equal(labels[2], animal(2), err_msg=kind)
 
 
 def test_a_palette_label_gives_the_masks_of_a_grey_one(world):
@@ -552,7 +434,7 @@ def test_one_bad_video_leaves_the_others_done(world, capsys):
     assert len(world.mask_paths("ant")) == len(world.mask_paths("cat")) == 2
     assert not world.mask_paths("bee")
     output = capsys.readouterr().out
-    assert "error: bee: " in output and "00003.png" in output and "bee: failed" in output
+    assert "error: bee: " in output and "00003.png" in output and "2 of 3 videos done" in output
 
 
 def test_a_video_that_fails_in_training_leaves_the_others_done(world, monkeypatch):
@@ -663,12 +545,6 @@ def spoil_photo_label(world):
     world.add(labelled=())
     world.write_label("hen", 2, frame(2))
     return {}, r"00002\.png: .*label"
-
-
-def spoil_two_animals(world):
-    world.add(labelled=())
-    world.write_label("hen", 2, animal(2) + animal(0))
-    return {}, r"00002\.png: 2 animals are labelled"
 
 
 def spoil_truncated_frame(world):

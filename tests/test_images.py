@@ -166,6 +166,82 @@ def test_lossy_jpeg_label_is_refused(tmp_path, animals):
         images.read_annotation(path)
 
 
+# Labels of one video
+
+ROW = np.array([[0, 1, 2, 3]], np.uint8)
+
+
+def colours(*rgb: tuple[int, int, int]) -> np.ndarray:
+    return np.array([[(0, 0, 0), *rgb]], np.uint8)
+
+
+def read_all(folder: Path, *arrays: np.ndarray | Image.Image) -> list[list[int]]:
+    """Saves each (uint8 (1, n) as a palette image) and returns the labels as lists."""
+    paths = [folder / f"{number}.png" for number in range(len(arrays))]
+    for path, array in zip(paths, arrays, strict=True):
+        if isinstance(array, Image.Image):
+            array.save(path)
+        else:
+            (save_palette if array.ndim == 2 else save)(path, array)
+    return [labels[0].tolist() for labels in images.read_annotations(paths)]
+
+
+def test_an_animal_keeps_its_index_in_labels_that_show_others(tmp_path):
+    found = read_all(tmp_path, ROW[:, :3], ROW[:, [0, 3]], ROW[:, [0, 2, 3]])
+    assert found == [[0, 1, 2], [0, 3], [0, 2, 3]]
+
+
+def test_grey_values_palette_indices_and_davis_colours_are_the_same_numbers(tmp_path):
+    davis = images.davis_palette()
+    grey = Image.fromarray(ROW[:, [0, 2]])
+    found = read_all(tmp_path, ROW, grey, davis[[[0, 3, 1]]])
+    assert found == [[0, 1, 2, 3], [0, 2], [0, 3, 1]]
+
+
+def test_colours_of_ones_own_are_numbered_over_all_labels(tmp_path):
+    red, blue = (255, 0, 0), (0, 0, 255)
+    assert read_all(tmp_path, colours(red), colours(blue, red)) == [[0, 2], [0, 1, 2]]
+    found = read_all(tmp_path, colours(red), ROW[:, [0, 1]])
+    assert found == [[0, 2], [0, 1]]  # 1 is taken
+
+
+@pytest.mark.parametrize("value", [128, 200, 255])
+def test_white_is_animal_1(tmp_path, value):
+    white = Image.fromarray(np.array([[0, value]], np.uint8))
+    assert read_all(tmp_path, white, ROW[:, :3]) == [[0, 1], [0, 1, 2]]
+
+
+def test_a_white_palette_index_is_animal_1(tmp_path):
+    white = Image.fromarray(np.array([[0, 5]], np.uint8))
+    white.putpalette(bytes(15) + b"\xff\xff\xff" + bytes(750))
+    assert read_all(tmp_path, white, ROW[:, :3]) == [[0, 1], [0, 1, 2]]
+
+
+@pytest.mark.parametrize("number", [1, 2, 9])
+def test_the_only_animal_is_animal_1_whatever_its_number(tmp_path, number):
+    label = ROW[:, [0, 1]] * np.uint8(number)
+    assert read_all(tmp_path, label) == [[0, 1]]
+    assert read_all(tmp_path, label, label) == [[0, 1], [0, 1]]
+
+
+def test_void_stays_void_in_labels_of_one_video(tmp_path):
+    with_void = np.array([[0, 2, 255]], np.uint8)
+    assert read_all(tmp_path, ROW, with_void) == [[0, 1, 2, 3], [0, 2, 255]]
+    grey = Image.fromarray(np.array([[0, 128, 255]], np.uint8))
+    assert read_all(tmp_path, grey, ROW) == [[0, 255, 1], [0, 1, 2, 3]]
+
+
+def test_one_label_alone_keeps_its_gaps(tmp_path):
+    # So that masks carry the indices of the annotations they are compared with.
+    assert read_all(tmp_path, ROW[:, [0, 1, 3]]) == [[0, 1, 3]]
+
+
+def test_more_animals_than_there_may_be_over_all_labels_are_refused(tmp_path):
+    many = [colours(*((n, m, 9) for m in range(20))) for n in (100, 200)]
+    with pytest.raises(InputError, match="0.png and the other labels .* at most 32 .* found 40"):
+        read_all(tmp_path, *many)
+
+
 # Frames
 
 

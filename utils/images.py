@@ -7,6 +7,7 @@ truncated JPEG without a word.
 import functools
 import re
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -19,6 +20,7 @@ from utils.files import write_atomically
 FRAME_SUFFIXES = (".jpg", ".jpeg", ".png")
 VOID = 255
 _LOSSY = ("JPEG", "MPO")
+_FIRST_COLOUR = 256  # a colour that is no number is called by its 24 bits plus this
 MAX_ANIMALS = 32  # more values or colours than this are a photo or lossy labels, not a label map
 
 
@@ -123,15 +125,50 @@ def read_annotation(path: Path) -> np.ndarray:
 
     Raises: InputError naming the file if it is none of these, or unreadable.
     """
-    path = Path(path)
+    return _read_labels(Path(path))[0]
+
+
+def read_annotations(paths: Sequence[Path]) -> list[np.ndarray]:
+    """Reads labels of one video, in each of which other animals may be labelled.
+
+    As `read_annotation`, but an animal has one number in all of them: its index or grey value, the
+    place of its colour in the DAVIS palette; colours not in there get the numbers that are left,
+    by their red, green, blue. An animal in white (or other than 0..MAX_ANIMALS in grey) is animal
+    1. If there is but one animal in all, it is animal 1 whatever its number.
+
+    Returns: uint8 (height, width) each: 0 background, 1..254 animals, 255 void.
+
+    Raises: InputError as `read_annotation`.
+    """
+    files = [_read_labels(Path(path)) for path in paths]
+    names = sorted({name for _, names in files for name in names})
+    if len(names) > MAX_ANIMALS:
+        raise InputError(
+            f"{paths[0]} and the other labels of its video: expected at most {MAX_ANIMALS} animals "
+            f"in all, found {len(names)}; give an animal one index or colour in all of them."
+        )
+    free = [number for number in range(1, VOID) if number not in names]
+    numbers = {name: name if name < _FIRST_COLOUR else free.pop(0) for name in names}
+    if len(names) == 1:
+        numbers = {names[0]: 1}
+    for labels, names in files:
+        new = np.arange(256, dtype=np.uint8)
+        new[1 : len(names) + 1] = [numbers[name] for name in names]
+        labels[...] = new[labels]
+    return [labels for labels, _ in files]
+
+
+def _read_labels(path: Path) -> tuple[np.ndarray, list[int]]:
+    """`read_annotation`'s labels, and what the file calls each of its animals: a number, or from
+    _FIRST_COLOUR on a colour."""
     image = _open(path)
     try:
         if image.mode == "P" and not _has_grey_palette(image):
             return _labels_from_palette(image)
-        labels = _labels_from_pixels(image)
-        if image.format in _LOSSY and np.any((labels > 1) & (labels != VOID)):
+        labels, names = _labels_from_pixels(image)
+        if image.format in _LOSSY and len(names) > 1:
             raise _NotALabelError("more than two values in a JPEG")
-        return labels
+        return labels, names
     except _NotALabelError as error:
         advice = (
             "JPEG blurs labels: export them as PNG"
@@ -157,17 +194,20 @@ def _has_grey_palette(image: Image.Image) -> bool:
     return len(palette) > 2 and bool((palette == np.arange(len(palette))[:, None]).all())
 
 
-def _labels_from_palette(image: Image.Image) -> np.ndarray:
+def _labels_from_palette(image: Image.Image) -> tuple[np.ndarray, list[int]]:
     indices, palette = np.asarray(image), _palette_of(image)
     black = [i for i in _used(indices) if i and i < len(palette) and not palette[i].any()]
     if len(palette) and palette[0].any() and black:
         raise _NotALabelError(
             f"a palette whose index 0, the background, is not black while index {black[0]} is"
         )
-    return _labels_from_values(indices, is_grey=False)
+    labels, names = _labels_from_values(indices, is_grey=False)
+    if len(names) == 1 and (palette[names[0] : names[0] + 1] == 255).sum() == 3:
+        names = [1]  # black and white, by whatever index
+    return labels, names
 
 
-def _labels_from_pixels(image: Image.Image) -> np.ndarray:
+def _labels_from_pixels(image: Image.Image) -> tuple[np.ndarray, list[int]]:
     if image.mode in ("1", "L", "P") or image.mode.startswith("I"):
         return _labels_from_values(np.asarray(image), is_grey=True)
     pixels = np.asarray(image.convert("RGBA"))
@@ -176,13 +216,13 @@ def _labels_from_pixels(image: Image.Image) -> np.ndarray:
         alphas = _used(alpha)
         if len(alphas) > 2 or alphas[0] != 0:
             raise _NotALabelError(f"one colour with alpha {_few(alphas)}")
-        return (alpha > 0).astype(np.uint8)
+        return (alpha > 0).astype(np.uint8), [1]
     if (rgb[..., 0] == rgb[..., 1]).all() and (rgb[..., 1] == rgb[..., 2]).all():
         return _labels_from_values(rgb[..., 0], is_grey=True)
     return _labels_from_colours(rgb)
 
 
-def _labels_from_values(values: np.ndarray, is_grey: bool) -> np.ndarray:
+def _labels_from_values(values: np.ndarray, is_grey: bool) -> tuple[np.ndarray, list[int]]:
     used = _used(values)
     if is_grey and used[-1] > 255 and not any(value % 257 for value in used):
         values, used = values // 257, [value // 257 for value in used]  # 8 bits saved as 16
@@ -201,10 +241,11 @@ def _labels_from_values(values: np.ndarray, is_grey: bool) -> np.ndarray:
         labels[values == value] = number
     for value in void:
         labels[values == value] = VOID
-    return labels
+    is_number = not is_grey or len(animals) != 1 or 1 <= animals[0] <= MAX_ANIMALS
+    return labels, animals if is_number and animals != [VOID] else [1]
 
 
-def _labels_from_colours(rgb: np.ndarray) -> np.ndarray:
+def _labels_from_colours(rgb: np.ndarray) -> tuple[np.ndarray, list[int]]:
     packed = rgb.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
     used = np.unique(packed).tolist()
     if len(used) > MAX_ANIMALS + 2:  # background and void beside the animals
@@ -221,7 +262,7 @@ def _labels_from_colours(rgb: np.ndarray) -> np.ndarray:
     labels[packed == palette[VOID]] = VOID
     for number, colour in enumerate(animals, start=1):
         labels[packed == colour] = number
-    return labels
+    return labels, [places.get(colour, _FIRST_COLOUR + colour) for colour in animals]
 
 
 def _used(values: np.ndarray) -> list[int]:

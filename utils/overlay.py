@@ -1,5 +1,6 @@
 """Masks drawn over frames, for people to look at: one frame, a video or a contact sheet."""
 
+import os
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
@@ -68,7 +69,8 @@ def write_overlay_video(
     read_mask: Callable[[int], np.ndarray],
     labelled: Collection[int],
 ) -> None:
-    """Writes the video with its masks drawn in as MP4, frame by frame and with the same times.
+    """Writes the video with its masks drawn in as MP4, frame by frame, with the same times and
+    sound.
 
     Args:
         read_mask: index of a frame -> uint8 (height, width), 0 background, 1..N.
@@ -82,7 +84,7 @@ def write_overlay_video(
             drawn = _draw_frame(video, read_mask, index, height, width)
             yield _add_tag(drawn, LABELLED_TEXT) if index in labelled else drawn
 
-    write_video(path, frames(), video.times_seconds(), video.frames_per_second)
+    write_video(path, frames(), video.times_seconds(), video.frames_per_second, video.sound)
 
 
 def write_contact_sheet(
@@ -114,6 +116,26 @@ def write_contact_sheet(
         left = _GAP_PX + place % columns * (width + _GAP_PX)
         sheet[top : top + height, left : left + width] = tile
     write_atomically(path, lambda aside: _save_sheet(aside, Image.fromarray(sheet)))
+
+
+def write_overlays(
+    folder: Path,
+    aside_dir: Path,
+    video: Video,
+    read_mask: Callable[[int], np.ndarray],
+    labelled: Collection[int],
+) -> None:
+    """Writes `folder/NAME.mp4`, the overlay video, and `folder/NAME.png`, the contact sheet.
+
+    Args:
+        folder: made if it is missing.
+        aside_dir: on the same disk; the files are made in there.
+        video, read_mask, labelled: as in `write_overlay_video`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for suffix, write in ((".mp4", write_overlay_video), (".png", write_contact_sheet)):
+        write(aside_dir / f"overlay{suffix}", video, read_mask, labelled)
+        os.replace(aside_dir / f"overlay{suffix}", folder / f"{video.name}{suffix}")
 
 
 def _draw_frame(

@@ -81,3 +81,11 @@ def make_passes(num_frames: int, labelled: Sequence[int]) -> list[tuple[int, lis
         passes.append((label, [i for i in range(label, num_frames) if nearest[i] == label]))
         passes.append((label, [i for i in range(label - 1, -1, -1) if nearest[i] == label]))
     return passes
+
+
+def mask_confidence(probability: np.ndarray, mask: np.ndarray) -> float:
+    """TODO"""
+    if not mask.any():
+        return 0.0
+    near = cv2.dilate(mask.astype("uint8"), np.ones((7, 7), "uint8")).astype(bool)
+    return float(np.abs(probability[near] / 127.5 - 1).mean())

@@ -16,7 +16,7 @@ from PIL import Image
 
 from utils.errors import InputError
 from utils.images import list_frames, read_annotation
-from utils.measures import VOID, mean_scores, score_sequence
+from utils.measures import NUMBERS, VOID, mean_scores, score_sequence
 
 FIRST, CHOSEN, UNKNOWN = "first", "chosen", "unknown"
 LEFT_OUT = "chosen, labelled frame left out"
@@ -37,6 +37,14 @@ class SequenceScore:
     num_annotated: int
     frames: list[str]  # the scored ones, by stem
     scores: dict  # as returned by utils.measures.score_sequence
+
+    def means(self) -> dict:
+        """The scores without those of each frame; of several animals also each one's."""
+        means = {key: self.scores[key] for key in NUMBERS}
+        animals = self.scores.get("animals", {})
+        if animals:
+            means["animals"] = {str(a): {k: s[k] for k in NUMBERS} for a, s in animals.items()}
+        return means
 
 
 def score_folders(
@@ -137,8 +145,12 @@ def mean_by_protocol(scores: Sequence[SequenceScore]) -> dict[str, dict]:
 
 
 def format_table(scores: Sequence[SequenceScore]) -> str:
-    """A line per video and a line with the mean of each protocol, for the screen."""
-    rows = [(s.sequence, len(s.frames), s.scores, s.protocol) for s in scores]
+    """A line per video and animal and a line with the mean of each protocol, for the screen."""
+    rows = []
+    for score in scores:
+        rows.append((score.sequence, len(score.frames), score.scores, score.protocol))
+        for animal, numbers in score.scores.get("animals", {}).items():
+            rows.append((f"  animal {animal}", len(score.frames), numbers, score.protocol))
     means = [
         (f"mean of {mean['num_sequences']}", mean["num_scored"], mean, protocol)
         for protocol, mean in mean_by_protocol(scores).items()

@@ -2,8 +2,9 @@
 moment.
 
 While a video is being worked on, `results/runs/SEQ/partial/` keeps the state: the run's key
-(configuration and hashes), the training backup, the fine-tuned weights and the probability of
-every frame so far. A run with the same key goes on from there, with another key it starts afresh.
+(configuration and hashes) and, of each animal, the training backup, the fine-tuned weights, the
+probability of every frame so far and the regions kept of it. A run with the same key goes on from
+there, with another key it starts afresh.
 """
 
 import json
@@ -22,12 +23,12 @@ from utils import paths
 from utils.batches import FrameSample
 from utils.files import write_atomically, write_json
 from utils.finetuning import FineTuner
-from utils.images import resize_image, resize_labels, working_size, write_mask
+from utils.guidance import list_animals
+from utils.images import VOID, resize_image, resize_labels, working_size, write_mask
 from utils.inference import predict_probability
 from utils.presets import Preset
-from utils.refinement import Refinement, TemporalFilter, make_passes
+from utils.refinement import Refinement, TemporalFilter, make_passes, mask_confidence
 from utils.run_record import read_record
-from utils.sequences import VOID
 from utils.videos import Video
 
 PARTIAL = "partial"
@@ -36,13 +37,30 @@ Progress = Callable[[Iterable, str], Iterable]
 
 @dataclass
 class Timing:
-    """Seconds of the steps and frames really computed, not of those found after a restart."""
+    """Seconds of the steps and frames really computed, not of those found after a restart; with
+    several animals a frame counts once for each.
+
+    Attributes:
+        losses: number of the animal -> mean loss of each epoch computed.
+    """
 
     fine_tuning: float = 0.0
     steps: int = 0
     segmentation: float = 0.0
     frames: int = 0
-    losses: list[float] = field(default_factory=list)
+    losses: dict[int, list[float]] = field(default_factory=dict)
+
+    def summary(self, total: float) -> dict[str, float | int | None]:
+        """For run.json; `total` are the seconds of the whole run."""
+        return {
+            "fine_tuning": round(self.fine_tuning, 2),
+            "per_step": round(self.fine_tuning / self.steps, 3) if self.steps else None,
+            "steps": self.steps,
+            "segmentation": round(self.segmentation, 2),
+            "per_frame": round(self.segmentation / self.frames, 3) if self.frames else None,
+            "frames": self.frames,
+            "total": round(total, 2),
+        }
 
 
 class PartialRun:
@@ -66,6 +84,9 @@ class PartialRun:
     def probability(self, animal: int, frame: int) -> Path:
         return self.folder / f"probability_{animal}" / f"{frame:06d}.png"
 
+    def kept(self, animal: int, frame: int) -> Path:
+        return self.folder / f"kept_{animal}" / f"{frame:06d}.png"
+
 
 def segment_video(
     tuner: FineTuner,
@@ -76,35 +97,47 @@ def segment_video(
     key: dict[str, Any],
     progress: Progress,
     training_callbacks: Callable[[str, int], list[keras.callbacks.Callback]],
-) -> Timing:
-    """Writes `results_dir/segmentation/NAME/STEM.png` for every frame of a video.
+    keep_network: Callable[[int], None] | None = None,
+) -> tuple[Timing, list[float]]:
+    """Writes `results_dir/segmentation/NAME/STEM.png` for every frame of a video, and
+    `results_dir/runs/NAME/confidence.json`.
+
+    Several animals are learnt one after the other, each from the start weights and with all others
+    as background; where two claim a pixel, the higher probability has it.
 
     Args:
         tuner: holds the network and the weights to start from.
         preset: see `utils.presets`.
         video: the frames.
-        labels: labelled frame -> uint8 (H, W), 0 background, 1..N animals, 255 void.
+        labels: labelled frame -> uint8 (H, W), 0 background, 1..254 animals, 255 void. A label
+            shows at least one animal; an animal that it does not show is not in that frame.
         results_dir: `results/` or what stands for it.
         key: configuration and hashes that this run depends on.
         progress: wraps an iterable of frames for display: (frames, title).
         training_callbacks: makes the callbacks that show training's progress: (title, steps).
+        keep_network: called with each animal while the tuner's network is the one of this animal.
 
-    Returns: how long it took.
+    Returns: how long it took, and the confidence of each frame, 0..1.
     """
     run_dir = results_dir / paths.RUNS / video.name
     for half_written in run_dir.glob(".writing-*"):
         half_written.unlink()
     partial = PartialRun(partial_dir(results_dir, video.name), key)
     size = working_size(video.height, video.width, preset.lines)
-    num_animals = max(int(label[label != VOID].max()) for label in labels.values())
+    animals = list_animals(labels.values())
+    labels = {frame: resize_labels(label, *size) for frame, label in labels.items()}
     timing = Timing()
-    for animal in range(1, num_animals + 1):
-        _fine_tune(tuner, video, labels, animal, size, partial, timing, training_callbacks)
-        _predict(tuner, preset, video, animal, size, partial, timing, progress)
-    _write_masks(
-        preset.refinement, video, labels, num_animals, size, partial, results_dir, progress
-    )
-    return timing
+    for place, animal in enumerate(animals, start=1):
+        which = f", animal {place} of {len(animals)}" if len(animals) > 1 else ""
+        title = f"{video.name}{which}: fine-tuning"
+        _fine_tune(tuner, video, labels, animal, partial, timing, title, training_callbacks)
+        title = f"{video.name}{which}: segmenting"
+        _predict(tuner, preset, video, animal, size, partial, timing, title, progress)
+        if keep_network:
+            keep_network(animal)
+    _follow(preset.refinement, video, labels, animals, partial, progress)
+    confidence = _write_masks(preset.refinement, video, animals, partial, results_dir, progress)
+    return timing, confidence
 
 
 def partial_dir(results_dir: Path, name: str) -> Path:
@@ -119,35 +152,37 @@ def remove_partial(results_dir: Path, name: str) -> None:
 
 def clear_results(results_dir: Path, video: Video) -> None:
     """Removes an earlier run's record, which says "done", masks and overlay of this video."""
-    (results_dir / paths.RUNS / video.name / paths.RUN_FILE).unlink(missing_ok=True)
+    for file in (paths.RUN_FILE, paths.CONFIDENCE_FILE):
+        (results_dir / paths.RUNS / video.name / file).unlink(missing_ok=True)
     shutil.rmtree(results_dir / paths.SEGMENTATION / video.name, ignore_errors=True)
     for suffix in (".mp4", ".png"):
         (results_dir / paths.OVERLAY / f"{video.name}{suffix}").unlink(missing_ok=True)
 
 
-def _fine_tune(tuner, video, labels, animal, size, partial, timing, training_callbacks):
+def _fine_tune(tuner, video, labels, animal, partial, timing, title, training_callbacks):
     tuned = partial.tuned_weights(animal)
-    variables = tuner.model.variables
     if tuned.is_file():
         with np.load(tuned) as state:
-            for variable in variables:
+            for variable in tuner.model.variables:
                 variable.assign(state[variable.path])
         return
     frames = []
     for frame, label in labels.items():
-        image = resize_image(video.read(frame), *size)
-        label = resize_labels(label, *size)
+        image = resize_image(video.read(frame), *label.shape)
         target = np.where(label == VOID, VOID, label == animal).astype("uint8")
         frames.append(FrameSample(image, target))
     start = time.perf_counter()
-    callbacks = training_callbacks(
-        f"{video.name}: fine-tuning", tuner.settings.epochs * tuner.settings.epoch_steps
-    )
+    callbacks = training_callbacks(title, tuner.settings.epochs * tuner.settings.epoch_steps)
     losses = tuner.fit(frames, partial.training_backup(animal), callbacks)
     timing.fine_tuning += time.perf_counter() - start
-    timing.losses += losses
+    timing.losses[animal] = losses
     timing.steps += len(losses) * tuner.settings.epoch_steps
-    values = {variable.path: keras.ops.convert_to_numpy(variable.value) for variable in variables}
+    _save_fine_tuned(tuner.model, tuned)
+    partial.training_backup(animal).unlink(missing_ok=True)
+
+
+def _save_fine_tuned(model: keras.Model, path: Path) -> None:
+    values = {v.path: keras.ops.convert_to_numpy(v.value) for v in model.variables}
     if not all(np.isfinite(value).all() for value in values.values()):
         raise FloatingPointError("Fine-tuning ended with weights that are not finite; try --seed.")
 
@@ -155,44 +190,65 @@ def _fine_tune(tuner, video, labels, animal, size, partial, timing, training_cal
         with open(aside, "wb") as file:
             np.savez(file, **values)
 
-    write_atomically(tuned, write)
-    partial.training_backup(animal).unlink(missing_ok=True)
+    write_atomically(path, write)
 
 
-def _predict(tuner, preset, video, animal, size, partial, timing, progress):
+def _predict(tuner, preset, video, animal, size, partial, timing, title, progress):
     missing = [i for i in range(len(video)) if not partial.probability(animal, i).is_file()]
-    for index in progress(missing, f"{video.name}: segmenting"):
+    for index in progress(missing, title):
         start = time.perf_counter()
         image = resize_image(video.read(index), *size)
         probability = predict_probability(tuner.model, image, preset.flip, preset.scales)
-        _write_probability(partial.probability(animal, index), probability)
+        # 8 bits: finer differences than 1/255 never decided a mask, and a long video needs little
+        # disk.
+        _write_bytes(partial.probability(animal, index), np.round(probability * 255))
         timing.segmentation += time.perf_counter() - start
         timing.frames += 1
 
 
-def _write_probability(path: Path, probability: np.ndarray) -> None:
-    # 8 bits: finer differences than 1/255 never decided a mask, and a long video needs little disk.
-    levels = np.round(probability * 255).astype("uint8")
-    encoded = cv2.imencode(".png", levels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1]
+def _write_bytes(path: Path, values: np.ndarray) -> None:
+    encoded = cv2.imencode(".png", values.astype("uint8"), [cv2.IMWRITE_PNG_COMPRESSION, 1])[1]
     write_atomically(path, lambda aside: aside.write_bytes(encoded.tobytes()))
 
 
-def _read_probability(path: Path) -> np.ndarray:
+def _read_bytes(path: Path) -> np.ndarray:
     return cv2.imdecode(np.frombuffer(path.read_bytes(), "uint8"), cv2.IMREAD_GRAYSCALE)
 
 
-def _write_masks(refinement, video, labels, num_animals, size, partial, results_dir, progress):
+def _follow(refinement, video, labels, animals, partial, progress):
+    """Finds the regions of each frame that continue each animal, out from where it is labelled.
+
+    They go to disk, since animals that are labelled in other frames are followed in another order.
+    """
+    steps = []
+    for animal in animals:
+        masks = {frame: label == animal for frame, label in labels.items()}
+        starts = {frame: mask for frame, mask in masks.items() if mask.any()}
+        for label, frames in make_passes(len(video), tuple(starts)):
+            keep = TemporalFilter(refinement, starts[label])
+            steps += [(animal, index, keep) for index in frames]
+    for animal, index, keep in progress(steps, f"{video.name}: following"):
+        region = keep(_read_bytes(partial.probability(animal, index)))
+        _write_bytes(partial.kept(animal, index), region)
+
+
+def _write_masks(refinement, video, animals, partial, results_dir, progress):
     folder = results_dir / paths.SEGMENTATION / video.name
     clear_results(results_dir, video)
-    animals = range(1, num_animals + 1)
-    for label, frames in make_passes(len(video), tuple(labels)):
-        start = resize_labels(labels[label], *size)
-        filters = [TemporalFilter(refinement, start == animal) for animal in animals]
-        for index in progress(frames, f"{video.name}: writing masks"):
-            probabilities = [_read_probability(partial.probability(a, index)) for a in animals]
-            kept = [keep(p) for keep, p in zip(filters, probabilities, strict=True)]
-            mask = merge_animals(probabilities, kept, refinement, video.height, video.width)
-            write_mask(folder / f"{video.frame_names[index]}.png", mask, num_animals)
+    numbers = np.array([0, *animals], "uint8")
+    confidence = {str(animal): [] for animal in animals}
+    for index in progress(range(len(video)), f"{video.name}: writing masks"):
+        probabilities = [_read_bytes(partial.probability(a, index)) for a in animals]
+        kept = [_read_bytes(partial.kept(a, index)) > 0 for a in animals]
+        mask = merge_animals(probabilities, kept, refinement, video.height, video.width)
+        write_mask(folder / f"{video.frame_names[index]}.png", numbers[mask], max(animals))
+        for values, *seen in zip(confidence.values(), probabilities, kept, strict=True):
+            values.append(round(mask_confidence(*seen), 4))
+    record = {"confidence": [min(values) for values in zip(*confidence.values(), strict=True)]}
+    if len(animals) > 1:
+        record["animals"] = confidence
+    write_json(results_dir / paths.RUNS / video.name / paths.CONFIDENCE_FILE, record)
+    return record["confidence"]
 
 
 def merge_animals(

@@ -22,6 +22,7 @@ import av
 import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 
+from utils.audio import Sound, add_sound
 from utils.errors import InputError
 from utils.files import sha256_of, write_atomically
 from utils.images import list_files, list_frames, read_image
@@ -45,6 +46,7 @@ class Video(Protocol):
     height: int
     width: int
     frames_per_second: float
+    sound: Sound | None
 
     def __len__(self) -> int: ...
     def read(self, index: int) -> np.ndarray: ...
@@ -61,6 +63,7 @@ class FrameFolder:
     """
 
     frames_per_second = FOLDER_FRAMES_PER_SECOND
+    sound = None
 
     def __init__(self, folder: Path, name: str | None = None):
         self.path = Path(folder)
@@ -140,7 +143,9 @@ class _Index:
     """What is known of a video file's frames, in presentation order."""
 
     times_seconds: list[float]
+    start_seconds: float  # of the first frame, as the file counts
     frames_per_second: float
+    has_sound: bool
     number_of_pts: dict[int, int] | None  # None: time stamps are of no use, frames must be counted
     keyframes: list[int]  # numbers of the frames where decoding can start, in increasing order
     seek_to: list[int]  # the time stamp that finds each of them
@@ -182,6 +187,14 @@ class VideoFile:
     @property
     def frames_per_second(self) -> float:
         return self._index.frames_per_second
+
+    @property
+    def sound(self) -> Sound | None:
+        """Where the sound that goes with the frames is, None where there is none."""
+        if not self._index.has_sound:
+            return None
+        seconds = self._index.times_seconds[-1] + 1 / self.frames_per_second
+        return Sound(self.path, self._index.start_seconds, seconds)
 
     @property
     def height(self) -> int:
@@ -381,6 +394,7 @@ def _build_index(path: Path) -> _Index:
     container, stream = _open(path)
     with container:
         is_mov = container.format.name.startswith("mov")
+        has_sound = container.streams.best("audio") is not None
         pts_seek: list[tuple[int | None, int | None]] = []  # of each shown packet; seek if keyframe
         with contextlib.suppress(av.FFmpegError):
             for packet in container.demux(stream):
@@ -426,7 +440,9 @@ def _build_index(path: Path) -> _Index:
     seeks = [(numbers[p], seek) for p, seek in seeks if p in numbers] if is_seekable else []
     return _Index(
         times_seconds=times,
+        start_seconds=float(pts[0] * time_base) if is_timed else 0.0,
         frames_per_second=(len(times) - 1) / times[-1] if len(times) > 1 else rate,
+        has_sound=has_sound,
         number_of_pts=numbers if is_seekable else None,
         keyframes=[number for number, _ in seeks],
         seek_to=[seek for _, seek in seeks],
@@ -507,6 +523,7 @@ def write_video(
     frames: Iterable[np.ndarray],
     times_seconds: Sequence[float] | None,
     frames_per_second: float,
+    sound: Sound | None = None,
 ) -> None:
     """Writes an H.264 MP4 that plays in browsers, atomically and frame by frame.
 
@@ -514,17 +531,22 @@ def write_video(
         frames: uint8 (height, width, 3) RGB, all of one size; odd sizes repeat their last line.
         times_seconds: increasing presentation times, exact to 1/90000 s; None for a constant rate.
         frames_per_second: the average rate.
+        sound: goes with the frames.
 
     Raises: ValueError if there is no frame, or a time is missing or does not increase; nothing is
         left.
     """
     write_atomically(
-        path, lambda aside: _encode(aside, iter(frames), times_seconds, frames_per_second)
+        path, lambda aside: _encode(aside, iter(frames), times_seconds, frames_per_second, sound)
     )
 
 
 def _encode(
-    path: Path, frames: Iterator[np.ndarray], times: Sequence[float] | None, rate: float
+    path: Path,
+    frames: Iterator[np.ndarray],
+    times: Sequence[float] | None,
+    rate: float,
+    sound: Sound | None,
 ) -> None:
     first = next(frames, None)
     if first is None:
@@ -542,6 +564,8 @@ def _encode(
         stream.codec_context.color_range = ColorRange.MPEG
         stream.codec_context.time_base = Fraction(1, 90_000)
         stream.codec_context.thread_count = 2
+        packets = add_sound(container, sound) if sound else iter(())
+        heard = next(packets, None)
         last = -1
         for number, image in enumerate(_chain(first, frames)):
             if image.shape != first.shape or image.dtype != np.uint8:
@@ -561,7 +585,14 @@ def _encode(
                 raise ValueError(f"the time of frame {number} is not after the one before")
             last = frame.pts
             container.mux(stream.encode(frame))
+            # Sound in step with the pictures, so that neither waits in memory for the other.
+            while heard is not None and heard[0] <= frame.pts * frame.time_base:
+                container.mux(heard[1])
+                heard = next(packets, None)
         container.mux(stream.encode())
+        while heard is not None:
+            container.mux(heard[1])
+            heard = next(packets, None)
 
 
 def _chain(first: np.ndarray, rest: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
