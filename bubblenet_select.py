@@ -1,0 +1,222 @@
+"""Which frame to label: looks at an unlabelled video and names the frame whose label helps most.
+
+BubbleNets compare the frames two by two (BN0 and BNLF, where trained weights are there), a rule
+stands beside them and in for them. No label is needed. With no argument: the videos of
+datasets/finetune_test_dataset, else the bundled sample. With --next: the further frame to label,
+for videos that are segmented.
+
+Reads   DIR/JPEGImages/480p/SEQ or --video; weights/bubblenet_weights/{BN0,BNLF}.safetensors and
+        the backbone they were trained on; with --next results/segmentation/SEQ and
+        results/runs/SEQ/run.json.
+Writes  DIR/bubbleNet_data/rawData/SEQ/frame_selection/{BN0,BNLF,all,rule}.txt, which
+        finetune_test.py reads, and results/frame_selection/SEQ.png, the ranking as thumbnails.
+
+A second for ten frames on two CPU cores, once; a video that was ranked by the same weights is only
+read. Paper: Griffin and Corso, "BubbleNets", CVPR 2019.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from utils import backend, paths  # noqa: F401  backend before Keras: it starts it without noise
+
+# isort: split
+from tqdm import tqdm
+
+from models import build_model
+from models.bubblenets import build_bubblenet
+from utils.command_line import run_script, setting
+from utils.confidence import consistency, read_confidence
+from utils.errors import InputError, UsageError
+from utils.frame_selection import rank_next_frames
+from utils.mask_tracks import follow_animals
+from utils.ranking_strip import write_ranking_strip
+from utils.segmented_videos import SegmentedVideo, open_segmented, read_masks
+from utils.selection_files import (
+    BUBBLENETS,
+    RULE,
+    Chooser,
+    Selection,
+    choose_frames,
+    frame_file,
+    load_chooser,
+)
+from utils.sequences import (
+    VideoSequence,
+    choose_sequences,
+    default_dataset,
+    list_video_paths,
+    open_dataset_sequence,
+    open_video_sequence,
+    video_name,
+)
+from utils.videos import Video, VideoFile
+
+
+@dataclass(frozen=True)
+class Config:
+    dataset: Path | None = setting(None, "folder with JPEGImages/")
+    sequences: tuple[str, ...] = setting((), "names of the data set's videos; all if absent")
+    video: tuple[Path, ...] = setting(
+        (), "video files or folders of frames, in place of a data set"
+    )
+    next: bool = setting(False, "for segmented videos: the further frame whose label helps most")
+    results: Path = setting(paths.RESULTS, "where thumbnails go, and results are for --next")
+    features: Literal["xception", "resnet50v2"] | None = setting(
+        None, "backbone that looks at the frames; that of the networks if absent"
+    )
+
+
+def main(config: Config) -> int:
+    dataset, openers = find_videos(config)
+    chooser = None
+    if not config.next:
+        chooser = load_chooser(build_model, build_bubblenet, config.features)
+        print_chooser(chooser)
+    failed = 0
+    for name, open_sequence in openers.items():
+        try:
+            sequence = open_sequence()
+            if config.next:
+                print(next_label(sequence, config.results), flush=True)
+            else:
+                print(first_label(sequence.video, dataset, chooser, config.results), flush=True)
+            sequence.video.close()
+        except UsageError:
+            raise
+        except (InputError, OSError) as error:
+            if len(openers) == 1:
+                raise
+            failed += 1
+            print(f"error: {name}: {' '.join(str(error).split())}", flush=True)
+    if chooser and failed < len(openers):
+        print(f"thumbnails of the rankings: {config.results / paths.FRAME_SELECTION}")
+    return 1 if failed else 0
+
+
+def find_videos(config: Config):
+    """The data set's folder, and name -> function that opens it for each video asked for.
+
+    Raises: InputError, UsageError.
+    """
+    if config.video:
+        if config.dataset or config.sequences:
+            raise UsageError(
+                "--video stands in place of --dataset and --sequences. Give one of them."
+            )
+        openers = {
+            video_name(path): partial(open_video_sequence, path, (), "auto")
+            for path in list_video_paths(config.video)
+        }
+        return paths.DATASETS, openers
+    dataset = config.dataset or default_dataset()
+    names = choose_sequences(dataset, config.sequences)
+    if config.dataset is None and dataset == paths.SAMPLE_DATASET:
+        print(f"{paths.FINETUNE_TEST_DATASET} holds no videos: choosing in the sample, {dataset}.")
+    return dataset, {name: partial(open_dataset_sequence, dataset, name) for name in names}
+
+
+def print_chooser(chooser: Chooser) -> None:
+    """Says in one line which networks are missing, and what chooses then."""
+    missing = [name for name in BUBBLENETS if name not in chooser.networks]
+    if missing:
+        instead = "" if chooser.networks else f": the rule ({chooser.rule}) chooses"
+        print(
+            f"No trained {' and '.join(missing)} in {paths.BUBBLENET_WEIGHTS}, where "
+            f"train_bubblenet.py puts them{instead}."
+        )
+
+
+def first_label(video: Video, dataset: Path, chooser: Chooser, results: Path) -> str:
+    """Chooses, writes the files and the thumbnails. Returns: the line for the screen."""
+    video.check()
+    folder = paths.frame_selection_dir(dataset, video.name)
+    selection = choose_frames(video, folder, chooser, show_progress)
+    strip = results / paths.FRAME_SELECTION / f"{video.name}.png"
+    if selection.is_new or not strip.is_file():
+        titles = {name: name for name in BUBBLENETS} | {RULE: f"rule: {selection.rule}"}
+        rows = {
+            f"{title}, best to worst": selection.rankings[name]
+            for name, title in titles.items()
+            if name in selection.rankings
+        }
+        write_ranking_strip(strip, video, rows)
+    return describe(video, selection)
+
+
+def describe(video: Video, selection: Selection) -> str:
+    """As "cockatoo: label frame 37 (00037.jpg); BN0 says 32, the rule (middle) 20"."""
+    last_word = selection.chosen_by
+    frame = selection.rankings[last_word][0]
+    others = {"BN0": "BN0 says", RULE: f"the rule ({selection.rule})"}
+    said = [
+        f"{words} {selection.rankings[name][0]}"
+        for name, words in others.items()
+        if name in selection.rankings and name != last_word
+    ]
+    alone = f", by rule ({selection.rule})" if last_word == RULE else ""
+    text = f"{video.name}: label frame {frame} ({where(video, frame)}){alone}"
+    return f"{text}; {', '.join(said)}" if said else text
+
+
+def where(video: Video, frame: int) -> str:
+    """The frame's file, or when a video file shows it."""
+    if isinstance(video, VideoFile):
+        return f"at {video.times_seconds()[frame]:.2f} s"
+    return frame_file(video, frame)
+
+
+def next_label(sequence: VideoSequence, results: Path) -> str:
+    """The further frame to label. Returns: the line for the screen.
+
+    Raises: InputError if the video has not been segmented.
+    """
+    video = sequence.video
+    masks = results / paths.SEGMENTATION / video.name
+    if not masks.is_dir():
+        raise InputError(
+            f"{masks}: --next looks at the masks of a finished run, found none. Run "
+            "finetune_test.py first, or name its --results."
+        )
+    segmented = open_segmented(results, video.name)
+    if len(segmented) != len(video) or not segmented.labelled_frames:
+        raise InputError(
+            f"{segmented.run_dir / paths.RUN_FILE}: expected the record of a run with "
+            f"{len(video)} masks that names the labelled frames, found {len(segmented)} masks and "
+            f"{len(segmented.labelled_frames)} labelled frames. Run finetune_test.py first."
+        )
+    labelled = set(segmented.labelled_frames)
+    if sequence.source == "datasets/labels":  # made since then, too
+        labelled |= set(sequence.labels)
+    ranking = rank_next_frames(frame_difficulty(segmented), sorted(labelled))
+    if not ranking:
+        return f"{video.name}: every frame is labelled"
+    frame, known = ranking[0], ", ".join(map(str, sorted(labelled)))
+    together = ",".join(map(str, sorted({*labelled, frame})))
+    return (
+        f"{video.name}: label frame {frame} ({where(video, frame)}) next, labelled so far: "
+        f"{known}; then finetune_test.py --guidance {together}"
+    )
+
+
+def frame_difficulty(segmented: SegmentedVideo) -> np.ndarray:
+    """How doubtful the mask of each frame is, 0..1: what the network's confidence lacks, where
+    stage 3 saved it, else how much the masks jump; of several animals the worst counts."""
+    confidence = read_confidence(segmented)
+    if confidence is not None:
+        return 1 - confidence.frames
+    tracks = follow_animals(read_masks(segmented)).values()
+    return 1 - np.min([consistency(track) for track in tracks], axis=0)
+
+
+def show_progress(frames: range, title: str) -> tqdm:
+    """A progress bar with the time left, gone when done."""
+    return tqdm(frames, desc=title, unit="frame", dynamic_ncols=True, leave=False)
+
+
+if __name__ == "__main__":
+    run_script(main, Config, __doc__)
