@@ -6,9 +6,11 @@ Reads:
 
 Writes:
     RESULTS/scores.json (with J and F of each frame), RESULTS/scores.csv
+    with --report RESULTS/report/index.html: overlay videos, J and F per frame, confidence, record,
+    for videos without annotations, too
 
 Command (a second per DAVIS video on a CPU):
-    python evaluate.py
+    python evaluate.py --report
 
 1. The first and the last frame of a video are not scored, the others if they are annotated.
 2. Recall is the share of scored frames above 0.5, decay the first quarter minus the last one.
@@ -34,6 +36,8 @@ from utils.errors import InputError, UsageError
 from utils.files import write_atomically, write_json
 from utils.images import list_frames
 from utils.measures import NUMBERS
+from utils.report import VideoReport, gather, write_report
+from utils.run_record import git_commit
 from utils.scoring import (
     NothingToScoreError,
     SequenceScore,
@@ -53,6 +57,7 @@ class Config:
     sequences: tuple[str, ...] = setting((), "only these (else all that are annotated)")
     json: Path | None = setting(None, "a copy of scores.json to write elsewhere")
     exclude_guidance: bool = setting(False, "do not score the frames that were labelled")
+    report: bool = setting(False, "also write report/index.html, a page to open in a browser")
 
 
 def choose_sequences(config: Config, dataset_dir: Path) -> list[str]:
@@ -72,7 +77,7 @@ def choose_sequences(config: Config, dataset_dir: Path) -> list[str]:
     if config.sequences:
         return list(dict.fromkeys(config.sequences))
     chosen = [name for name in segmented if name in annotated]
-    if not chosen:
+    if not chosen and not (config.report and segmented):
         raise InputError(
             f"no sequence to score: {segmentation_dir} has {', '.join(segmented) or 'none'}, "
             f"{dataset_dir}/Annotations has {', '.join(annotated) or 'none'}; "
@@ -88,7 +93,9 @@ def score_one(sequence: str, dataset_dir: Path, config: Config) -> SequenceScore
     """Scores one sequence of the results. Raises: InputError naming what is missing or wrong."""
     annotation_dir = sequence_dir(dataset_dir, "Annotations", sequence)
     if annotation_dir is None:
-        raise InputError(f"{sequence}: no annotations in {dataset_dir}/Annotations (--dataset)")
+        raise NothingToScoreError(
+            f"{sequence}: no annotations in {dataset_dir}/Annotations (--dataset)"
+        )
     masks = config.results / paths.SEGMENTATION / sequence  # these name every frame, too
     frames_dir = sequence_dir(dataset_dir, "JPEGImages", sequence)
     frames_dir = frames_dir or (masks if masks.is_dir() else annotation_dir)
@@ -174,9 +181,10 @@ def main(config: Config) -> int:
         outcomes = list(tqdm(outcomes, total=len(sequences), unit="video", disable=None))
 
     scores = [outcome for outcome in outcomes if isinstance(outcome, SequenceScore)]
-    failed = {}
+    failed, not_scored = {}, {}
     for sequence, outcome in zip(sequences, outcomes, strict=True):
-        if isinstance(outcome, NothingToScoreError) and not config.sequences:
+        if isinstance(outcome, NothingToScoreError) and (config.report or not config.sequences):
+            not_scored[sequence] = str(outcome)
             print(f"not scored: {outcome}")
         elif isinstance(outcome, Exception):
             failed[sequence] = str(outcome)
@@ -199,7 +207,52 @@ def main(config: Config) -> int:
     if config.json is not None:
         write_json(config.json, record)
     print(f"Written: {config.results / 'scores.json'}, scores.csv beside it")
+    if config.report:
+        failed |= report(config, dataset_dir, scores, not_scored, failed)
     return 1 if failed else 0
+
+
+def report(
+    config: Config,
+    dataset_dir: Path,
+    scores: Sequence[SequenceScore],
+    not_scored: dict[str, str],
+    failed: dict[str, str],
+) -> dict[str, str]:
+    """Writes the report of all segmented videos, or of those named.
+
+    Returns: the videos that it cannot show: name -> why.
+    """
+    segmented = list_sequences(config.results, paths.SEGMENTATION)
+    names = list(dict.fromkeys(config.sequences)) or segmented
+    by_name = {score.sequence: score for score in scores}
+    reasons = not_scored | failed
+
+    def attempt(name: str) -> VideoReport | Exception:
+        reason = reasons.get(name, f"there are no annotations of it in {dataset_dir}")
+        score = by_name.get(name)
+        try:
+            return gather(config.results, name, score, None if score else reason)
+        except (InputError, OSError) as error:
+            return error  # the others are shown all the same
+
+    with ThreadPool(os.cpu_count()) as pool:
+        outcomes = pool.imap(attempt, names)
+        outcomes = list(tqdm(outcomes, "report", len(names), unit="video", disable=None))
+    broken = {
+        name: str(outcome)
+        for name, outcome in zip(names, outcomes, strict=True)
+        if isinstance(outcome, Exception)
+    }
+    for name, reason in broken.items():
+        if name not in failed:  # else it has been told
+            print(f"error: {reason}", file=sys.stderr)
+    path = config.results / paths.REPORT_FILE
+    commit, mark, _ = git_commit().partition("+")
+    facts = {"annotations": str(dataset_dir), "code": commit[:12] + mark}
+    write_report(path, [one for one in outcomes if isinstance(one, VideoReport)], broken, facts)
+    print(f"Report: {path}")
+    return broken
 
 
 if __name__ == "__main__":

@@ -1,0 +1,51 @@
+"""Headless Chromium for tests; they are skipped where it or playwright is not installed."""
+
+import contextlib
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+_FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic")
+
+
+@contextlib.contextmanager
+def open_page(path: Path, width: int = 1400, height: int = 900) -> Iterator:
+    """A page of playwright with an HTML file in it; `page.complaints` lists what went wrong in it.
+
+    Complaints are errors and warnings of the console, exceptions and requests for the network.
+    """
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    chromium = next(filter(None, map(shutil.which, names)), None)
+    if chromium is None:
+        pytest.skip("Chromium is not installed")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=_FLAGS)
+        page = browser.new_page(viewport={"width": width, "height": height})
+        page.complaints = []
+
+        def note_request(request):
+            if not request.url.startswith(("file:", "data:", "blob:")):
+                page.complaints.append(request.url)
+
+        page.on("request", note_request)
+        page.on("pageerror", lambda error: page.complaints.append(str(error)))
+        page.on(
+            "console",
+            lambda m: page.complaints.append(m.text) if m.type in ("error", "warning") else None,
+        )
+        page.goto(path.resolve().as_uri(), timeout=120_000)  # machines may be busy
+        yield page
+        browser.close()
+
+
+def wait_until(page, condition: str, seconds: float = 30) -> None:
+    """Waits for a JavaScript expression to be true. (playwright's own way needs eval, which the
+    report's content security policy forbids.)"""
+    end = time.monotonic() + seconds
+    while not page.evaluate(condition):
+        assert time.monotonic() < end, f"still not true: {condition}"
+        time.sleep(0.02)
