@@ -86,8 +86,7 @@ class Backup(keras.callbacks.Callback):
         if (epoch + 1) % self.every:
             return
         values = {
-            f"{index:05d}": variable.numpy()
-            for index, variable in enumerate(self._variables())
+            f"{index:05d}": variable.numpy() for index, variable in enumerate(self._variables())
         }
         if not all(np.isfinite(value).all() for value in values.values()):
             raise FloatingPointError(f"A weight is not finite after epoch {epoch + 1}.")
