@@ -5,7 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from utils.refinement import Refinement, TemporalFilter, keep_near, make_passes
+from utils.refinement import (
+    Refinement,
+    TemporalFilter,
+    keep_near,
+    make_passes,
+    mask_confidence,
+)
 from utils.segmentation import merge_animals
 
 SIZE = (40, 60)  # diagonal 72.1
@@ -201,3 +207,41 @@ def test_a_slanted_contour_is_smooth_at_the_inputs_size():
     # A contour blown up from 40 lines by nearest neighbour would step by 4 px, then not at all.
     steps = np.diff(edges)[8:-8]
     assert steps.min() >= 0 and steps.max() <= 1
+
+
+# mask_confidence
+
+
+def test_confidence_is_the_expected_overlap():
+    mask, rim = square(10, 10, 10), square(10, 20, 5)  # 100 and 25 pixels
+    levels = np.zeros(SIZE, "uint8")
+    levels[mask], levels[rim] = 204, 102  # 0.8 and 0.4
+    assert mask_confidence(levels, mask) == pytest.approx(80 / (100 + 10))
+
+
+def test_a_certain_mask_is_trusted_and_none_is_not():
+    mask = square(10, 10, 10)
+    certain = as_bytes(mask, high=1.0, low=0.0)
+    assert mask_confidence(certain, mask) == 1
+    assert mask_confidence(certain, np.zeros(SIZE, bool)) == 0
+    assert mask_confidence(certain * np.uint8(0), np.zeros(SIZE, bool)) == 0
+
+
+def test_doubts_in_the_mask_and_a_dropped_region_lower_confidence():
+    mask, part = square(10, 10, 12), square(10, 10, 6)
+    certain = as_bytes(mask, high=0.95, low=0.02)
+    doubtful = certain.copy()
+    doubtful[part] = 128  # where a view and its mirror image disagree, the mean is a half
+    ghost = as_bytes(mask, square(30, 40, 10), high=0.95, low=0.02)
+    sure = mask_confidence(certain, mask)
+    assert sure > 0.9
+    assert mask_confidence(doubtful, mask) < sure - 0.05
+    assert mask_confidence(ghost, mask) < sure - 0.2
+
+
+def test_confidence_does_not_depend_on_the_animals_size_in_a_faint_background():
+    values = [
+        mask_confidence(as_bytes(square(5, 5, side), high=0.9, low=0.05), square(5, 5, side))
+        for side in (2, 30)
+    ]
+    assert values[0] == pytest.approx(values[1], abs=1e-6)
