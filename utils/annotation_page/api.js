@@ -1,0 +1,47 @@
+// What the page asks of the server. Every error is an Error whose message can be shown.
+
+// Frames may be kept by the browser; another session on this port may show another video.
+const SESSION = Date.now().toString(36);
+
+async function ask(path, options = {}) {
+  let response;
+  try {
+    response = await fetch(path, { cache: "no-store", ...options });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Error("annotate.py does not answer. Is it still running in the terminal?");
+  }
+  if (response.ok) return response;
+  const content = await response.json().catch(() => ({}));
+  throw new Error(content.error || `The server says ${response.status}.`);
+}
+
+export const getJson = async (path) => (await ask(path)).json();
+
+export const post = async (path, body, headers = {}) =>
+  (await ask(path, { method: "POST", body, headers })).json();
+
+export const postJson = (path, content) =>
+  post(path, JSON.stringify(content), { "Content-Type": "application/json" });
+
+export const remove = async (path) => (await ask(path, { method: "DELETE" })).json();
+
+export async function getMask(kind, frame) {
+  const response = await ask(`/api/masks/${kind}/${frame}`);
+  return {
+    values: new Uint8Array(await response.arrayBuffer()),
+    voidPixels: Number(response.headers.get("X-Void-Px")),
+  };
+}
+
+export async function segment(frame, request, labels) {
+  const form = new FormData();
+  form.append("request", JSON.stringify(request));
+  if (labels) form.append("labels", labels, "labels.png");
+  const response = await ask(`/api/segment/${frame}`, { method: "POST", body: form });
+  return new Uint8Array(await response.arrayBuffer());
+}
+
+export const frameAddress = (frame, size) => `/api/frames/${frame}/${size}.jpg?v=${SESSION}`;
+
+export const overlayAddress = (version) => `/api/overlay.mp4?v=${version}`;

@@ -1,0 +1,167 @@
+// The strip of thumbnails and the line below it. Only the thumbnails in view are in the page, two
+// are asked for at a time; a long video is sampled, and every frame is on the line all the same.
+
+import { frameAddress } from "./api.js";
+
+const HEIGHT = 54;
+const GAP = 4;
+const MAX_THUMBNAILS = 500;
+const AT_A_TIME = 2;
+
+export class Filmstrip {
+  constructor({ strip, line, marks, number }, video, onChoose) {
+    this.strip = strip;
+    this.line = line;
+    this.marks = marks;
+    this.video = video;
+    this.onChoose = onChoose;
+    const aspect = video.width / video.height;
+    this.width = Math.round(Math.max(34, Math.min(128, HEIGHT * aspect)));
+    this.step = Math.ceil(video.num_frames / MAX_THUMBNAILS);
+    this.count = Math.ceil(video.num_frames / this.step);
+    this.items = new Map();
+    this.loading = 0;
+    this.frame = 0;
+    this.state = { labelled: [], drafts: [], curve: null, check: [] };
+    this.track = document.createElement("div");
+    this.track.className = "track";
+    this.track.style.width = `${this.count * (this.width + GAP)}px`;
+    strip.append(this.track);
+    line.max = number.max = video.num_frames - 1;
+    strip.addEventListener("scroll", () => this.fill());
+    strip.addEventListener(
+      "wheel",
+      (event) => {
+        if (Math.abs(event.deltaY) <= Math.abs(event.deltaX)) return;
+        strip.scrollLeft += event.deltaY;
+        event.preventDefault();
+      },
+      { passive: false },
+    );
+    line.addEventListener("input", () => onChoose(Number(line.value)));
+    number.addEventListener("change", () => onChoose(Number(number.value)));
+    this.number = number;
+    new ResizeObserver(() => {
+      this.fill();
+      this.drawMarks();
+    }).observe(strip);
+  }
+
+  show(frame) {
+    this.frame = frame;
+    this.line.value = this.number.value = frame;
+    this.line.setAttribute("aria-valuetext", `frame ${frame}`);
+    const left = Math.floor(frame / this.step) * (this.width + GAP);
+    const { scrollLeft, clientWidth } = this.strip;
+    if (left < scrollLeft || left + this.width > scrollLeft + clientWidth) {
+      this.strip.scrollLeft = left - (clientWidth - this.width) / 2;
+    }
+    this.fill();
+    this.drawMarks();
+  }
+
+  /** `state`: labelled and drafts, lists of frames; check, frames to look at; curve, per frame. */
+  update(state) {
+    Object.assign(this.state, state);
+    this.fill();
+    this.drawMarks();
+  }
+
+  fill() {
+    const each = this.width + GAP;
+    const first = Math.max(0, Math.floor(this.strip.scrollLeft / each) - 2);
+    const end = this.strip.scrollLeft + this.strip.clientWidth;
+    const last = Math.min(this.count - 1, Math.ceil(end / each) + 2);
+    for (const [place, item] of this.items) {
+      if (place < first || place > last) {
+        item.remove();
+        this.items.delete(place);
+      }
+    }
+    for (let place = first; place <= last; place++) {
+      if (!this.items.has(place)) this.items.set(place, this.addItem(place));
+      this.mark(this.items.get(place), place);
+    }
+    this.load();
+  }
+
+  addItem(place) {
+    const frame = place * this.step;
+    const item = document.createElement("button");
+    item.type = "button";
+    item.tabIndex = -1; // the line below is the same for the keyboard
+    item.style.left = `${place * (this.width + GAP)}px`;
+    item.style.width = `${this.width}px`;
+    item.setAttribute("aria-label", `Frame ${frame}`);
+    item.title = `Frame ${frame}`;
+    item.addEventListener("click", () => this.onChoose(frame));
+    const image = document.createElement("img");
+    image.alt = "";
+    image.draggable = false;
+    const tag = document.createElement("span");
+    tag.textContent = frame;
+    item.append(image, tag);
+    this.track.append(item);
+    return item;
+  }
+
+  mark(item, place) {
+    const has = (frames) => frames.some((frame) => Math.floor(frame / this.step) === place);
+    item.classList.toggle("current", Math.floor(this.frame / this.step) === place);
+    item.classList.toggle("labelled", has(this.state.labelled));
+    item.classList.toggle("draft", has(this.state.drafts));
+    item.classList.toggle("check", has(this.state.check));
+  }
+
+  /** Asks for the missing thumbnails, those nearest the present frame first. */
+  load() {
+    if (this.loading >= AT_A_TIME) return;
+    const here = this.frame / this.step;
+    const missing = [...this.items]
+      .filter(([, item]) => !item.dataset.asked)
+      .sort(([a], [b]) => Math.abs(a - here) - Math.abs(b - here));
+    for (const [place, item] of missing.slice(0, AT_A_TIME - this.loading)) {
+      item.dataset.asked = "yes";
+      this.loading++;
+      const image = item.firstChild;
+      image.onload = image.onerror = () => {
+        this.loading--;
+        this.load();
+      };
+      image.src = frameAddress(place * this.step, "thumbnail");
+    }
+  }
+
+  drawMarks() {
+    const ratio = window.devicePixelRatio || 1;
+    const { clientWidth: width, clientHeight: height } = this.marks;
+    if (!width) return;
+    this.marks.width = width * ratio;
+    this.marks.height = height * ratio;
+    const context = this.marks.getContext("2d");
+    context.scale(ratio, ratio);
+    const style = getComputedStyle(this.marks);
+    const last = Math.max(1, this.video.num_frames - 1);
+    const inset = 8; // half the thumb of the slider
+    const x = (frame) => inset + (frame / last) * (width - 2 * inset);
+    if (this.state.curve) {
+      context.beginPath();
+      const step = Math.max(1, Math.floor(last / width));
+      for (let frame = 0; frame <= last; frame += step) {
+        const part = this.state.curve.slice(frame, frame + step);
+        context.lineTo(x(frame), height - 1 - Math.min(...part) * (height - 3));
+      }
+      context.strokeStyle = style.getPropertyValue("--muted");
+      context.lineWidth = 1.2;
+      context.stroke();
+    }
+    const ticks = (frames, colour, wide) => {
+      context.fillStyle = style.getPropertyValue(colour);
+      for (const frame of frames) context.fillRect(x(frame) - wide / 2, 0, wide, height);
+    };
+    ticks(this.state.check, "--warn", 2);
+    ticks(this.state.drafts, "--draft", 3);
+    ticks(this.state.labelled, "--good", 3);
+    ticks([this.video.first_frame], "--accent", 1);
+  }
+}

@@ -1,0 +1,203 @@
+// What the pointer does on the canvas. Each tool is {down, move, up, cancel, draw}, all optional;
+// places have x, y in frame pixels and screenX, screenY.
+
+import { BY_HAND, paintLine, paintPolygon } from "./labels.js";
+
+const CLICK_REACH = { mouse: 5, pen: 8, touch: 12 }; // screen pixels that still are a click
+
+/** `editor` holds the label and the settings; see main.js. */
+export function createTools(editor) {
+  return {
+    click: createClickTool(editor),
+    brush: createBrush(editor, false),
+    eraser: createBrush(editor, true),
+    polygon: createPolygon(editor),
+    hand: {},
+  };
+}
+
+/** Whether a press means "not this": right button, Alt key, or the switch of the page. */
+function isNegative(place, editor) {
+  return place.event.button === 2 || place.event.altKey || editor.isExcluding;
+}
+
+function createClickTool(editor) {
+  let start = null;
+  let end = null;
+  let negative = false;
+  const isDragged = () =>
+    start &&
+    end &&
+    Math.hypot(end.screenX - start.screenX, end.screenY - start.screenY) >
+      (CLICK_REACH[start.event.pointerType] ?? 5);
+  return {
+    down(place) {
+      start = end = place;
+      negative = isNegative(place, editor);
+    },
+    move(place) {
+      if (start) end = place;
+    },
+    up(place) {
+      if (!start) return;
+      end = place;
+      if (isDragged() && !negative) editor.addBox([start.x, start.y, end.x, end.y]);
+      else editor.addClick(start.x, start.y, !negative);
+      start = null;
+    },
+    cancel() {
+      start = null;
+    },
+    draw(context, view) {
+      const { clicks, box } = editor.prompts();
+      const drawBox = ([left, top, right, bottom]) => {
+        const [x0, y0] = view.toScreen(left, top);
+        const [x1, y1] = view.toScreen(right, bottom);
+        strokeTwice(context, () => context.rect(x0, y0, x1 - x0, y1 - y0), [6, 4]);
+      };
+      if (isDragged() && !negative) drawBox([start.x, start.y, end.x, end.y]);
+      else if (box) drawBox(box);
+      for (const click of clicks) drawClick(context, view, click);
+    },
+  };
+}
+
+function drawClick(context, view, click) {
+  const [x, y] = view.toScreen(click.x, click.y);
+  context.beginPath();
+  context.arc(x, y, 7, 0, 2 * Math.PI);
+  context.fillStyle = click.positive ? "#1f9d55" : "#d64545";
+  context.fill();
+  context.lineWidth = 2;
+  context.strokeStyle = "white";
+  context.stroke();
+  context.beginPath();
+  context.moveTo(x - 3.5, y);
+  context.lineTo(x + 3.5, y);
+  if (click.positive) {
+    context.moveTo(x, y - 3.5);
+    context.lineTo(x, y + 3.5);
+  }
+  context.stroke();
+}
+
+/** A white line on a dark one: seen on every ground. */
+function strokeTwice(context, trace, dash = []) {
+  for (const [style, width] of [
+    ["rgba(0, 0, 0, 0.7)", 3.5],
+    ["white", 1.5],
+  ]) {
+    context.beginPath();
+    trace();
+    context.setLineDash(dash);
+    context.lineWidth = width;
+    context.strokeStyle = style;
+    context.stroke();
+  }
+  context.setLineDash([]);
+}
+
+function createBrush(editor, isEraser) {
+  let last = null;
+  let value = 0;
+  const paint = (place) => {
+    const from = last ?? place;
+    const radius = editor.brushRadius;
+    const area = paintLine(editor.label, from.x, from.y, place.x, place.y, radius, value);
+    last = place;
+    editor.view.changed(area);
+  };
+  return {
+    down(place) {
+      if (!editor.canEdit()) return;
+      const isEraserEnd = place.event.button === 5; // of a pen
+      const erases = isEraser !== (isNegative(place, editor) || isEraserEnd);
+      value = erases ? BY_HAND : BY_HAND | editor.animal;
+      paint(place);
+    },
+    move(place) {
+      if (last) paint(place);
+    },
+    up() {
+      if (!last) return;
+      last = null;
+      editor.commit(isEraser ? "Erased" : "Painted");
+    },
+    cancel() {
+      if (!last) return;
+      last = null;
+      editor.revert();
+    },
+    draw(context, view) {
+      if (!view.pointer || view.isPanning) return;
+      const [x, y] = view.toScreen(view.pointer.x, view.pointer.y);
+      const radius = Math.max(1.5, editor.brushRadius * view.scale);
+      strokeTwice(context, () => context.arc(x, y, radius, 0, 2 * Math.PI));
+    },
+  };
+}
+
+function createPolygon(editor) {
+  let corners = [];
+  let negative = false;
+  let pressed = null;
+  const isNearFirst = (place) => {
+    if (corners.length < 3) return false;
+    const [x, y] = editor.view.toScreen(...corners[0]);
+    return Math.hypot(place.screenX - x, place.screenY - y) < 12;
+  };
+  const tool = {
+    get corners() {
+      return corners.length;
+    },
+    down(place) {
+      pressed = place;
+    },
+    up(place) {
+      if (!pressed || !editor.canEdit()) return;
+      pressed = null;
+      if (isNearFirst(place)) {
+        tool.close();
+        return;
+      }
+      if (!corners.length) negative = isNegative(place, editor);
+      corners.push([place.x, place.y]);
+      editor.changedShape();
+    },
+    cancel() {
+      pressed = null;
+    },
+    close() {
+      if (corners.length < 3) return;
+      paintPolygon(editor.label, corners, negative ? BY_HAND : BY_HAND | editor.animal);
+      tool.drop();
+      editor.commit(negative ? "Erased a shape" : "Filled a shape");
+    },
+    back() {
+      corners.pop();
+      editor.changedShape();
+    },
+    drop() {
+      corners = [];
+      editor.changedShape();
+    },
+    draw(context, view) {
+      if (!corners.length) return;
+      const points = corners.map(([x, y]) => view.toScreen(x, y));
+      strokeTwice(context, () => {
+        points.forEach(([x, y], i) => (i ? context.lineTo(x, y) : context.moveTo(x, y)));
+        if (view.pointer) context.lineTo(...view.toScreen(view.pointer.x, view.pointer.y));
+      });
+      points.forEach(([x, y], i) => {
+        context.beginPath();
+        context.arc(x, y, i ? 3.5 : 6, 0, 2 * Math.PI);
+        context.fillStyle = "white";
+        context.fill();
+        context.lineWidth = 1.5;
+        context.strokeStyle = "black";
+        context.stroke();
+      });
+    },
+  };
+  return tool;
+}

@@ -1,0 +1,511 @@
+"""The web server of annotate.py: one video's frames out, labels in, stage 3 run from the page.
+
+For one person on this computer. Only who knows the token of the address is answered; other pages
+that the same browser has open learn and change nothing: Host, Origin and Sec-Fetch-Site are
+checked, the cookie is SameSite=Strict. Frames are asked for by number: no request names a path.
+"""
+
+import gzip
+import hmac
+import io
+import json
+import os
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flask import Flask, Response, g, jsonify, request, send_file
+from PIL import Image
+from werkzeug.exceptions import (
+    BadRequest,
+    Conflict,
+    Forbidden,
+    HTTPException,
+    NotFound,
+    UnprocessableEntity,
+)
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+
+from utils.annotation_task import PRESETS, AnnotationTask
+from utils.background_run import BackgroundRun
+from utils.errors import InputError, describe
+from utils.frame_reader import BoundedStore, FrameReader, encode_jpeg
+from utils.images import MAX_ANIMALS, VOID, write_mask
+from utils.overlay import animal_colour
+from utils.segment_click import (
+    OTHER_ANIMAL,
+    SURE_ANIMAL,
+    SURE_BACKGROUND,
+    Box,
+    Click,
+    ClickSegmenter,
+)
+
+HOST = "127.0.0.1"
+LOCAL_NAMES = (HOST, "localhost")
+MAX_UPLOAD_BYTES = 8 * 2**20
+MAX_DRAFT_BYTES = 64 * 2**20
+MAX_CLICKS = 500
+BY_HAND = 128  # bit of a draft's pixels that were drawn by hand: a click elsewhere keeps them
+DISPLAY_BOX_PX = (1600, 1600)
+PAGE_DIR = Path(__file__).with_name("annotation_page")
+PAGE_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        "media-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+PriorFunction = Callable[[np.ndarray, list[Click], Box | None], np.ndarray | None]
+
+
+def create_app(
+    task: AnnotationTask, token: str, predict_prior: PriorFunction | None = None
+) -> Flask:
+    """The web application.
+
+    Args:
+        task: what is to be labelled.
+        token: what the address must carry (?token=...) once; from then on a cookie does.
+        predict_prior: image (uint8 (H, W, 3)), clicks and box -> a network's probability of the
+            animal that they mark (float32 (H, W), 0..1), or None; clicks work without.
+
+    Returns: the application; `app.extensions["run"]` is its BackgroundRun.
+    """
+    app = Flask("annotate", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_UPLOAD_BYTES
+    app.json.sort_keys = False
+    frames, drafts, run = FrameReader(task.video), BoundedStore(MAX_DRAFT_BYTES), BackgroundRun()
+    app.extensions["run"] = run
+    _guard(app, token)
+    _answer_errors(app)
+    _serve_page(app)
+    _serve_frames(app, task, frames)
+    _serve_masks(app, task, drafts)
+    _take_clicks(app, frames, predict_prior)
+    _take_labels(app, task, drafts)
+    _run_stage3(app, task, run)
+    return app
+
+
+# Who is answered
+
+
+def _guard(app: Flask, token: str) -> None:
+    secret = token.encode()
+
+    def is_token(text: str | None) -> bool:
+        return text is not None and hmac.compare_digest(text.encode(), secret)
+
+    @app.before_request
+    def refuse_strangers() -> None:
+        name, _, port = request.host.partition(":")
+        if name not in LOCAL_NAMES:  # another name that was made to lead here: DNS rebinding
+            raise Forbidden("This server answers to 127.0.0.1 and localhost only.")
+        is_page = request.path == "/" and request.method == "GET"
+        site = request.headers.get("Sec-Fetch-Site", "same-origin")
+        is_foreign = site != "same-origin" and not is_page
+        if request.method not in ("GET", "HEAD"):
+            own = f"http://{request.host}"
+            is_foreign |= request.headers.get("Origin", own) != own
+        if is_foreign:
+            raise Forbidden("Requests of other pages are refused.")
+        # Cookies do not tell ports apart, and a second annotate.py may run on another one.
+        cookie = f"annotate_{port or 80}"
+        if is_page and is_token(request.args.get("token")):
+            g.cookie = cookie
+        elif not is_token(request.cookies.get(cookie)):
+            raise Forbidden(
+                "Wrong or missing token. Open the address that annotate.py printed, all of it."
+            )
+
+    @app.after_request
+    def add_headers(response: Response) -> Response:
+        response.headers.update(HEADERS)
+        response.headers.setdefault("Cache-Control", "no-store")
+        if "cookie" in g:
+            response.set_cookie(g.cookie, token, httponly=True, samesite="Strict")
+        return response
+
+
+def _answer_errors(app: Flask) -> None:
+    """Every error is JSON: {"error": what is wrong and what to do}."""
+
+    @app.errorhandler(HTTPException)
+    def answer_http(error: HTTPException):
+        text = error.description
+        if error.code == 413:
+            text = f"The upload is larger than {MAX_UPLOAD_BYTES // 2**20} MiB; is it a label?"
+        return jsonify(error=text), error.code
+
+    @app.errorhandler(InputError)
+    def answer_input(error: InputError):
+        return jsonify(error=describe(error)), HTTPStatus.UNPROCESSABLE_ENTITY
+
+    @app.errorhandler(OSError)
+    def answer_system(error: OSError):
+        return jsonify(error=describe(error)), HTTPStatus.INSUFFICIENT_STORAGE
+
+
+# Out: the page, frames and masks
+
+
+def _serve_page(app: Flask) -> None:
+    files = {path.name: path for path in PAGE_DIR.iterdir() if path.suffix in PAGE_TYPES}
+
+    @app.get("/")
+    def page():
+        return send_file(PAGE_DIR / "index.html", mimetype="text/html", etag=False, max_age=0)
+
+    @app.get("/page/<name>")
+    def page_file(name: str):
+        if name not in files:
+            raise NotFound(f"There is no {name}.")
+        mimetype = PAGE_TYPES[files[name].suffix]
+        return send_file(files[name], mimetype=mimetype, etag=False, max_age=0)
+
+
+def _serve_frames(app: Flask, task: AnnotationTask, frames: FrameReader) -> None:
+    video = task.video
+
+    @app.get("/api/video")
+    def describe_video():
+        return jsonify(
+            name=task.sequence.name,
+            num_frames=len(video),
+            height=video.height,
+            width=video.width,
+            frame_names=video.frame_names,
+            first_frame=task.first_frame,
+            first_reason=task.first_reason,
+            annotated=sorted(task.annotations()),
+            colours=[screen_colour(number) for number in range(1, MAX_ANIMALS + 1)],
+            presets=PRESETS,
+        )
+
+    @app.get("/api/frames/<int:index>/<size>.jpg")
+    def frame(index: int, size: str):
+        _check_frame(index, task)
+        if size == "thumbnail":
+            data = frames.thumbnail(index)
+        elif size in ("display", "full"):
+            box = DISPLAY_BOX_PX if size == "display" else None
+            data = encode_jpeg(frames.read(index), box, quality=92)
+        else:
+            raise NotFound(f"There is no size {size}; there are thumbnail, display and full.")
+        # The page adds a number of its session to the address: the next video has other addresses.
+        headers = {"Cache-Control": "private, max-age=86400"}
+        return Response(data, mimetype="image/jpeg", headers=headers)
+
+
+def screen_colour(number: int) -> list[int]:
+    """RGB of an animal, as bright as it goes: the palette's own colours are dark."""
+    colour = np.array(animal_colour(number), float)
+    return (colour * 255 / max(colour.max(), 1)).round().astype(int).tolist()
+
+
+def _check_frame(index: int, task: AnnotationTask) -> None:
+    if index >= len(task.video):
+        raise NotFound(f"There is no frame {index}; the last one is {len(task.video) - 1}.")
+
+
+def _serve_masks(app: Flask, task: AnnotationTask, drafts: BoundedStore) -> None:
+    def read(kind: str, index: int) -> np.ndarray | None:
+        if kind == "draft":
+            data = drafts.get(index)
+            return None if data is None else decode_label(data, task.video.height, task.video.width)
+        if kind == "result":
+            return task.read_result(index)
+        path = task.label_path(index) if kind == "label" else task.annotations().get(index)
+        return task.read_label(path) if path is not None and path.is_file() else None
+
+    @app.get("/api/masks/<any(draft, label, annotation, result):kind>/<int:index>")
+    def mask(kind: str, index: int):
+        _check_frame(index, task)
+        labels = read(kind, index)
+        if labels is None:
+            raise NotFound(f"Frame {index} has no {kind}.")
+        is_void = labels == VOID if kind in ("label", "annotation") else np.zeros(1, bool)
+        response = _send_array(np.where(is_void, np.uint8(0), labels))
+        response.headers["X-Void-Px"] = str(is_void.sum())
+        return response
+
+    @app.get("/api/labels")
+    def list_labels():
+        return jsonify(_label_state(task, drafts))
+
+
+def _label_state(task: AnnotationTask, drafts: BoundedStore) -> dict[str, Any]:
+    labelled = task.labelled_frames()
+    return {
+        "labelled": labelled,
+        "drafts": drafts.numbers(),
+        "command": task.next_command() if labelled else None,
+    }
+
+
+def _send_array(array: np.ndarray) -> Response:
+    # Plain bytes: a browser may change the colours of a picture on their way to a script.
+    data = gzip.compress(np.ascontiguousarray(array, np.uint8).tobytes(), compresslevel=1)
+    headers = {"Content-Encoding": "gzip"}
+    return Response(data, mimetype="application/octet-stream", headers=headers)
+
+
+# In: clicks and labels
+
+
+def decode_label(data: bytes, height: int, width: int) -> np.ndarray:
+    """The values of a PNG that the page sent.
+
+    Returns: uint8 (height, width).
+
+    Raises: BadRequest if it is no PNG; UnprocessableEntity if it is of another kind, or of another
+        size, which its header tells: nothing is decoded that is larger than the frame.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+            if image.size != (width, height):
+                raise UnprocessableEntity(
+                    f"Expected a label of {width}x{height} as the frame, found {image.size[0]}x"
+                    f"{image.size[1]}. Reload the page."
+                )
+            if image.mode not in ("L", "P"):
+                raise UnprocessableEntity(
+                    f"Expected a PNG of one byte per pixel, found one of mode {image.mode}."
+                )
+            return np.array(image)
+    except HTTPException:
+        raise
+    except Image.DecompressionBombError as error:
+        raise UnprocessableEntity(f"Expected a label, found an image too large: {error}") from error
+    except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error, ...
+        raise BadRequest(f"Expected a PNG, found none, or half of one ({error}).") from error
+
+
+def _check_values(labels: np.ndarray) -> None:
+    if labels.max(initial=0) > MAX_ANIMALS:
+        raise UnprocessableEntity(
+            f"Expected 0 for background and 1 to {MAX_ANIMALS} for animals, found {labels.max()}."
+        )
+
+
+def _take_clicks(app: Flask, frames: FrameReader, predict_prior: PriorFunction | None) -> None:
+    segmenter = ClickSegmenter()
+    lock = threading.Lock()
+
+    @app.post("/api/segment/<int:index>")
+    def segment(index: int):
+        """Form: `request` as `parse_prompt` wants it, and `labels`, the PNG of the draft."""
+        if index >= len(frames.video):
+            raise NotFound(f"There is no frame {index}.")
+        image = frames.read(index)
+        height, width = image.shape[:2]
+        prompt = parse_prompt(request.form.get("request", ""), height, width)
+        draft = np.zeros((height, width), np.uint8)
+        if "labels" in request.files:
+            draft = decode_label(request.files["labels"].read(), height, width)
+        labels, is_by_hand = draft & np.uint8(BY_HAND - 1), draft >= BY_HAND
+        _check_values(labels)
+        is_animal = labels == prompt.animal
+        sure = np.zeros((height, width), np.uint8)
+        sure[labels > 0] = OTHER_ANIMAL
+        sure[is_animal] = 0
+        sure[is_by_hand & is_animal] = SURE_ANIMAL
+        sure[is_by_hand & (labels == 0)] = SURE_BACKGROUND
+        current = np.zeros_like(is_animal) if prompt.is_fresh else is_animal
+        with lock:  # one at a time: each takes all of a core, and the network is not shared
+            prior = predict_prior(image, prompt.clicks, prompt.box) if predict_prior else None
+            mask = segmenter.segment(
+                index,
+                image,
+                prompt.clicks,
+                prompt.box,
+                current,
+                sure,
+                prior,
+                prompt.is_given,
+            )
+        return _send_array(mask)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a person marked so far.
+
+    Attributes:
+        animal: its number.
+        clicks: in the order in which they were made, within the frame.
+        box: around the animal, or None.
+        is_fresh: whether to begin anew, without what was found before.
+        is_given: whether the animal had a mask before the first click; see `segment_clicks`.
+    """
+
+    animal: int
+    clicks: list[Click]
+    box: Box | None
+    is_fresh: bool
+    is_given: bool
+
+
+def parse_prompt(text: str, height: int, width: int) -> Prompt:
+    """Checks {"animal": 1, "clicks": [{"x": 7.5, "y": 3, "positive": true}], "box": [left, top,
+    right, bottom] or null, "fresh": false, "given": false}, in pixels of the frame.
+
+    Raises: BadRequest.
+    """
+    try:
+        content = json.loads(text)
+        animal = content["animal"]
+        if type(animal) is not int or not 1 <= animal <= MAX_ANIMALS:
+            raise ValueError(f"animal {animal!r}")
+        if len(content["clicks"]) > MAX_CLICKS:
+            raise ValueError(f"more than {MAX_CLICKS} clicks")
+        clicks = [
+            Click(_within(c["x"], width), _within(c["y"], height), bool(c["positive"]))
+            for c in content["clicks"]
+        ]
+        box = content.get("box")
+        if box is not None:
+            left, top, right, bottom = box
+            left, right = sorted((_within(left, width), _within(right, width)))
+            top, bottom = sorted((_within(top, height), _within(bottom, height)))
+            if right - left < 2 or bottom - top < 2:
+                raise ValueError("a box smaller than 2 pixels")
+            box = (left, top, right, bottom)
+        if not clicks and box is None:
+            raise ValueError("neither of them")
+        return Prompt(animal, clicks, box, bool(content.get("fresh")), bool(content.get("given")))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadRequest(f"Expected clicks or a box of an animal, found {error}.") from error
+
+
+def _within(value: Any, size: int) -> float:
+    if type(value) not in (int, float) or not np.isfinite(value):
+        raise ValueError(f"{value!r} for a position")
+    return float(np.clip(value, 0, size))
+
+
+def _take_labels(app: Flask, task: AnnotationTask, drafts: BoundedStore) -> None:
+    def receive(index: int) -> np.ndarray:
+        _check_frame(index, task)
+        return decode_label(request.get_data(), task.video.height, task.video.width)
+
+    @app.post("/api/drafts/<int:index>")
+    def keep_draft(index: int):
+        receive(index)
+        drafts.put(index, request.get_data())
+        return jsonify(_label_state(task, drafts))
+
+    @app.delete("/api/drafts/<int:index>")
+    def drop_draft(index: int):
+        drafts.remove(index)
+        return jsonify(_label_state(task, drafts))
+
+    @app.post("/api/labels/<int:index>")
+    def save_label(index: int):
+        labels = receive(index)
+        _check_values(labels)
+        if not labels.any():
+            raise UnprocessableEntity("The label marks no animal. Click on the animal first.")
+        if labels.all():
+            raise UnprocessableEntity("The label has no background. Erase what is no animal.")
+        path = task.label_path(index)
+        write_mask(path, labels, int(labels.max()))
+        drafts.remove(index)
+        return jsonify(path=str(path), **_label_state(task, drafts))
+
+    @app.delete("/api/labels/<int:index>")
+    def remove_label(index: int):
+        _check_frame(index, task)
+        task.label_path(index).unlink(missing_ok=True)
+        return jsonify(_label_state(task, drafts))
+
+
+# Stage 3
+
+
+def _run_stage3(app: Flask, task: AnnotationTask, run: BackgroundRun) -> None:
+    @app.get("/api/run")
+    def status():
+        return jsonify(run.status())
+
+    @app.post("/api/run")
+    def start():
+        content = request.get_json(silent=True)
+        preset = content.get("preset") if isinstance(content, dict) else None
+        if preset not in PRESETS:
+            raise BadRequest(f"Expected a preset ({', '.join(PRESETS)}), found {preset!r}.")
+        if not task.labelled_frames():
+            raise Conflict("No frame is labelled. Save a label first.")
+        try:
+            run.start(task.run_command(preset), Path.cwd())
+        except InputError as error:
+            raise Conflict(str(error)) from error
+        return jsonify(run.status())
+
+    @app.post("/api/run/cancel")
+    def cancel():
+        run.cancel()
+        return jsonify(run.status())
+
+    @app.get("/api/results")
+    def results():
+        return jsonify(task.describe_results())
+
+    @app.get("/api/overlay.mp4")
+    def overlay():
+        if not task.overlay_path.is_file():
+            raise NotFound("There is no overlay video yet.")
+        path = task.overlay_path.resolve()
+        return send_file(path, mimetype="video/mp4", conditional=True, etag=False)
+
+
+# The server
+
+
+class _QuietHandler(WSGIRequestHandler):
+    """Logs no requests: the first line of a session would show its token."""
+
+    def log_request(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+
+def open_server(app: Flask, port: int) -> BaseWSGIServer:
+    """A server on 127.0.0.1 that is ready to serve; port 0 stands for a free one.
+
+    Raises: InputError if the port cannot be had.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        if os.name != "nt":  # there it would let two servers have one port
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except (OSError, OverflowError) as error:
+            raise InputError(
+                f"--port {port}: expected a free port, found one that cannot be used ({error}); "
+                "choose another, or leave --port away."
+            ) from error
+    return make_server(HOST, port, app, threaded=True, request_handler=_QuietHandler)
+
+
+def serve(server: BaseWSGIServer, run: BackgroundRun) -> None:
+    """Serves until Ctrl-C, which also ends a run that is under way."""
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        run.cancel()
+        server.server_close()
