@@ -136,7 +136,7 @@ def segment_clicks(
 ) -> np.ndarray:
     """The animal that clicks and a box mark.
 
-    A positive click only adds to the mask so far, a negative one only takes away.
+    A positive click adds to the mask so far and takes nothing away.
 
     Args:
         image: uint8 (H, W, 3) RGB.
@@ -271,8 +271,7 @@ def _reduce(analysis, window, clicks, box, current, sure, prior, trust) -> _Prob
     inside = ((shrink(sure == SURE_ANIMAL) > 0.5) | (clicked > 0)) & (clicked >= 0)
     outside = ((shrink(sure == SURE_BACKGROUND) > 0.5) | (clicked < 0)) & (clicked <= 0)
     others = (shrink(sure == OTHER_ANIMAL) > 0.5) & ~inside
-    centre, beyond = _box_at(box, window, height, width)
-    beyond &= ~inside
+    beyond = _beyond(box, window, height, width) & ~inside
 
     present = shrink(current) > 0.5
     if present.any() and clicks:
@@ -284,7 +283,9 @@ def _reduce(analysis, window, clicks, box, current, sure, prior, trust) -> _Prob
             present = present & (~around | inside)
 
     cost = np.zeros((height, width), np.float32)
-    near, far = inside if inside.any() else centre, outside | beyond
+    near, far = inside, outside | beyond
+    if box is not None and not inside.any():
+        near = _ellipse_in(~beyond, 0.35)
     if not far.any() or not (present.any() or beyond.any()):
         far[0] = far[-1] = far[:, 0] = far[:, -1] = True  # at first: animals lie amid the picture
         far &= ~near
@@ -299,15 +300,7 @@ def _reduce(analysis, window, clicks, box, current, sure, prior, trust) -> _Prob
         probability = np.clip(shrink(prior), 0.02, 0.98)
         cost -= np.log(probability / (1 - probability))
 
-    if present.any():
-        like_inside, like_outside = present, ~present
-    elif prior is not None:
-        like_inside, like_outside = shrink(prior), 1 - shrink(prior)
-    elif box is not None:
-        like_inside, like_outside = _box_at(box, window, height, width, 0.9)[0] & ~beyond, beyond
-    else:
-        away = cv2.distanceTransform((~inside).astype(np.uint8), cv2.DIST_L2, 3)
-        like_inside, like_outside = away < _FIRST_RADIUS * side, away > 0.35 * side
+    like_inside, like_outside = _alike(present, prior, box, inside, beyond, shrink)
     return _Problem(
         inside,
         outside | beyond | others,
@@ -317,19 +310,37 @@ def _reduce(analysis, window, clicks, box, current, sure, prior, trust) -> _Prob
     )
 
 
-def _box_at(box, window, height, width, reach=0.35) -> tuple[np.ndarray, np.ndarray]:
-    """The ellipse in the middle of a box, of `reach` of its size, and all that is beyond the box;
-    nothing without a box. Boxes have background in their corners, seldom in their middle."""
-    nothing = np.zeros((height, width), bool)
+def _alike(present, prior, box, inside, beyond, shrink) -> tuple[np.ndarray, np.ndarray]:
+    """What the colours of inside and outside are learnt from, besides the clicks."""
+    if present.any():
+        return present, ~present
+    if prior is not None:
+        return shrink(prior), 1 - shrink(prior)
+    if box is not None:
+        return _ellipse_in(~beyond, 0.9), beyond
+    side = min(inside.shape)
+    away = cv2.distanceTransform((~inside).astype(np.uint8), cv2.DIST_L2, 3)
+    return away < _FIRST_RADIUS * side, away > 0.35 * side
+
+
+def _beyond(box: Box | None, window: Window, height: int, width: int) -> np.ndarray:
+    """All that is outside of a box; nothing without one."""
     if box is None:
-        return nothing, nothing.copy()
+        return np.zeros((height, width), bool)
     left, right = ((x - window.left) * width / (window.right - window.left) for x in box[0::2])
     top, bottom = ((y - window.top) * height / (window.bottom - window.top) for y in box[1::2])
     y, x = np.mgrid[:height, :width] + 0.5
-    across = (x - (left + right) / 2) / max(1.0, (right - left) / 2)
-    down = (y - (top + bottom) / 2) / max(1.0, (bottom - top) / 2)
-    beyond = (x < left - 1.5) | (x > right + 1.5) | (y < top - 1.5) | (y > bottom + 1.5)
-    return across**2 + down**2 < reach**2, beyond
+    return (x < left - 1.5) | (x > right + 1.5) | (y < top - 1.5) | (y > bottom + 1.5)
+
+
+def _ellipse_in(rectangle: np.ndarray, size: float) -> np.ndarray:
+    """The ellipse amid a rectangle (bool (h, w)), of a share of its size: boxes have background in
+    their corners, seldom in their middle."""
+    left, top, across, down = cv2.boundingRect(rectangle.astype(np.uint8))
+    y, x = np.mgrid[: rectangle.shape[0], : rectangle.shape[1]] + 0.5
+    x = (x - left - across / 2) / max(1.0, across / 2)
+    y = (y - top - down / 2) / max(1.0, down / 2)
+    return rectangle & (x**2 + y**2 < size**2)
 
 
 def _nearness(gradient, near, far) -> np.ndarray:
@@ -486,8 +497,9 @@ def _merge(found, window, clicks, current, sure, is_given) -> np.ndarray:
     anchors = meant | (before if is_given else untouched)
     found = _components_at(found, anchors) if anchors.any() else _large_components(found)
     if before.any() and clicks:
-        # So that no click spoils what is right already, whatever the colours say.
-        found = found | before if clicks[-1].is_positive else found & before
+        # Whatever the colours say: who adds a leg does not want to lose the tail.
+        if clicks[-1].is_positive:
+            found = found | before
         if is_given:
             found = before ^ _components_at(found != before, spots[-1])
     result = current.copy()
