@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +24,7 @@ def make_record(
     video = sequence.video
     return {
         "sequence": video.name,
-        "input": str(video.path),
+        "input": os.path.abspath(video.path),  # found from another working folder, too
         "num_frames": len(video),
         "size": [video.height, video.width],
         "labelled_frames": list(guidance.frames),
