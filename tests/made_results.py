@@ -10,7 +10,8 @@ from PIL import Image
 
 from utils.images import write_mask
 from utils.overlay import write_contact_sheet, write_overlay_video
-from utils.videos import FrameFolder, write_video
+from utils.video_writing import write_video
+from utils.videos import FrameFolder
 
 NUM_FRAMES = 12
 HEIGHT, WIDTH = 64, 96

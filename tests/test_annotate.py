@@ -42,7 +42,7 @@ from utils.segment_click import (
     segment_clicks,
 )
 from utils.sequences import open_dataset_sequence, open_video_sequence
-from utils.videos import write_video
+from utils.video_writing import write_video
 
 HEIGHT, WIDTH, NUM_FRAMES = 120, 160, 8
 TOKEN = "a-token"

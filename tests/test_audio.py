@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from utils.overlay import write_overlay_video
-from utils.videos import FrameFolder, VideoFile, write_video
+from utils.video_writing import write_video
+from utils.videos import FrameFolder, VideoFile
 
 RATE = 48000
 NUM_FRAMES = 50  # two seconds

@@ -20,7 +20,8 @@ from utils.errors import InputError, UsageError
 from utils.finetuning import FineTuner
 from utils.guidance import read_labels
 from utils.images import davis_palette
-from utils.videos import VideoFile, write_video
+from utils.video_writing import write_video
+from utils.videos import VideoFile
 from utils.weights import save_weights
 
 pytestmark = pytest.mark.usefixtures("small_stage3")

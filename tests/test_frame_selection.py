@@ -51,7 +51,8 @@ from utils.selection_files import (
     read_ranking,
     write_linear_rule,
 )
-from utils.videos import FrameFolder, VideoFile, write_video
+from utils.video_writing import write_video
+from utils.videos import FrameFolder, VideoFile
 from utils.weights import save_weights
 
 SIZE = 3  # of the frame vectors: mean red, green and blue

@@ -16,7 +16,8 @@ import finetune_test
 from tests.stage3_world import HEIGHT, NUM_FRAMES, WIDTH, World, animal, frame, small_stage3_in
 from utils import files, paths
 from utils.files import hold_lock
-from utils.videos import VideoFile, write_video
+from utils.video_writing import write_video
+from utils.videos import VideoFile
 
 UNEVEN = [0, 1, 4, 5, 11, 12]  # times of the frames in 25ths of a second
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from utils import videos
 from utils.errors import InputError
+from utils.video_writing import write_video
 from utils.videos import FrameFolder, VideoFile
 
 HEIGHT, WIDTH = 48, 64
@@ -101,7 +102,7 @@ def test_decoder_sees_the_first_packet_before_a_seek(tmp_path, monkeypatch):
     # The cockatoo clip (4:4:4, x264 of 2014) turns to noise after a seek otherwise. Such files
     # cannot be made with a new x264, so this looks at the order of decoding.
     path = encode(tmp_path / "a.mp4", options={"g": "8"})
-    decode, decoded = videos._decode_frames, []
+    decode, decoded = videos.decode_frames, []
 
     def record(*args):
         for frame in decode(*args):
@@ -110,7 +111,7 @@ def test_decoder_sees_the_first_packet_before_a_seek(tmp_path, monkeypatch):
 
     with VideoFile(path) as video:
         assert len(video) == 30
-        monkeypatch.setattr(videos, "_decode_frames", record)
+        monkeypatch.setattr(videos, "decode_frames", record)
         video.read(25)
     assert decoded[0] == 0 and 8 not in decoded and decoded[-1] == 25
 
@@ -227,7 +228,7 @@ def test_cut_off_video_is_refused(tmp_path, suffix):
     path = tmp_path / f"a.{suffix}"
     if suffix == "mp4":
         noise = np.random.default_rng(0).integers(0, 256, (20, 64, 64, 3), np.uint8)
-        videos.write_video(path, noise, None, 25)
+        write_video(path, noise, None, 25)
     else:
         encode(path, range(120), options={"g": "8"})
     VideoFile(path).check()
@@ -274,7 +275,7 @@ def test_list_videos_by_suffix(tmp_path):
 def test_written_video_has_the_frames_and_times_given(tmp_path):
     path = tmp_path / "Kätzchen: 1 猫.mp4"
     times = [0.0, 0.061, 0.081, 0.142]
-    videos.write_video(path, map(numbered, range(4)), times, 20.0)
+    write_video(path, map(numbered, range(4)), times, 20.0)
     with VideoFile(path) as video:
         video.check()
         assert [number_of(video.read(index)) for index in range(4)] == [0, 1, 2, 3]
@@ -288,7 +289,7 @@ def test_written_video_has_the_frames_and_times_given(tmp_path):
 
 def test_odd_sizes_repeat_the_last_line(tmp_path):
     image = np.full((33, 47, 3), 200, np.uint8)
-    videos.write_video(tmp_path / "a.mp4", [image] * 3, None, 25)
+    write_video(tmp_path / "a.mp4", [image] * 3, None, 25)
     with VideoFile(tmp_path / "a.mp4") as video:
         assert (video.height, video.width) == (34, 48)
         assert abs(video.read(0).astype(int) - 200).max() < 4
@@ -297,7 +298,7 @@ def test_odd_sizes_repeat_the_last_line(tmp_path):
 def test_written_colours_come_back(tmp_path):
     colours = [(220, 30, 40), (20, 200, 60), (30, 60, 210), (255, 56, 120), (128, 128, 0)]
     image = np.repeat(np.array([colours], np.uint8), 16, axis=1).repeat(32, axis=0)
-    videos.write_video(tmp_path / "a.mp4", [image], None, 25)
+    write_video(tmp_path / "a.mp4", [image], None, 25)
     with VideoFile(tmp_path / "a.mp4") as video:
         found = video.read(0)[16, 8::16].astype(int)
     assert np.abs(found - colours).max() < 12
@@ -309,7 +310,7 @@ def test_written_colours_come_back(tmp_path):
 )
 def test_failed_writing_leaves_nothing(tmp_path, frames, times):
     with pytest.raises(ValueError):
-        videos.write_video(tmp_path / "a.mp4", frames, times, 25)
+        write_video(tmp_path / "a.mp4", frames, times, 25)
     assert list(tmp_path.iterdir()) == []
 
 

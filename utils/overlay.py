@@ -10,7 +10,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from utils.files import write_atomically
 from utils.images import davis_palette, resize_image, resize_labels
-from utils.videos import Video, write_video
+from utils.video_writing import write_video
+from utils.videos import Video
 
 TINT = 0.45
 MAX_VIDEO_HEIGHT_PX = 1080
