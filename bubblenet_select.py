@@ -16,7 +16,6 @@ read. Paper: Griffin and Corso, "BubbleNets", CVPR 2019.
 """
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -25,15 +24,15 @@ import numpy as np
 from utils import backend, paths  # noqa: F401  backend before Keras: it starts it without noise
 
 # isort: split
-from tqdm import tqdm
-
 from models import build_model
 from models.bubblenets import build_bubblenet
 from utils.command_line import run_script, setting
 from utils.confidence import consistency, read_confidence
 from utils.errors import InputError, UsageError
 from utils.frame_selection import rank_next_frames
+from utils.guidance import TRUSTED
 from utils.mask_tracks import follow_animals
+from utils.progress import frame_progress
 from utils.ranking_strip import write_ranking_strip
 from utils.segmented_videos import SegmentedVideo, open_segmented, read_masks
 from utils.selection_files import (
@@ -45,15 +44,7 @@ from utils.selection_files import (
     frame_file,
     load_chooser,
 )
-from utils.sequences import (
-    VideoSequence,
-    choose_sequences,
-    default_dataset,
-    list_video_paths,
-    open_dataset_sequence,
-    open_video_sequence,
-    video_name,
-)
+from utils.sequences import VideoSequence, find_sequences
 from utils.videos import Video, VideoFile
 
 
@@ -72,7 +63,9 @@ class Config:
 
 
 def main(config: Config) -> int:
-    dataset, openers = find_videos(config)
+    dataset, openers = find_sequences(config.dataset, config.sequences, config.video, (), "auto")
+    if config.dataset is None and dataset == paths.SAMPLE_DATASET:
+        print(f"{paths.FINETUNE_TEST_DATASET} holds no videos: choosing in the sample, {dataset}.")
     chooser = None
     if not config.next:
         chooser = load_chooser(build_model, build_bubblenet, config.features)
@@ -98,28 +91,6 @@ def main(config: Config) -> int:
     return 1 if failed else 0
 
 
-def find_videos(config: Config):
-    """The data set's folder, and name -> function that opens it for each video asked for.
-
-    Raises: InputError, UsageError.
-    """
-    if config.video:
-        if config.dataset or config.sequences:
-            raise UsageError(
-                "--video stands in place of --dataset and --sequences. Give one of them."
-            )
-        openers = {
-            video_name(path): partial(open_video_sequence, path, (), "auto")
-            for path in list_video_paths(config.video)
-        }
-        return paths.DATASETS, openers
-    dataset = config.dataset or default_dataset()
-    names = choose_sequences(dataset, config.sequences)
-    if config.dataset is None and dataset == paths.SAMPLE_DATASET:
-        print(f"{paths.FINETUNE_TEST_DATASET} holds no videos: choosing in the sample, {dataset}.")
-    return dataset, {name: partial(open_dataset_sequence, dataset, name) for name in names}
-
-
 def print_chooser(chooser: Chooser) -> None:
     """Says in one line which networks are missing, and what chooses then."""
     missing = [name for name in BUBBLENETS if name not in chooser.networks]
@@ -135,7 +106,7 @@ def first_label(video: Video, dataset: Path, chooser: Chooser, results: Path) ->
     """Chooses, writes the files and the thumbnails. Returns: the line for the screen."""
     video.check()
     folder = paths.frame_selection_dir(dataset, video.name)
-    selection = choose_frames(video, folder, chooser, show_progress)
+    selection = choose_frames(video, folder, chooser, frame_progress)
     strip = results / paths.FRAME_SELECTION / f"{video.name}.png"
     if selection.is_new or not strip.is_file():
         titles = {name: name for name in BUBBLENETS} | {RULE: f"rule: {selection.rule}"}
@@ -152,10 +123,10 @@ def describe(video: Video, selection: Selection) -> str:
     """As "cockatoo: label frame 37 (00037.jpg); BN0 says 32, the rule (middle) 20"."""
     last_word = selection.chosen_by
     frame = selection.rankings[last_word][0]
-    others = {"BN0": "BN0 says", RULE: f"the rule ({selection.rule})"}
+    words = {RULE: f"the rule ({selection.rule})", **{name: f"{name} says" for name in BUBBLENETS}}
     said = [
-        f"{words} {selection.rankings[name][0]}"
-        for name, words in others.items()
+        f"{words[name]} {selection.rankings[name][0]}"
+        for name in TRUSTED
         if name in selection.rankings and name != last_word
     ]
     alone = f", by rule ({selection.rule})" if last_word == RULE else ""
@@ -211,11 +182,6 @@ def frame_difficulty(segmented: SegmentedVideo) -> np.ndarray:
         return 1 - confidence.frames
     tracks = follow_animals(read_masks(segmented)).values()
     return 1 - np.min([consistency(track) for track in tracks], axis=0)
-
-
-def show_progress(frames: range, title: str) -> tqdm:
-    """A progress bar with the time left, gone when done."""
-    return tqdm(frames, desc=title, unit="frame", dynamic_ncols=True, leave=False)
 
 
 if __name__ == "__main__":

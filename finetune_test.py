@@ -19,7 +19,9 @@ POST modules.
 import datetime
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,19 +33,20 @@ import numpy as np
 from tqdm import tqdm
 
 from models import build_model
+from models.bubblenets import build_bubblenet
 from models.losses import SegmentationLoss
 from utils.command_line import run_script, setting, shard_slice
 from utils.errors import InputError, UsageError, describe
 from utils.files import check_writable, hold_lock, sha256_of, write_json
 from utils.finetuning import FineTuner
 from utils.guidance import (
+    TRUSTED,
     Guidance,
     check_visible,
     choose_guidance,
     list_animals,
     parse_guidance,
     read_labels,
-    read_selection,
 )
 from utils.images import read_mask
 from utils.overlay import write_overlays
@@ -52,6 +55,7 @@ from utils.progress import training_progress
 from utils.run_record import format_summary, git_commit, make_record, read_record, same_run
 from utils.scoring import NothingToScoreError, format_table, score_folders
 from utils.segmentation import partial_dir, remove_partial, segment_video
+from utils.selection_files import Chooser, find_selection, load_chooser
 from utils.sequences import VideoSequence, find_sequences
 from utils.weights import find_weights, load_weights, save_weights
 
@@ -67,8 +71,8 @@ class Config:
     )
     label: tuple[Path, ...] = setting((), "masks of labelled frames, named after their frames")
     guidance: str = setting("auto", "auto, bubblenet, first, middle, last, or frames: 12 or 12,40")
-    selection: Literal["BNLF", "BN0", "all", "rule"] = setting(
-        "BNLF", "file of bubblenet_select.py"
+    selection: Literal["BNLF", "BN0", "all", "rule"] | None = setting(
+        None, "file of bubblenet_select.py; if absent BNLF, with auto the most trusted one"
     )
     preset: Literal["default", "fast", "accurate"] = setting("default", "speed against accuracy")
     head: Literal["deeplab", "xfcn"] = setting("deeplab", "network head; xfcn is the paper's")
@@ -159,10 +163,12 @@ def prepare_jobs(config: Config, weights_path: Path) -> tuple[list[Job], dict[st
     if config.dataset is None and dataset == paths.SAMPLE_DATASET:
         print(f"{paths.FINETUNE_TEST_DATASET} holds no videos: running on the sample, {dataset}.")
     weights_sha256 = sha256_of(weights_path) if weights_path.is_file() else "missing"
+    # Loaded for the first video that needs it, before the run is seeded: it leaves no trace there.
+    load = cache(partial(load_chooser, build_model, build_bubblenet))
     jobs, failed = [], {}
     for name in list(openers)[shard_slice(config.shard)]:
         try:
-            jobs.append(prepare_job(openers[name](), config, dataset, weights_sha256))
+            jobs.append(prepare_job(openers[name](), config, dataset, weights_sha256, load))
         except Exception as error:
             if isinstance(error, UsageError) or len(openers) == 1:
                 raise
@@ -170,14 +176,22 @@ def prepare_jobs(config: Config, weights_path: Path) -> tuple[list[Job], dict[st
     return jobs, failed
 
 
-def prepare_job(sequence: VideoSequence, config: Config, dataset: Path, weights_sha256: str) -> Job:
-    """Decides on the labelled frame, decodes all frames once, reads the label."""
+def prepare_job(
+    sequence: VideoSequence,
+    config: Config,
+    dataset: Path,
+    weights_sha256: str,
+    load: Callable[[], Chooser],
+) -> Job:
+    """Decides on the labelled frame, decodes all frames once, reads the label.
+
+    Args:
+        load: gives the chooser if `--guidance bubblenet` finds no selection.
+    """
     video = sequence.video
-    selected = []
-    if config.guidance in ("auto", "bubblenet"):
-        folder = paths.frame_selection_dir(dataset, sequence.name)
-        selected = read_selection(folder, config.selection, video.frame_names)
-    guidance = choose_guidance(sequence, config.guidance, selected)
+    guidance = choose_guidance(
+        sequence, config.guidance, *select_frames(sequence, config, dataset, load)
+    )
     video.check()
     labels = read_labels(sequence, guidance.frames)
     check_visible(sequence, labels, PRESETS[config.preset].lines)
@@ -197,6 +211,21 @@ def prepare_job(sequence: VideoSequence, config: Config, dataset: Path, weights_
     }
     video.close()  # nor are decoders open meanwhile
     return Job(sequence, guidance, key)
+
+
+def select_frames(
+    sequence: VideoSequence, config: Config, dataset: Path, load: Callable[[], Chooser]
+) -> tuple[list[int], str]:
+    """What a selection file or, where `--guidance bubblenet` asks for it, BubbleNets suggest:
+    frames, best first, and who says so."""
+    folder = paths.frame_selection_dir(dataset, sequence.name)
+    if config.guidance == "auto":
+        wanted = (config.selection,) if config.selection else TRUSTED
+        return find_selection(sequence.video, folder, wanted)
+    if config.guidance == "bubblenet":
+        wanted = (config.selection or "BNLF",)
+        return find_selection(sequence.video, folder, wanted, load, write=not config.dry_run)
+    return [], ""
 
 
 def run_video(job: Job, config: Config, tuner: FineTuner, weights: Path) -> dict[str, Any]:

@@ -1,18 +1,26 @@
 """Trains BN0 and BNLF to tell which of two frames is better to label, or tells how well they would.
 
 Learns from a table of videos in which the score of the whole video was measured with one frame or
-another labelled. With --cross-validate nothing is kept: networks choose in videos that they were
-not trained on, and are compared with simple rules, chance and the best frame there is.
+another labelled. --measure makes that table from annotated videos, with a cheap stand-in for the
+fine-tuning of stage 3 (utils/standin_scoring.py); videos that are measured are skipped.
+With --cross-validate nothing is kept: networks choose in videos that they were not trained on, and
+are compared with simple rules, chance and the best frame there is. What is best there belongs into
+TRUSTED and DEFAULT_RULE of utils/guidance.py.
 
 Reads   datasets/bubbleNet_data/table/SEQ.npz: "features" (n, d), "scores" (n,), NaN where not
-        measured (utils.frame_features.save_features writes them).
+        measured; with --measure instead DIR/JPEGImages/SEQ, an annotation of every frame in
+        DIR/Annotations/SEQ (or below 480p/), and weights that were not trained on these videos.
 Writes  weights/bubblenet_weights/{BN0,BNLF}.safetensors and linear_rule.json; with
-        --cross-validate results/frame_selection/cross_validation.{json,txt} instead.
+        --cross-validate results/frame_selection/cross_validation.{json,txt} instead, with
+        --measure the table.
 
 --import-checkpoint PREFIX --variant BN0 takes the weights of an original TensorFlow 1 checkpoint.
-Under a minute for a network on two CPU cores. Paper: Griffin and Corso, "BubbleNets", CVPR 2019.
+Two CPU cores train a network in under a minute and measure a video of 80 frames in two.
+Paper: Griffin and Corso, "BubbleNets", CVPR 2019.
 """
 
+import json
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,13 +33,22 @@ from utils import backend, paths
 # isort: split
 import keras
 
+from models import build_model
 from models.bubblenets import VARIANTS, build_bubblenet
+from models.losses import SegmentationLoss
 from utils.bubblenet_import import feature_size, read_checkpoint
-from utils.bubblenet_training import MeasuredVideo, fit_bubblenet, read_table
+from utils.bubblenet_training import MeasuredVideo, fit_bubblenet, read_scores, read_table
 from utils.command_line import run_script, setting
-from utils.errors import InputError, UsageError
-from utils.files import write_atomically, write_json
-from utils.frame_features import CUES
+from utils.errors import InputError, UsageError, describe
+from utils.files import check_writable, write_atomically, write_json
+from utils.frame_features import (
+    CUES,
+    Extractor,
+    find_features,
+    read_features,
+    save_features,
+    xception_extractor,
+)
 from utils.frame_selection import (
     POSITION_RULES,
     cue_matrix,
@@ -39,10 +56,20 @@ from utils.frame_selection import (
     rank_by_bubblenet,
     rank_by_rule,
 )
-from utils.progress import training_progress
+from utils.presets import PRESETS
+from utils.progress import frame_progress, training_progress
 from utils.run_record import git_commit
 from utils.selection_files import write_linear_rule
-from utils.weights import save_weights
+from utils.sequences import choose_sequences, open_dataset_sequence
+from utils.standin_scoring import (
+    METHOD,
+    StandIn,
+    annotations_sha256,
+    map_network,
+    measure_frames,
+    spread_frames,
+)
+from utils.weights import load_weights, save_weights
 
 BOOTSTRAP_SAMPLES = 10_000
 CHANCE, ORACLE = "random (mean of all)", "oracle"
@@ -51,6 +78,18 @@ CHANCE, ORACLE = "random (mean of all)", "oracle"
 @dataclass(frozen=True)
 class Config:
     table: Path = setting(paths.BUBBLENET_TABLE, "folder of SEQ.npz")
+    measure: bool = setting(False, "make the table from annotated videos")
+    dataset: Path | None = setting(
+        None, "for --measure: folder with JPEGImages/ and Annotations/; stage 2's if absent"
+    )
+    sequences: tuple[str, ...] = setting((), "for --measure: names of its videos; all if absent")
+    weights: Path | None = setting(
+        None, "for --measure: segments, must not have seen these videos; stage 1's if absent"
+    )
+    feature_weights: Path | None = setting(
+        None, "for --measure: backbone that describes the frames; ImageNet's if absent"
+    )
+    frames_per_video: int = setting(12, "for --measure: frames to try as the labelled one")
     cross_validate: bool = setting(False, "train on most videos, choose in the others, in turn")
     folds: int = setting(9, "parts that the videos are divided into for --cross-validate")
     steps: int = setting(1000, "optimizer steps of each network")
@@ -63,12 +102,17 @@ class Config:
     variant: Literal["BN0", "BNLF"] | None = setting(None, "which network --import-checkpoint is")
 
 
-def main(config: Config) -> None:
+def main(config: Config) -> int | None:
     if (config.import_checkpoint is None) != (config.variant is None):
         raise UsageError("--import-checkpoint and --variant go together. Give both or none.")
+    tasks = (config.measure, config.cross_validate, config.import_checkpoint is not None)
+    if sum(tasks) > 1:
+        raise UsageError("Give one of --measure, --cross-validate and --import-checkpoint.")
     if config.import_checkpoint is not None:
         import_original(config)
         return
+    if config.measure:
+        return measure(config)
     videos = read_table(config.table)
     num_measured = sum(len(video.measured) for video in videos)
     print(f"{config.table}: {len(videos)} videos, {num_measured} measured frames")
@@ -96,6 +140,88 @@ def main(config: Config) -> None:
         print(f"written: {path}")
     if have_cues(videos):
         write_linear_rule(config.output / paths.LINEAR_RULE_FILE.name, fit_rule(videos))
+
+
+def measure(config: Config) -> int:
+    """Writes the table, video by video; those that are measured in the same way are left.
+
+    Returns: 1 if a video could not be measured, else 0.
+    """
+    if config.frames_per_video < 2:
+        raise UsageError("--frames-per-video must be 2 or more: frames are compared.")
+    dataset = config.dataset or paths.DAVIS_TRAIN_DATASET
+    names = choose_sequences(dataset, config.sequences)
+    check_writable(config.table, "another folder with --table")
+    backend.make_deterministic(config.seed)
+    model = build_model("deeplab")
+    weights = config.weights or paths.PASCAL_BASE_WEIGHTS / "deeplab.safetensors"
+    weights_sha256 = load_weights(model, weights)["sha256"]
+    backbone = build_model("deeplab", output_stride=32)
+    feature_weights = config.feature_weights or paths.IMAGENET_WEIGHTS_FILE
+    extractor = xception_extractor(backbone, load_weights(backbone, feature_weights)["sha256"])
+    print(f"segmenting with {weights}, describing frames with {feature_weights}")
+    network, failed = map_network(model), 0
+    for name in names:
+        try:
+            line = measure_video(config, dataset, name, network, weights_sha256, extractor)
+            print(line, flush=True)
+        except (InputError, OSError, FloatingPointError) as error:
+            if len(names) == 1:
+                raise
+            failed += 1
+            print(f"error: {name}: {describe(error)}", flush=True)
+    print(f"{len(names) - failed} of {len(names)} videos measured: {config.table}")
+    return 1 if failed else 0
+
+
+def measure_video(
+    config: Config,
+    dataset: Path,
+    name: str,
+    network: keras.Model,
+    weights_sha256: str,
+    extractor: Extractor,
+) -> str:
+    """Writes SEQ.npz, or finds it made from the same. Returns: the line for the screen.
+
+    Args:
+        network: of `utils.standin_scoring.map_network`.
+        weights_sha256: of the network's weights.
+        extractor: describes the frames.
+    """
+    start = time.perf_counter()
+    path = config.table / f"{name}.npz"
+    sequence = open_dataset_sequence(dataset, name)
+    candidates = spread_frames(len(sequence.video), config.frames_per_video)
+    preset, settings = PRESETS["default"], StandIn(seed=config.seed)
+    key = {
+        "method": METHOD,
+        "settings": asdict(settings),
+        "loss": [preset.balance, preset.region_weight],
+        "refinement": asdict(preset.refinement),
+        "candidates": candidates,
+        "weights": weights_sha256,
+        "frames": sequence.video.sha256(),
+        "annotations": annotations_sha256(sequence),
+    }
+    measured_by = json.dumps(key)
+    scores = read_scores(path, measured_by)
+    features = find_features(path, extractor, key["frames"])
+    if scores is not None and features is not None:
+        return f"{name}: measured before, skipped"
+    if scores is None:
+        loss = SegmentationLoss(preset.balance, preset.region_weight)
+        scores = measure_frames(
+            sequence, network, loss, preset.refinement, candidates, settings, frame_progress
+        )
+    features = features or read_features(sequence.video, extractor, None, frame_progress)
+    save_features(path, features, scores, measured_by)
+    best = int(np.nanargmax(scores))
+    return (
+        f"{name}: {len(scores)} frames, {len(candidates)} labels tried, J + F "
+        f"{np.nanmin(scores):.3f} to {scores[best]:.3f}, mean {np.nanmean(scores):.3f}, best frame "
+        f"{best}; {time.perf_counter() - start:.0f} s"
+    )
 
 
 def train(config: Config, variant: str, videos: Sequence[MeasuredVideo]) -> keras.Model:

@@ -52,4 +52,5 @@ class World:
         return open_dataset_sequence(self.dataset, "hen", labels)
 
     def choose(self, guidance="auto", selected=(), labels=()):
-        return choose_guidance(self.open(*labels), guidance, selected)
+        by = "bubblenet_select.py (BNLF)"
+        return choose_guidance(self.open(*labels), guidance, selected, by)

@@ -1,6 +1,8 @@
 """finetune_test.py: a generated video and one label in, a mask per frame out; odd and bad input."""
 
 import os
+import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +22,7 @@ from utils.errors import InputError, UsageError
 from utils.finetuning import FineTuner
 from utils.guidance import read_labels
 from utils.images import davis_palette
+from utils.selection_files import Chooser
 from utils.video_writing import write_video
 from utils.videos import VideoFile
 from utils.weights import save_weights
@@ -709,6 +712,94 @@ def test_a_results_folder_without_write_permission_is_refused(world, no_training
     world.results.chmod(0o500)
     with pytest.raises(InputError, match="cannot write results"):
         world.run()
+
+
+# Which frame, by BubbleNets
+
+
+@pytest.fixture
+def choosing(monkeypatch):
+    """Lets the rule "last" choose where a selection has to be made; returns how often it was
+    loaded."""
+    loaded = []
+
+    def load(build_model, build_bubblenet):
+        loaded.append((build_model, build_bubblenet))
+        keras.random.normal((3,))  # as building networks does, it draws random numbers
+        random.random()
+        return Chooser({}, None, "last", (), {"rule": "last"})
+
+    monkeypatch.setattr(finetune_test, "load_chooser", load)
+    return loaded
+
+
+def select_by_hand(world, name, frame, video="hen"):
+    path = paths.frame_selection_dir(world.dataset, video) / f"{name}.txt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"{name}\n{frame}\n{frame:05d}.png\n")
+
+
+def test_bubblenet_without_a_selection_makes_one_and_says_who_chose(world, choosing, capsys):
+    world.add(labelled=(2, NUM_FRAMES - 1))
+    assert world.run(guidance="bubblenet") == 0
+    record = world.record()
+    assert record["labelled_frames"] == [NUM_FRAMES - 1]
+    who = "chosen by the rule last, since no BubbleNet BNLF is trained"
+    assert record["guidance"] == who and who in capsys.readouterr().out
+    folder = paths.frame_selection_dir(world.dataset, "hen")
+    assert (folder / "rule.txt").read_text().splitlines()[1] == str(NUM_FRAMES - 1)
+
+
+def test_choosing_a_frame_changes_no_mask(world, choosing):
+    world.add(labelled=(2, NUM_FRAMES - 1))
+    world.run(guidance=str(NUM_FRAMES - 1))
+    named = [path.read_bytes() for path in world.mask_paths()]
+    world.run(guidance="bubblenet", overwrite=True)
+    assert choosing and [path.read_bytes() for path in world.mask_paths()] == named
+
+
+def test_what_chooses_is_loaded_once_and_only_where_it_is_asked_for(world, choosing):
+    for name in ("ant", "bee"):
+        world.add(name, labelled=(0, NUM_FRAMES - 1))
+    for guidance in ("auto", "first", "0"):
+        world.run(guidance=guidance, dry_run=True)
+    assert not choosing
+    world.run(guidance="bubblenet", dry_run=True)
+    assert choosing == [(finetune_test.build_model, finetune_test.build_bubblenet)]
+
+
+def test_a_dry_run_of_bubblenet_writes_no_selection(world, choosing, capsys):
+    world.add(labelled=(2, NUM_FRAMES - 1))
+    before = world.listing()
+    assert world.run(guidance="bubblenet", dry_run=True) == 0
+    assert "chosen by the rule last" in capsys.readouterr().out
+    assert world.listing() == before
+
+
+def test_a_chosen_frame_without_label_names_the_file_to_make(world, choosing, no_training):
+    world.add(labelled=(2,))
+    missing = str(world.annotation(index=NUM_FRAMES - 1))
+    with pytest.raises(InputError, match=f"Make {re.escape(missing)}"):
+        world.run(guidance="bubblenet")
+
+
+@pytest.mark.parametrize(
+    "selection, frame, reason",
+    [
+        (None, 4, "of 3 labelled frames the best by bubblenet_select.py (BN0)"),
+        ("rule", 1, "of 3 labelled frames the best by bubblenet_select.py (rule)"),
+        ("BNLF", 2, "of 3 labelled frames the one nearest the middle"),
+    ],
+)
+def test_auto_follows_the_most_trusted_selection_or_the_one_asked_for(
+    world, choosing, selection, frame, reason
+):
+    world.add(labelled=(1, 2, 4))
+    select_by_hand(world, "BN0", 4)
+    select_by_hand(world, "rule", 1)
+    [job], _ = finetune_test.prepare_jobs(world.config(selection=selection), world.weights)
+    assert job.guidance.frames == (frame,) and job.guidance.reason == reason
+    assert not choosing
 
 
 # The command line

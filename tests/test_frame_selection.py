@@ -15,7 +15,7 @@ import bubblenet_select
 from bubblenet_select import Config
 from models import build_model
 from models.bubblenets import VARIANTS, build_bubblenet
-from utils import paths
+from utils import paths, selection_files
 from utils.errors import InputError, UsageError
 from utils.files import sha256_of
 from utils.frame_features import (
@@ -447,8 +447,6 @@ def test_without_trained_networks_only_the_rule_is_written(video, tmp_path):
     selection = choose_frames(video, tmp_path, make_chooser())
     assert sorted(path.name for path in tmp_path.glob("*.txt")) == ["rule.txt"]
     assert selection.frames("BNLF")[0] == 3 and selection.frames("all")[0] == 3
-    assert "rule (middle), since no BubbleNet BNLF is trained" in selection.reason("BNLF")
-    assert selection.reason("rule") == "chosen by rule (middle)"
 
 
 def test_files_of_the_original_stay_where_no_network_is_trained(video, tmp_path):
@@ -505,21 +503,60 @@ def test_stage_3_goes_by_the_selection_on_disk_else_by_one_made_now(video, both,
     def no_loading():
         pytest.fail("loaded")
 
-    def find(selected, load, **options):
-        return find_selection(FrameFolder(video.path), tmp_path, "BNLF", selected, load, **options)
+    def find(load, *selections, **options):
+        selections = selections or ("BNLF",)
+        return find_selection(FrameFolder(video.path), tmp_path, selections, load, **options)
 
     def load():
         return make_chooser(both)
 
-    assert find([], None) == ([], "")
-    frames, reason = find([], load, write=False)
-    assert frames[0] == 4 and reason == "chosen by BubbleNets (BNLF)"
+    assert find(None) == ([], "")
+    frames, reason = find(load, write=False)
+    assert frames[0] == 4 and reason == "BubbleNet BNLF"
     assert not list(tmp_path.glob("*.txt")) and not list(tmp_path.glob("*.npz"))
-    assert find([], load)[0] == frames and (tmp_path / "BNLF.txt").is_file()
-    assert find([4], no_loading) == (frames, "chosen by bubblenet_select.py")
+    assert find(load)[0] == frames and (tmp_path / "BNLF.txt").is_file()
+    assert find(no_loading) == (frames, "bubblenet_select.py (BNLF)")
     write_frames(video.path, [255])  # the selection is of other frames now
-    assert find([4], None) == ([], "")
-    assert find([4], load)[0][0] == 0
+    assert find(None) == ([], "")
+    assert find(load)[0][0] == 0
+
+
+def test_of_several_selections_the_first_that_is_there_counts(video, both, tmp_path):
+    (tmp_path / "rule.txt").write_text("rule\n1\n00001.png\n")
+    (tmp_path / "BN0.txt").write_text("BN0\n2\n00002.png\n")
+    assert find_selection(video, tmp_path, ("BNLF", "BN0", "rule")) == (
+        [2],
+        "bubblenet_select.py (BN0)",
+    )
+    assert find_selection(video, tmp_path, ("rule", "BN0")) == ([1], "bubblenet_select.py (rule)")
+    assert find_selection(video, tmp_path, ("BNLF",)) == ([], "")
+
+
+@pytest.mark.parametrize(
+    "trusted, name", [(("BNLF", "BN0", "rule"), "BNLF"), (("rule", "BN0", "BNLF"), "rule")]
+)
+def test_the_most_trusted_that_can_choose_has_the_last_word(
+    video, both, tmp_path, monkeypatch, trusted, name
+):
+    monkeypatch.setattr(selection_files, "TRUSTED", trusted)
+    assert choose_frames(video, tmp_path / "both", make_chooser(both)).chosen_by == name
+    assert choose_frames(video, tmp_path / "none", make_chooser()).chosen_by == "rule"
+
+
+@pytest.mark.parametrize(
+    "has_networks, selection, reason",
+    [
+        (True, "BN0", "BubbleNet BN0"),
+        (True, "all", "the BubbleNets"),
+        (True, "rule", "the rule middle"),
+        (False, "rule", "the rule middle"),
+        (False, "BNLF", "the rule middle, since no BubbleNet BNLF is trained"),
+        (False, "all", "the rule middle, since no BubbleNet is trained"),
+    ],
+)
+def test_the_reason_says_who_chose(video, both, tmp_path, has_networks, selection, reason):
+    chooser = make_chooser(both if has_networks else None)
+    assert choose_frames(video, tmp_path, chooser).reason(selection) == reason
 
 
 def test_the_whole_ranking_follows_the_choice_in_the_file(video, both, tmp_path):
@@ -662,6 +699,14 @@ def test_the_script_names_the_frame_and_writes_files_and_thumbnails(
     assert read_selection(folder, "BNLF", video.frame_names) == [4]
     strip = Image.open(tmp_path / "results" / paths.FRAME_SELECTION / "hen.png")
     assert strip.height > 3 * 150  # a row each
+
+
+def test_the_script_goes_by_whom_the_project_trusts(script, video, tmp_path, monkeypatch, capsys):
+    for module in (bubblenet_select, selection_files):
+        monkeypatch.setattr(module, "TRUSTED", ("rule", "BNLF", "BN0"))
+    script(dataset=tmp_path / "data")
+    said = "hen: label frame 3 (00003.png), by rule (middle); BNLF says 4, BN0 says 5"
+    assert said in capsys.readouterr().out
 
 
 def test_a_video_file_is_told_by_its_times(script, tmp_path, capsys):

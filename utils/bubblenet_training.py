@@ -5,6 +5,7 @@ Not as published: 10 million steps of 1024 pairs, on scores of every frame of 10
 measured frames a network of a million weights knows all pairs by heart long before that.
 """
 
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,21 @@ def read_table(folder: Path) -> list[MeasuredVideo]:
             f"sha256: {sorted(kinds)[:3]}). Compute them again with the same weights."
         )
     return videos
+
+
+def read_scores(path: Path, measured_by: str) -> np.ndarray | None:
+    """The scores of one SEQ.npz, float32 (n,), if there is one that was measured in this way.
+
+    Args:
+        measured_by: as given to `utils.frame_features.save_features`.
+    """
+    try:
+        with np.load(path) as file:
+            if str(file["measured_by"]) == measured_by:
+                return file["scores"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        pass
+    return None
 
 
 class PairBatches(keras.utils.PyDataset):

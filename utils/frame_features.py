@@ -124,11 +124,9 @@ def read_features(
         progress: wraps the frames for display: (frames, title).
     """
     frames_sha256 = video.sha256()
-    if cache is not None:
-        known = load_features(cache)
-        found = known and (known.source, known.weights_sha256, known.frames_sha256)
-        if found == (extractor.source, extractor.weights_sha256, frames_sha256):
-            return known
+    known = cache and find_features(cache, extractor, frames_sha256)
+    if known:
+        return known
     vectors, cues = _compute(video, extractor, progress)
     features = FrameFeatures(
         vectors, cues, extractor.source, extractor.weights_sha256, frames_sha256
@@ -138,18 +136,34 @@ def read_features(
     return features
 
 
-def save_features(path: Path, features: FrameFeatures, scores: np.ndarray | None = None) -> None:
+def find_features(path: Path, extractor: Extractor, frames_sha256: str) -> FrameFeatures | None:
+    """What `save_features` wrote, if this extractor made it from these frames; else None."""
+    known = load_features(path)
+    found = known and (known.source, known.weights_sha256, known.frames_sha256)
+    wanted = (extractor.source, extractor.weights_sha256, frames_sha256)
+    return known if found == wanted else None
+
+
+def save_features(
+    path: Path,
+    features: FrameFeatures,
+    scores: np.ndarray | None = None,
+    measured_by: str = "",
+) -> None:
     """Writes features as .npz, atomically; with scores it is a row of the training table.
 
     Args:
         features: arrays "features" and the cues by name, and where they come from.
         scores: (n,), the score of the whole video (J + F) with this frame labelled, NaN where it
             was not measured.
+        measured_by: how and from what the scores were measured, so that they can be measured again
+            when that changes.
     """
     arrays = {"features": features.vectors, **features.cues}
     facts = {name: getattr(features, name) for name in ("source", *_HASHES)}
     if scores is not None:
         arrays["scores"] = np.asarray(scores, "float32")
+        arrays["measured_by"] = np.array(measured_by)
 
     def write(aside):
         with open(aside, "wb") as file:

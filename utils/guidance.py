@@ -11,6 +11,13 @@ from utils.errors import InputError, UsageError
 from utils.images import VOID, read_annotations, resize_labels, working_size
 from utils.sequences import VideoSequence
 
+# Who is trusted to choose the frame, before whom: `--guidance auto` and annotate.py go by the first
+# of these files that there is, bubblenet_select.py names the choice of the first that can choose.
+# To be set, with the rule, by what `train_bubblenet.py --cross-validate` finds best;
+# `--guidance bubblenet` means BubbleNets whatever stands here.
+TRUSTED = ("BNLF", "BN0", "rule")
+DEFAULT_RULE = "middle"  # what rule.txt holds: one of `utils.frame_selection.RULES`
+
 
 @dataclass(frozen=True)
 class Guidance:
@@ -20,29 +27,29 @@ class Guidance:
     reason: str
 
 
-def choose_guidance(sequence: VideoSequence, guidance: str, selected: Sequence[int]) -> Guidance:
+def choose_guidance(
+    sequence: VideoSequence, guidance: str, selected: Sequence[int], selected_by: str = ""
+) -> Guidance:
     """Decides which labelled frame the network sees, by file names alone.
 
     Args:
         sequence: the video and its labels.
         guidance: "auto", "bubblenet", "first", "middle", "last" or frame numbers "12" or "12,40".
-        selected: frames that a selection file names, best first; empty without one.
+        selected: frames of `utils.selection_files.find_selection`, best first. "bubblenet" needs
+            one, "auto" does without.
+        selected_by: who selected them, in words.
 
     Raises: InputError for a frame that the video does not have, and for one without a label,
         naming the file to make.
     """
     num_frames, labels = len(sequence.video), sequence.labels
     if guidance == "auto":
-        return _automatic_guidance(sequence, selected)
+        return _automatic_guidance(sequence, selected, selected_by)
     if guidance in ("first", "middle", "last"):
         frames = {"first": 0, "middle": num_frames // 2, "last": num_frames - 1}[guidance]
         frames, reason = (frames,), f"--guidance {guidance}"
     elif guidance == "bubblenet":
-        if selected:
-            frames, reason = (selected[0],), "chosen by bubblenet_select.py"
-        else:
-            frames = (num_frames // 2,)
-            reason = "the middle frame, since there is no selection file of bubblenet_select.py"
+        frames, reason = (selected[0],), f"chosen by {selected_by}"
     else:
         frames = tuple(sorted({int(number) for number in guidance.split(",")}))
         reason = f"--guidance {guidance}"
@@ -164,7 +171,9 @@ def check_visible(sequence: VideoSequence, labels: dict[int, np.ndarray], lines:
             )
 
 
-def _automatic_guidance(sequence: VideoSequence, selected: Sequence[int]) -> Guidance:
+def _automatic_guidance(
+    sequence: VideoSequence, selected: Sequence[int], selected_by: str
+) -> Guidance:
     labels = sequence.labels
     if not labels:
         stem = sequence.video.frame_names[len(sequence.video) // 2]
@@ -179,7 +188,7 @@ def _automatic_guidance(sequence: VideoSequence, selected: Sequence[int]) -> Gui
         return Guidance(tuple(labels), "the only labelled frame")
     for frame in selected:
         if frame in labels:
-            return Guidance((frame,), "the best by bubblenet_select.py of the labelled frames")
+            return Guidance((frame,), f"of {len(labels)} labelled frames the best by {selected_by}")
     middle = (len(sequence.video) - 1) / 2
     nearest = min(labels, key=lambda frame: (abs(frame - middle), frame))
     return Guidance((nearest,), f"of {len(labels)} labelled frames the one nearest the middle")

@@ -1,7 +1,14 @@
 """Progress bars: what is done, how long the rest takes, and the loss."""
 
+from collections.abc import Iterable
+
 import keras
 from tqdm import tqdm
+
+
+def frame_progress(frames: Iterable, title: str) -> tqdm:
+    """Wraps frames in a bar with the time left, gone when done."""
+    return tqdm(frames, desc=title, unit="frame", dynamic_ncols=True, leave=False)
 
 
 def training_progress(title: str, steps: int, done: int = 0) -> list[keras.callbacks.Callback]:

@@ -28,13 +28,13 @@ from utils.frame_selection import (
     rank_by_bubblenet,
     rank_by_rule,
 )
+from utils.guidance import DEFAULT_RULE, TRUSTED, read_selection
 from utils.run_record import read_record, same_run
 from utils.videos import FrameFolder, Video
 from utils.weights import load_weights, read_weights
 
 BUBBLENETS = ("BNLF", "BN0")  # in the order in which the original and stage 3 go by them
 RULE = "rule"
-DEFAULT_RULE = "middle"
 _METHOD = 1  # counts up when the way to choose changes, so that older choices are made again
 
 
@@ -74,23 +74,30 @@ class Selection:
 
     @property
     def chosen_by(self) -> str:
-        """Who has the last word: BNLF, as in the original; else BN0; else the rule."""
-        return next(name for name in (*BUBBLENETS, RULE) if name in self.rankings)
+        """Who has the last word: the most trusted of those that can choose."""
+        return next(name for name in TRUSTED if name in self.rankings)
+
+    @property
+    def is_by_network(self) -> bool:
+        """Whether a trained network had a say."""
+        return any(name in self.rankings for name in BUBBLENETS)
 
     def frames(self, selection: str) -> list[int]:
         """The frames that stage 3 gets for `--selection`, best first; the rule's where there is no
         such network."""
-        if selection == "all" and self.chosen_by != RULE:
+        if selection == "all" and self.is_by_network:
             return suggestions(self.rankings)
         return self.rankings.get(selection, self.rankings[RULE])
 
     def reason(self, selection: str) -> str:
         """In words, who chose `frames(selection)`."""
-        is_network = self.chosen_by != RULE if selection == "all" else selection in self.rankings
-        if is_network and selection != RULE:
-            return f"chosen by BubbleNets ({selection})"
-        why = "" if selection == RULE else f", since no BubbleNet {selection} is trained"
-        return f"chosen by rule ({self.rule}){why}"
+        if selection == "all" and self.is_by_network:
+            return "the BubbleNets"
+        if selection != RULE and selection in self.rankings:
+            return f"BubbleNet {selection}"
+        missing = "" if selection == "all" else f" {selection}"
+        why = "" if selection == RULE else f", since no BubbleNet{missing} is trained"
+        return f"the rule {self.rule}{why}"
 
 
 def load_chooser(
@@ -164,8 +171,7 @@ def choose_frames(
 def find_selection(
     video: Video,
     folder: Path,
-    selection: str,
-    selected: Sequence[int],
+    selections: Sequence[str],
     load: Callable[[], Chooser] | None = None,
     write: bool = True,
 ) -> tuple[list[int], str]:
@@ -173,21 +179,27 @@ def find_selection(
 
     Args:
         folder: `paths.frame_selection_dir` of the video.
-        selection: of `--selection`, "BNLF", "BN0", "all" or "rule".
-        selected: what `utils.guidance.read_selection` found there.
-        load: gives the chooser where a selection has to be made; None makes none.
+        selections: "BNLF", "BN0", "all" or "rule", or several, of which the first that is there
+            counts.
+        load: gives the chooser where a selection has to be made, of the first of `selections`;
+            None makes none.
         write: whether a selection made now is kept.
 
     Returns: frames, best first, and in words who chose; empty and "" if there is no selection, or
         only one of other frames than the video's, and none is to be made.
+
+    Raises: InputError for a broken selection file or video, or weights that do not fit.
     """
-    if selected and not is_outdated(folder, video.sha256()):
-        return read_ranking(folder, selection, selected), "chosen by bubblenet_select.py"
+    for selection in selections:
+        selected = read_selection(folder, selection, video.frame_names)
+        if selected and not is_outdated(folder, video.sha256()):
+            frames = read_ranking(folder, selection, selected)
+            return frames, f"bubblenet_select.py ({selection})"
     if load is None:
         return [], ""
     video.check()
     choice = choose_frames(video, folder, load(), write=write)
-    return choice.frames(selection), choice.reason(selection)
+    return choice.frames(selections[0]), choice.reason(selections[0])
 
 
 def suggestions(rankings: dict[str, Sequence[int]]) -> list[int]:

@@ -1,0 +1,107 @@
+"""J and F with 1, 2 and 3 labels: further frames chosen by `bubblenet_select.py --next`, beside
+evenly spaced ones.
+
+"next" begins with one label (--start) and adds the frame that `--next` names after each run of
+stage 3. "even" labels the middles of 2 and 3 equal parts of the video, which needs no run before.
+
+Reads   a data set with all frames annotated, and weights that have not seen its videos.
+Writes  RESULTS/FRAMES/..., results of finetune_test.py for each set of labels, and
+        RESULTS/next_labels.json.
+
+    python -m benchmarks.next_labels --dataset DIR --sequences libby rhino
+
+Five runs of stage 3 per video, some minutes each with `--preset fast` on two cores. Finished runs
+are only read.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from utils import backend, paths  # noqa: F401  backend before Keras: it starts it without noise
+
+# isort: split
+import numpy as np
+
+from benchmarks.stage3_runs import Run, start_stage3
+from bubblenet_select import frame_difficulty
+from utils.command_line import run_script, setting
+from utils.files import write_json
+from utils.frame_selection import rank_next_frames
+from utils.segmented_videos import open_segmented
+from utils.sequences import choose_sequences, open_dataset_sequence
+
+NUMBERS = ("j", "f", "j_left_out", "f_left_out")
+
+
+@dataclass(frozen=True)
+class Config:
+    dataset: Path = setting(paths.SAMPLE_DATASET, "folder with JPEGImages/ and Annotations/")
+    sequences: tuple[str, ...] = setting((), "names of the data set's videos; all if absent")
+    start: Literal["first", "middle"] = setting("first", "the frame that is labelled first")
+    labels: int = setting(3, "labels at most")
+    preset: Literal["default", "fast", "accurate"] = setting("fast", "of finetune_test.py")
+    weights: Path | None = setting(None, "weights to start from; the best in weights/ if absent")
+    seed: int = setting(0, "of fine-tuning")
+    results: Path = setting(paths.RESULTS / "next_labels", "where the runs go")
+
+
+def main(config: Config) -> None:
+    names = choose_sequences(config.dataset, config.sequences)
+    run = start_stage3(config.dataset, config.results, config.weights, config.preset, config.seed)
+    rows = []
+    for name in names:
+        num_frames = len(open_dataset_sequence(config.dataset, name).video)
+        start = 0 if config.start == "first" else num_frames // 2
+        runs = [("next", result) for result in label_next(run, name, start, config.labels)]
+        for count in range(2, config.labels + 1):
+            runs.append(("even", run(name, spread_labels(num_frames, count))))
+        rows += [make_row(name, method, result) for method, result in runs]
+        write_json(config.results / "next_labels.json", rows)
+    print_table(rows)
+
+
+def label_next(
+    run: Callable[[str, Sequence[int]], Run], name: str, start: int, count: int
+) -> Iterator[Run]:
+    """Runs with 1 to `count` labels, each further one the frame that `--next` names."""
+    frames = [start]
+    for _ in range(count):
+        result = run(name, frames)
+        yield result
+        difficulty = frame_difficulty(open_segmented(result.results, name))
+        frames = [*frames, *rank_next_frames(difficulty, frames)[:1]]
+
+
+def spread_labels(num_frames: int, count: int) -> list[int]:
+    """The middles of `count` equal parts of a video."""
+    return [(2 * part + 1) * num_frames // (2 * count) for part in range(count)]
+
+
+def make_row(name: str, method: str, result: Run) -> dict:
+    row = asdict(result) | {"video": name, "method": method, "results": str(result.results)}
+    return row | {"frames": list(result.frames)}
+
+
+def print_table(rows: list[dict]) -> None:
+    """A line per run, then the means over the videos by number of labels."""
+    width = max(len("video"), *(len(row["video"]) for row in rows))
+    print(f"\n{'':<{width}}  {'':27}  all official     labels left out")
+    print(f"{'video':<{width}}  labels  by    {'frames':<13}  J      F      J      F")
+    for row in rows:
+        frames = ",".join(map(str, row["frames"]))
+        print(format_line(row["video"], width, len(row["frames"]), row["method"], frames, row))
+    for count, method in sorted({(len(row["frames"]), row["method"]) for row in rows}):
+        same = [r for r in rows if (len(r["frames"]), r["method"]) == (count, method)]
+        mean = {key: float(np.mean([row[key] for row in same])) for key in NUMBERS}
+        print(format_line("mean", width, count, method, f"of {len(same)} videos", mean))
+
+
+def format_line(name: str, width: int, count: int, method: str, frames: str, numbers: dict) -> str:
+    values = "  ".join(f"{numbers[key]:.3f}" for key in NUMBERS)
+    return f"{name:<{width}}  {count:6d}  {method}  {frames:<13}  {values}"
+
+
+if __name__ == "__main__":
+    run_script(main, Config, __doc__)

@@ -1,0 +1,94 @@
+"""Runs of stage 3 on one set of labels after the other, each with a results folder of its own.
+
+The network is built and traced once for all of them; a finished run is only read, so that a
+benchmark that was stopped goes on where it was. Not a benchmark itself.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from utils import backend, paths  # backend before Keras: it starts it without noise
+
+# isort: split
+import finetune_test
+from models import build_model
+from models.losses import SegmentationLoss
+from utils.files import sha256_of
+from utils.finetuning import FineTuner
+from utils.presets import PRESETS
+from utils.scoring import score_folders
+from utils.sequences import open_dataset_sequence
+from utils.weights import find_weights, load_weights
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run is worth.
+
+    Attributes:
+        frames: the labelled ones.
+        results: its results folder.
+        j, f: means over the official frames of DAVIS 2016 (first and last left out).
+        j_left_out, f_left_out: the same without the labelled frames.
+    """
+
+    frames: tuple[int, ...]
+    results: Path
+    j: float
+    f: float
+    j_left_out: float
+    f_left_out: float
+
+
+def start_stage3(
+    dataset: Path, results: Path, weights: Path | None, preset: str, seed: int
+) -> Callable[[str, Sequence[int]], Run]:
+    """Loads the network.
+
+    Args:
+        dataset: videos with all frames annotated.
+        results: of a folder per set of labels, as 00012+00040.
+        weights, preset, seed: as the flags of finetune_test.py.
+
+    Returns: a function that runs stage 3, or finds it done, on a video with these frames labelled;
+        it raises InputError, as finetune_test.py would.
+    """
+    settings = PRESETS[preset]
+    weights_path, reason = find_weights("deeplab", weights)
+    backend.make_deterministic(seed)
+    model = build_model("deeplab")
+    load_weights(model, weights_path)
+    weights_sha256 = sha256_of(weights_path)
+    print(f"weights: {weights_path} ({reason})", flush=True)
+    loss = SegmentationLoss(settings.balance, settings.region_weight)
+    tuner = FineTuner(model, loss, settings.fine_tuning, seed)
+
+    def run(name: str, frames: Sequence[int]) -> Run:
+        frames = tuple(sorted(frames))
+        folder = results / "+".join(f"{frame:05d}" for frame in frames)
+        config = finetune_test.Config(
+            dataset=dataset,
+            guidance=",".join(map(str, frames)),
+            preset=preset,
+            results=folder,
+            seed=seed,
+        )
+        sequence = open_dataset_sequence(dataset, name)
+        job = finetune_test.prepare_job(sequence, config, dataset, weights_sha256, _no_chooser)
+        finetune_test.run_video(job, config, tuner, weights_path)
+        masks = folder / paths.SEGMENTATION / name
+        names = sequence.video.frame_names
+        means = []
+        for leave_out in (False, True):
+            score = score_folders(
+                name, masks, sequence.annotation_dir, names, frames, leave_out
+            ).scores
+            means += [score["J-Mean"], score["F-Mean"]]
+        return Run(frames, folder, *means)
+
+    return run
+
+
+def _no_chooser():
+    raise AssertionError("the labelled frames are given")
