@@ -9,7 +9,7 @@ import numpy as np
 
 from utils import backend
 from utils.augmentation import PRESETS, Augmentation
-from utils.batches import Batches, FrameSample
+from utils.batches import Batches, FrameSample, Sample
 from utils.training import Backup, make_optimizer, reset_optimizer, warmup_cosine
 
 FINAL_RATE = 0.5  # of the learning rates, at the last step
@@ -56,6 +56,7 @@ class FineTuner:
         self.model = model
         self.settings = settings
         self.seed = seed
+        self.epochs_done = 0
         self.start_weights = [keras.ops.convert_to_numpy(v.value) for v in model.variables]
         freeze_first_blocks(model, settings.frozen_blocks)
         # Only the fused output learns here (the paper's "supervision 3").
@@ -87,10 +88,28 @@ class FineTuner:
 
         Raises: FloatingPointError if the loss is not finite.
         """
-        settings = self.settings
         for variable, value in zip(self.model.variables, self.start_weights, strict=True):
             variable.assign(value)
         reset_optimizer(self.trained.optimizer)
+        self.epochs_done = Backup(backup_path).restore(self.trained) if backup_path else 0
+        return self._train(frames, self.settings.epochs, backup_path, callbacks)
+
+    def fit_further(
+        self,
+        frames: Sequence[Sample],
+        epochs: int,
+        backup_path: Path | None = None,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+    ) -> list[float]:
+        """Goes on after `fit` with other frames, at the learning rates that it ended with.
+
+        Args and returns: as of `fit`. A run that `fit` found in the midst of these epochs only
+            does what is left.
+        """
+        return self._train(frames, self.settings.epochs + epochs, backup_path, callbacks)
+
+    def _train(self, frames, last_epoch, backup_path, callbacks):
+        settings = self.settings
         batches = Batches(
             frames,
             settings.crop,
@@ -101,19 +120,17 @@ class FineTuner:
         )
         check = keras.callbacks.LambdaCallback(on_epoch_end=_stop_if_not_finite)
         callbacks = [batches.follow_epochs(), check, *callbacks]  # the check before the backup
-        first_epoch = 0
         if backup_path is not None:
-            backup = Backup(backup_path)
-            first_epoch = backup.restore(self.trained)
-            callbacks.append(backup)
+            callbacks.append(Backup(backup_path))
         history = self.trained.fit(
             batches,
-            epochs=settings.epochs,
-            initial_epoch=first_epoch,
+            epochs=last_epoch,
+            initial_epoch=self.epochs_done,
             callbacks=callbacks,
             shuffle=False,  # else Keras hands out the batches of a PyDataset in another order
             verbose=0,
         )
+        self.epochs_done = max(self.epochs_done, last_epoch)
         return history.history.get("loss", [])
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from utils.finetuning import FineTuning
 from utils.refinement import Refinement
+from utils.second_look import SecondLook
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Preset:
         flip: average each frame with its mirror image.
         scales: sizes relative to `lines` whose results are averaged.
         refinement: threshold and temporal filter.
+        second_look: learning also from sure masks of other frames, or None.
     """
 
     fine_tuning: FineTuning
@@ -27,10 +29,13 @@ class Preset:
     flip: bool = True
     scales: tuple[float, ...] = (1.0,)
     refinement: Refinement = field(default_factory=Refinement)
+    second_look: SecondLook | None = None
 
 
 PRESETS = {
     "default": Preset(FineTuning(steps=200)),
     "fast": Preset(FineTuning(steps=100, crop=(256, 448)), lines=360, flip=False),
-    "accurate": Preset(FineTuning(steps=400), scales=(0.8, 1.0, 1.25)),
+    "accurate": Preset(
+        FineTuning(steps=400), scales=(0.8, 1.0, 1.25), second_look=SecondLook(epochs=8)
+    ),
 }

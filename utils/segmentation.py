@@ -2,9 +2,9 @@
 moment.
 
 While a video is being worked on, `results/runs/SEQ/partial/` keeps the state: the run's key
-(configuration and hashes) and, of each animal, the training backup, the fine-tuned weights, the
-probability of every frame so far and the regions kept of it. A run with the same key goes on from
-there, with another key it starts afresh.
+(configuration and hashes) and, of each animal, the training backup, the survey for the second look
+(utils/second_look.py), the fine-tuned weights, the probability of every frame so far and the
+regions kept of it. A run with the same key goes on from there, with another key it starts afresh.
 """
 
 import json
@@ -29,6 +29,7 @@ from utils.inference import predict_probability
 from utils.presets import Preset
 from utils.refinement import Refinement, TemporalFilter, make_passes, mask_confidence
 from utils.run_record import read_record
+from utils.second_look import SureFrame, choose_frames, make_target, mix, survey_frames
 from utils.videos import Video
 
 PARTIAL = "partial"
@@ -84,6 +85,9 @@ class PartialRun:
     def probability(self, animal: int, frame: int) -> Path:
         return self.folder / f"probability_{animal}" / f"{frame:06d}.png"
 
+    def survey(self, animal: int, frame: int) -> Path:
+        return self.folder / f"survey_{animal}" / f"{frame:06d}.png"
+
     def kept(self, animal: int, frame: int) -> Path:
         return self.folder / f"kept_{animal}" / f"{frame:06d}.png"
 
@@ -130,7 +134,8 @@ def segment_video(
     for place, animal in enumerate(animals, start=1):
         which = f", animal {place} of {len(animals)}" if len(animals) > 1 else ""
         title = f"{video.name}{which}: fine-tuning"
-        _fine_tune(tuner, video, labels, animal, partial, timing, title, training_callbacks)
+        shown = title, training_callbacks, progress
+        _fine_tune(tuner, preset, video, labels, animal, partial, timing, *shown)
         title = f"{video.name}{which}: segmenting"
         _predict(tuner, preset, video, animal, size, partial, timing, title, progress)
         if keep_network:
@@ -159,26 +164,63 @@ def clear_results(results_dir: Path, video: Video) -> None:
         (results_dir / paths.OVERLAY / f"{video.name}{suffix}").unlink(missing_ok=True)
 
 
-def _fine_tune(tuner, video, labels, animal, partial, timing, title, training_callbacks):
+def _fine_tune(
+    tuner, preset, video, labels, animal, partial, timing, title, training_callbacks, progress
+):
     tuned = partial.tuned_weights(animal)
     if tuned.is_file():
         with np.load(tuned) as state:
             for variable in tuner.model.variables:
                 variable.assign(state[variable.path])
         return
-    frames = []
-    for frame, label in labels.items():
-        image = resize_image(video.read(frame), *label.shape)
-        target = np.where(label == VOID, VOID, label == animal).astype("uint8")
-        frames.append(FrameSample(image, target))
+    targets = {
+        frame: np.where(label == VOID, VOID, label == animal).astype("uint8")
+        for frame, label in labels.items()
+    }
+    frames = [
+        FrameSample(resize_image(video.read(frame), *target.shape), target)
+        for frame, target in targets.items()
+    ]
+    backup, epoch_steps = partial.training_backup(animal), tuner.settings.epoch_steps
     start = time.perf_counter()
-    callbacks = training_callbacks(title, tuner.settings.epochs * tuner.settings.epoch_steps)
-    losses = tuner.fit(frames, partial.training_backup(animal), callbacks)
+    callbacks = training_callbacks(title, tuner.settings.epochs * epoch_steps)
+    losses = tuner.fit(frames, backup, callbacks)
     timing.fine_tuning += time.perf_counter() - start
+    second = preset.second_look
+    sure = second and _survey(tuner, preset, video, targets, animal, partial, title, progress)
+    if sure:
+        start = time.perf_counter()
+        callbacks = training_callbacks(f"{title}, second look", second.epochs * epoch_steps)
+        losses += tuner.fit_further(mix(frames, sure, second), second.epochs, backup, callbacks)
+        timing.fine_tuning += time.perf_counter() - start
     timing.losses[animal] = losses
-    timing.steps += len(losses) * tuner.settings.epoch_steps
+    timing.steps += len(losses) * epoch_steps
     _save_fine_tuned(tuner.model, tuned)
-    partial.training_backup(animal).unlink(missing_ok=True)
+    backup.unlink(missing_ok=True)
+
+
+def _survey(tuner, preset, video, targets, animal, partial, title, progress):
+    """Segments frames all over the video and gives back those of which much is certain."""
+    second = preset.second_look
+    starts = {frame: target == 1 for frame, target in targets.items() if (target == 1).any()}
+    frames = survey_frames(len(video), second)
+    size = next(iter(targets.values())).shape
+    missing = [i for i in frames if not partial.survey(animal, i).is_file()]
+    for index in progress(missing, f"{title}, survey"):
+        image = resize_image(video.read(index), *size)
+        probability = predict_probability(tuner.model, image, flip=False)
+        _write_bytes(partial.survey(animal, index), np.round(probability * 255))
+    found = {}
+    for label, going_away in make_passes(len(video), tuple(starts)):
+        keep = TemporalFilter(preset.refinement, starts[label])
+        for index in (i for i in going_away if i in set(frames)):
+            probability = _read_bytes(partial.survey(animal, index))
+            region = keep(probability)
+            confidence = mask_confidence(probability, region)
+            found[index] = confidence, make_target(probability, region, second)
+    confidence = [found[index][0] for index in frames]
+    chosen = choose_frames(frames, confidence, tuple(targets), second)
+    return [SureFrame(resize_image(video.read(i), *size), found[i][1]) for i in chosen]
 
 
 def _save_fine_tuned(model: keras.Model, path: Path) -> None:
