@@ -12,11 +12,8 @@ _FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "-
 
 
 @contextlib.contextmanager
-def open_page(path: Path, width: int = 1400, height: int = 900) -> Iterator:
-    """A page of playwright with an HTML file in it; `page.complaints` lists what went wrong in it.
-
-    Complaints are errors and warnings of the console, exceptions and requests for the network.
-    """
+def launch_browser() -> Iterator:
+    """A browser of playwright."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     names = ("chromium", "chromium-browser", "google-chrome")
     chromium = next(filter(None, map(shutil.which, names)), None)
@@ -24,22 +21,38 @@ def open_page(path: Path, width: int = 1400, height: int = 900) -> Iterator:
         pytest.skip("Chromium is not installed")
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=_FLAGS)
+        yield browser
+        browser.close()
+
+
+def note_complaints(page, *allowed: str) -> list[str]:
+    """What goes wrong in a page from now on: errors and warnings of the console, exceptions, and
+    requests for addresses that begin with none of `allowed`."""
+    complaints = []
+
+    def note_request(request):
+        if not request.url.startswith(allowed):
+            complaints.append(request.url)
+
+    def note_message(message):
+        if message.type in ("error", "warning"):
+            complaints.append(message.text)
+
+    page.on("request", note_request)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", note_message)
+    return complaints
+
+
+@contextlib.contextmanager
+def open_page(path: Path, width: int = 1400, height: int = 900) -> Iterator:
+    """A page with an HTML file in it; `page.complaints` lists what went wrong in it, requests for
+    the network included."""
+    with launch_browser() as browser:
         page = browser.new_page(viewport={"width": width, "height": height})
-        page.complaints = []
-
-        def note_request(request):
-            if not request.url.startswith(("file:", "data:", "blob:")):
-                page.complaints.append(request.url)
-
-        page.on("request", note_request)
-        page.on("pageerror", lambda error: page.complaints.append(str(error)))
-        page.on(
-            "console",
-            lambda m: page.complaints.append(m.text) if m.type in ("error", "warning") else None,
-        )
+        page.complaints = note_complaints(page, "file:", "data:", "blob:")
         page.goto(path.resolve().as_uri(), timeout=120_000)  # machines may be busy
         yield page
-        browser.close()
 
 
 def wait_until(page, condition: str, seconds: float = 30) -> None:

@@ -9,6 +9,7 @@ import io
 import json
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,20 +28,14 @@ import annotate
 from utils import annotation_server, paths
 from utils.annotation_server import BY_HAND, create_app, open_server, parse_prompt
 from utils.annotation_task import AnnotationTask
+from utils.background_network import BackgroundNetwork
 from utils.background_run import BackgroundRun, parse_progress
 from utils.errors import InputError, UsageError
 from utils.files import write_json
 from utils.frame_reader import FRAMES_KEPT, BoundedStore, FrameReader
 from utils.guidance import read_labels
-from utils.images import davis_palette, write_mask
-from utils.segment_click import (
-    SURE_ANIMAL,
-    SURE_BACKGROUND,
-    Click,
-    ClickSegmenter,
-    geodesic_distance,
-    segment_clicks,
-)
+from utils.images import davis_palette, resize_image, write_mask
+from utils.segment_click import SURE_ANIMAL, SURE_BACKGROUND, Click, ClickSegmenter
 from utils.sequences import open_dataset_sequence, open_video_sequence
 from utils.video_writing import write_video
 
@@ -495,25 +490,36 @@ import sys, time
 from pathlib import Path
 from tqdm import tqdm
 print("hen: 8 frames", flush=True)
-for _ in tqdm(range(20), desc="hen: fine-tuning", unit="step", mininterval=0):
-    time.sleep(%f)
+for step in tqdm(range(20), desc="hen: fine-tuning", unit="step", mininterval=0, miniters=1):
+    while step == 10 and not Path(__file__).with_name("go on").exists():
+        time.sleep(0.01)
 print("\\n".join(sys.argv[1:]))
 %s
 """
 
 
-def wait_for(client, states, seconds=30) -> dict:
+def let_stage3_go_on(task):
+    """Else it stops at step 10 of 20, however slow the machine."""
+    task.stage3.with_name("go on").touch()
+
+
+def wait_for(client, is_there, seconds=300) -> dict:
+    """Asks how the run stands until `is_there` says so; the limit is for what hangs."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         status = client.get("/api/run").get_json()
-        if status["state"] in states:
+        if is_there(status):
             return status
         time.sleep(0.02)
     raise AssertionError(f"still {status}")
 
 
+def is_over(status) -> bool:
+    return status["state"] != "running"
+
+
 def test_a_run_shows_its_progress_and_its_end(client, task):
-    task.stage3.write_text(STAGE3 % (0.02, ""))
+    task.stage3.write_text(STAGE3 % "")
     assert client.get("/api/run").get_json()["state"] == "idle"
     assert client.post("/api/run", json={"preset": "fast"}).status_code == 409  # nothing labelled
     client.post("/api/labels/2", data=png(np.uint8(ellipse(2))))
@@ -521,32 +527,34 @@ def test_a_run_shows_its_progress_and_its_end(client, task):
         assert client.post("/api/run", json=bad).status_code == 400
     assert client.post("/api/run", json={"preset": "fast"}).status_code == 200
     assert client.post("/api/run", json={"preset": "fast"}).status_code == 409  # one at a time
-    seen = set()
-    while (status := client.get("/api/run").get_json())["state"] == "running":
-        seen.add((status["title"], status["done"]))
-        time.sleep(0.01)
-    assert status["state"] == "done" and status["error"] is None
-    assert {title for title, _ in seen} <= {None, "fine-tuning"} and len(seen) > 3
+    status = wait_for(client, lambda status: status["done"] == 10 or is_over(status))
+    assert (status["state"], status["title"], status["total"]) == ("running", "fine-tuning", 20)
+    let_stage3_go_on(task)
+    status = wait_for(client, is_over)
+    assert status["state"] == "done" and status["error"] is None and status["done"] == 20
     assert status["lines"][:3] == ["hen: 8 frames", "--dataset", task.input_flags[1]]
     assert status["lines"][-4:] == ["--preset", "fast", "--results", str(task.results)]
 
 
 def test_a_run_that_fails_says_why_in_one_line(client, task):
-    task.stage3.write_text(STAGE3 % (0, "print('error: hen: no room', file=sys.stderr); exit(1)"))
+    task.stage3.write_text(STAGE3 % "print('error: hen: no room', file=sys.stderr); exit(1)")
+    let_stage3_go_on(task)
     client.post("/api/labels/2", data=png(np.uint8(ellipse(2))))
     client.post("/api/run", json={"preset": "default"})
-    assert wait_for(client, ("done", "failed"))["error"] == "hen: no room"
+    assert wait_for(client, is_over)["error"] == "hen: no room"
 
 
 def test_a_run_can_be_cancelled_and_started_again(client, task):
-    task.stage3.write_text(STAGE3 % (10, ""))
+    task.stage3.write_text(STAGE3 % "")
     client.post("/api/labels/2", data=png(np.uint8(ellipse(2))))
     client.post("/api/run", json={"preset": "default"})
     client.post("/api/run/cancel")
-    assert wait_for(client, ("cancelled",), 5)["error"] is None
-    task.stage3.write_text(STAGE3 % (0, ""))
+    status = wait_for(client, is_over)
+    assert status["state"] == "cancelled" and status["error"] is None
+    let_stage3_go_on(task)
     assert client.post("/api/run", json={"preset": "default"}).status_code == 200
-    assert wait_for(client, ("done",))["title"] == "fine-tuning"
+    status = wait_for(client, is_over)
+    assert status["state"] == "done" and status["title"] == "fine-tuning"
 
 
 def test_progress_is_read_from_real_bars_and_from_nothing_else():
@@ -565,7 +573,7 @@ def test_progress_is_read_from_real_bars_and_from_nothing_else():
 def test_a_process_that_ends_without_a_word_is_no_riddle(tmp_path):
     run = BackgroundRun()
     run.start([sys.executable, "-c", "import os; os._exit(3)"], tmp_path)
-    end = time.monotonic() + 20
+    end = time.monotonic() + 300
     while run.status()["state"] == "running" and time.monotonic() < end:
         time.sleep(0.02)
     assert run.status()["state"] == "failed" and run.status()["error"]
@@ -615,12 +623,22 @@ def test_the_overlay_can_be_sought_in(client, task):
 # Clicks
 
 
-def segment(image, clicks=(), box=None, current=None, sure=None, **options):
+def segment(image, clicks=(), box=None, current=None, sure=None, predict=None, **options):
     size = image.shape[:2]
     current = np.zeros(size, bool) if current is None else current
     sure = np.zeros(size, np.uint8) if sure is None else sure
     clicks = [Click(*click) for click in clicks]
-    return segment_clicks(image, clicks, box, current, sure, **options)
+    return ClickSegmenter(predict).segment(0, image, clicks, box, current, sure, **options)
+
+
+def network_that_sees(truth):
+    """A network that is quite sure of a mask, for images that show all of the frame."""
+
+    def predict(image):
+        probability = np.where(truth, np.float32(0.98), np.float32(0.02))
+        return resize_image(probability, *image.shape[:2])
+
+    return predict
 
 
 @pytest.mark.parametrize("size", [(HEIGHT, WIDTH), (481, 333), (90, 700)], ids=str)
@@ -634,6 +652,16 @@ def test_one_click_or_a_box_finds_a_bright_ellipse(size):
         assert overlap(mask, truth) > 0.9
 
 
+def test_a_small_animal_is_looked_at_closely():
+    image = np.random.default_rng(0).integers(50, 110, (1200, 1600, 3)).astype(np.uint8)
+    y, x = np.mgrid[:1200, :1600]
+    truth = ((x - 400) / 40) ** 2 + ((y - 900) / 30) ** 2 < 1
+    image[truth] += np.array((110, 90, 40), np.uint8)
+    for marks in ({"clicks": [(400, 900, True)]}, {"box": (355, 865, 445, 935)}):
+        mask = segment(image, **marks)
+        assert overlap(mask, truth) > 0.95
+
+
 def two_ellipses() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     left = ellipse(-3, 200, 300)
     right = left[:, ::-1]
@@ -642,14 +670,18 @@ def two_ellipses() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return image.astype(np.uint8), left, right
 
 
-def test_a_negative_click_takes_away_and_a_positive_one_adds():
+@pytest.mark.parametrize("has_network", [False, True])
+def test_a_negative_click_takes_away_and_a_positive_one_adds(has_network):
     image, left, right = two_ellipses()
     both = left | right
+    predict = network_that_sees(both) if has_network else None
     y, x_left, x_right = 100, 70, 230
-    without = segment(image, [(x_left, y, True), (x_right, y, False)], current=both)
+    clicks = [(x_left, y, True), (x_right, y, False)]
+    without = segment(image, clicks, current=both, predict=predict)
     assert without[y, x_left] and not without[y, x_right]
     assert overlap(without, left) > 0.85
-    again = segment(image, [(x_left, y, True), (x_right, y, True)], current=left)
+    clicks = [(x_left, y, True), (x_right, y, True)]
+    again = segment(image, clicks, current=left, predict=predict)
     assert overlap(again, both) > 0.85
 
 
@@ -676,26 +708,43 @@ def test_what_was_drawn_by_hand_stays_but_for_a_click_right_on_it():
     assert not mask[8, 8]
 
 
-def test_a_probability_of_a_network_decides_where_colours_do_not():
+def test_a_network_decides_where_colours_do_not():
     rng = np.random.default_rng(0)
     image = rng.integers(90, 110, (HEIGHT, WIDTH, 3)).astype(np.uint8)
-    y, x = 60, 75
-    truth = ellipse(3)
-    prior = np.where(truth, np.float32(0.95), np.float32(0.05))
-    assert overlap(segment(image, [(x, y, True)]), truth) < 0.8
-    assert overlap(segment(image, [(x, y, True)], prior=prior), truth) > 0.9
+    truth = np.zeros((HEIGHT, WIDTH), bool)
+    truth[20:50, 15:150] = True
+    click, predict = (40, 35, True), network_that_sees(truth)
+    assert overlap(segment(image, [click]), truth) < 0.5
+    assert overlap(segment(image, [click], predict=predict), truth) > 0.9
 
 
-def test_the_same_clicks_give_the_same_mask_with_or_without_a_memory():
-    image = picture(3)
-    clicks = [Click(75, 60, True), Click(10, 10, False)]
-    segmenter, zero = ClickSegmenter(), np.zeros((HEIGHT, WIDTH), bool)
-    first = segmenter.segment(3, image, clicks, None, zero, NOTHING)
-    second = segmenter.segment(3, image, clicks, None, zero, NOTHING)
-    np.testing.assert_array_equal(first, second)
-    np.testing.assert_array_equal(first, segment_clicks(image, clicks, None, zero, NOTHING))
-    other = segmenter.segment(4, picture(7), clicks, None, zero, NOTHING)
-    np.testing.assert_array_equal(other, segment_clicks(picture(7), clicks, None, zero, NOTHING))
+def test_colours_decide_where_the_network_sees_no_animal():
+    image, truth = picture(3), ellipse(3)
+    predict = network_that_sees(np.zeros_like(truth))
+    assert overlap(segment(image, [(75, 60, True)], predict=predict), truth) > 0.9
+    assert overlap(segment(image, box=(45, 25, 105, 95), predict=predict), truth) > 0.9
+
+
+def test_the_network_is_asked_once_per_frame_and_not_kept_from_it_while_it_loads():
+    asked = []
+
+    def predict(image):
+        asked.append(image.shape)
+        return None if len(asked) == 1 else network_that_sees(ellipse(3))(image)
+
+    segmenter, zero = ClickSegmenter(predict), np.zeros((HEIGHT, WIDTH), bool)
+    for clicks in ([Click(75, 60, True)], [Click(75, 60, True), Click(10, 10, False)]):
+        for frame in (3, 3, 4):
+            segmenter.segment(frame, picture(frame), clicks, None, zero, NOTHING)
+    assert len(asked) == 3  # not there, frame 3, frame 4
+    assert len(set(asked)) == 1
+
+
+def test_the_same_clicks_give_the_same_mask():
+    clicks = [(75, 60, True), (10, 10, False)]
+    for predict in (None, network_that_sees(ellipse(3))):
+        first, second = (segment(picture(3), clicks, predict=predict) for _ in range(2))
+        np.testing.assert_array_equal(first, second)
 
 
 @pytest.mark.parametrize("x, y", [(0, 0), (WIDTH, HEIGHT), (WIDTH - 1, 0)])
@@ -708,25 +757,8 @@ def test_plain_and_tiny_pictures_do_no_harm():
     for size in ((40, 60), (9, 9), (3, 200)):
         grey = np.full((*size, 3), 128, np.uint8)
         assert segment(grey, [(2, 1, True)]).shape == size
+        assert segment(grey, [(2, 1, False)]).sum() == 0
         assert segment(grey, box=(0, 0, size[1], size[0])).shape == size
-
-
-def test_geodesic_distance_is_that_of_dijkstra():
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import dijkstra
-
-    step = np.random.default_rng(0).uniform(0.1, 1, (14, 11)).astype(np.float32)
-    step[7, :9] = 30  # a wall with a gap
-    start = np.zeros_like(step, bool)
-    start[0, 0] = start[13, 10] = True
-    number = np.arange(step.size).reshape(step.shape)
-    pairs = [(number[:, :-1], number[:, 1:]), (number[:-1], number[1:])]
-    pairs += [(b, a) for a, b in pairs]
-    sources = np.concatenate([a.ravel() for a, _ in pairs])
-    targets = np.concatenate([b.ravel() for _, b in pairs])
-    graph = coo_array((step.ravel()[targets], (sources, targets)), (step.size, step.size))
-    expected = dijkstra(graph.tocsr(), indices=number[start]).min(axis=0).reshape(step.shape)
-    np.testing.assert_allclose(geodesic_distance(step, start, rounds=30), expected, atol=1e-4)
 
 
 def test_clicks_over_the_wire_find_the_ellipse_and_spare_other_animals(client):
@@ -740,18 +772,54 @@ def test_clicks_over_the_wire_find_the_ellipse_and_spare_other_animals(client):
     assert overlap(mask, truth & (draft == 0)) > 0.85
 
 
-def test_a_network_may_be_handed_in(task):
-    seen = []
+# The network
 
-    def predict_prior(image, clicks, box):
-        seen.append((image.shape, clicks, box))
-        return np.where(ellipse(0), np.float32(0.98), np.float32(0.02))
 
-    client = create_app(task, TOKEN, predict_prior).test_client()
+def wait_for_network(client, seconds=300) -> dict:
+    end = time.monotonic() + seconds
+    while (status := client.get("/api/network").get_json())["state"] == "loading":
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    return status
+
+
+def click_on(client, x, y) -> np.ndarray:
+    request = {"animal": 1, "clicks": [{"x": x, "y": y, "positive": True}]}
+    return labels_of(client.post("/api/segment/3", data={"request": json.dumps(request)}))
+
+
+def test_clicks_do_not_wait_for_the_network_and_use_it_once_it_is_there(task):
+    may_load, seen = threading.Event(), np.zeros((HEIGHT, WIDTH), bool)
+    seen[10:50, 100:150] = True
+
+    def load():
+        may_load.wait(300)
+        return network_that_sees(seen)
+
+    client = create_app(task, TOKEN, BackgroundNetwork(load)).test_client()
     client.get(f"/?token={TOKEN}")
-    request = {"animal": 1, "clicks": [], "box": [90, 80, 20, 20]}
-    client.post("/api/segment/3", data={"request": json.dumps(request)})
-    assert seen == [((HEIGHT, WIDTH, 3), [], (20, 20, 90, 80))]
+    assert client.get("/api/network").get_json()["state"] == "loading"
+    assert overlap(click_on(client, 75, 60), ellipse(3)) > 0.9
+    may_load.set()
+    assert wait_for_network(client) == {"state": "ready", "reason": None}
+    assert overlap(click_on(client, 125, 30), seen) > 0.9
+
+
+def test_a_network_that_cannot_be_loaded_is_told_and_clicks_work(task, capsys):
+    def load():
+        raise InputError("no weights here")
+
+    client = create_app(task, TOKEN, BackgroundNetwork(load)).test_client()
+    client.get(f"/?token={TOKEN}")
+    assert wait_for_network(client) == {"state": "failed", "reason": "no weights here"}
+    assert "no weights here" in capsys.readouterr().out
+    assert overlap(click_on(client, 75, 60), ellipse(3)) > 0.9
+
+
+def test_weights_that_are_missing_are_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(paths, "PASCAL_BASE_WEIGHTS", tmp_path)
+    with pytest.raises(InputError, match=str(tmp_path)):
+        annotate.load_network(HEIGHT, WIDTH)
 
 
 @pytest.mark.parametrize(
@@ -844,19 +912,31 @@ def test_wrong_flags_and_bad_videos_are_one_line(dataset, tmp_path):
     assert "a, b" in fails(UsageError, video=tmp_path / "two")
 
 
-def test_the_script_prints_an_address_that_works_and_ends_with_ctrl_c(tmp_path):
-    write_video(tmp_path / "hen.mp4", (picture(i) for i in range(4)), None, 10)
+def test_the_script_serves_the_page_loads_the_network_and_ends_with_ctrl_c(tmp_path):
+    cockatoo = paths.SAMPLE_DATASET / "JPEGImages" / "480p" / "cockatoo" / "00020.jpg"
+    (tmp_path / "hen").mkdir()
+    shutil.copy(cockatoo, tmp_path / "hen")
     command = [sys.executable, str(paths.ROOT / "annotate.py"), "--no-browser"]
     process = subprocess.Popen(
-        [*command, "--video", "hen.mp4"], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+        [*command, "--video", "hen"], cwd=tmp_path, stdout=subprocess.PIPE, text=True
     )
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
     try:
         line = next(line for line in process.stdout if "http" in line)
         address = re.search(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{40,}", line)[0]
-        with urllib.request.urlopen(address, timeout=30) as answer:
+        with browser.open(address, timeout=300) as answer:
             assert b"<canvas" in answer.read()
+        root = address.partition("?")[0]
+        status = {"state": "loading"}
+        end = time.monotonic() + 600
+        while status["state"] == "loading" and time.monotonic() < end:
+            time.sleep(0.1)
+            with browser.open(f"{root}api/network", timeout=300) as answer:
+                status = json.load(answer)
+        assert status == {"state": "ready", "reason": None}
+        assert "weights/" in next(line for line in process.stdout if "Clicks use" in line)
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
+        assert process.wait(300) == 0
     finally:
         process.kill()
         process.wait()

@@ -12,7 +12,6 @@ import json
 import os
 import socket
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -32,6 +31,7 @@ from werkzeug.exceptions import (
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from utils.annotation_task import PRESETS, AnnotationTask
+from utils.background_network import BackgroundNetwork
 from utils.background_run import BackgroundRun
 from utils.errors import InputError, describe
 from utils.frame_reader import BoundedStore, FrameReader, encode_jpeg
@@ -68,19 +68,15 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
-PriorFunction = Callable[[np.ndarray, list[Click], Box | None], np.ndarray | None]
 
-
-def create_app(
-    task: AnnotationTask, token: str, predict_prior: PriorFunction | None = None
-) -> Flask:
+def create_app(task: AnnotationTask, token: str, network: BackgroundNetwork | None = None) -> Flask:
     """The web application.
 
     Args:
         task: what is to be labelled.
         token: what the address must carry (?token=...) once; from then on a cookie does.
-        predict_prior: image (uint8 (H, W, 3)), clicks and box -> a network's probability of the
-            animal that they mark (float32 (H, W), 0..1), or None; clicks work without.
+        network: finds animals for the clicks; begins to load when the page is opened. Clicks work
+            without.
 
     Returns: the application; `app.extensions["run"]` is its BackgroundRun.
     """
@@ -94,7 +90,7 @@ def create_app(
     _serve_page(app)
     _serve_frames(app, task, frames)
     _serve_masks(app, task, drafts)
-    _take_clicks(app, frames, predict_prior)
+    _take_clicks(app, frames, network)
     _take_labels(app, task, drafts)
     _run_stage3(app, task, run)
     return app
@@ -301,9 +297,16 @@ def _check_values(labels: np.ndarray) -> None:
         )
 
 
-def _take_clicks(app: Flask, frames: FrameReader, predict_prior: PriorFunction | None) -> None:
-    segmenter = ClickSegmenter()
+def _take_clicks(app: Flask, frames: FrameReader, network: BackgroundNetwork | None) -> None:
+    segmenter = ClickSegmenter(network.predict if network else None)
     lock = threading.Lock()
+
+    @app.get("/api/network")
+    def network_status():
+        if network is None:
+            return jsonify(state="absent", reason=None)
+        network.start()
+        return jsonify(network.status())
 
     @app.post("/api/segment/<int:index>")
     def segment(index: int):
@@ -325,17 +328,9 @@ def _take_clicks(app: Flask, frames: FrameReader, predict_prior: PriorFunction |
         sure[is_by_hand & is_animal] = SURE_ANIMAL
         sure[is_by_hand & (labels == 0)] = SURE_BACKGROUND
         current = np.zeros_like(is_animal) if prompt.is_fresh else is_animal
-        with lock:  # one at a time: each takes all of a core, and the network is not shared
-            prior = predict_prior(image, prompt.clicks, prompt.box) if predict_prior else None
+        with lock:  # one at a time: each takes all cores
             mask = segmenter.segment(
-                index,
-                image,
-                prompt.clicks,
-                prompt.box,
-                current,
-                sure,
-                prior,
-                prompt.is_given,
+                index, image, prompt.clicks, prompt.box, current, sure, prompt.is_given
             )
         return _send_array(mask)
 

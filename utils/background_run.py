@@ -17,7 +17,7 @@ from utils.errors import InputError
 KEPT_LINES = 40
 SECONDS_TO_END = 10
 _BAR = re.compile(
-    r"^(?P<title>.*?): +\d+%\|.*\| *(?P<done>\d+)/(?P<total>\d+) \[[\d:]+<(?P<left>[\d:?]+)"
+    r"^(?P<title>.*?): +\d+%\|.*\| *(?P<done>\d+)/(?P<total>\d+) \[[\d:]+<(?P<left>[\d:?]+),"
 )
 
 
@@ -122,7 +122,7 @@ class BackgroundRun:
         while data := process.stdout.read1(65536):
             # Progress bars go back to the beginning of their line.
             *lines, rest = re.split(r"[\r\n]+", rest + decoder.decode(data))
-            self._take(lines, process)
+            self._take(lines, process, rest)
         self._take([rest], process)
         process.stdout.close()
         process.wait()
@@ -130,7 +130,7 @@ class BackgroundRun:
             if process is self._process:
                 self._ended = time.monotonic()
 
-    def _take(self, lines: Sequence[str], process: subprocess.Popen) -> None:
+    def _take(self, lines: Sequence[str], process: subprocess.Popen, rest: str = "") -> None:
         with self._lock:
             if process is not self._process:
                 return  # the next run has begun: these are the last words of the one before
@@ -140,6 +140,8 @@ class BackgroundRun:
                     self._progress = progress
                 else:
                     self._lines.append(line)
+            # The present state of a bar: only its next one ends the line.
+            self._progress = parse_progress(rest.strip()) or self._progress
 
 
 def parse_progress(line: str) -> Progress | None:

@@ -12,6 +12,7 @@ const $ = (id) => document.getElementById(id);
 const MAX_UNDO = 60;
 const DRAFT_DELAY_MS = 900;
 const IMAGES_KEPT = 8;
+const NETWORK_POLL_MS = 1500;
 const SHARP = 1.3; // enlargement of a reduced frame from which on the full one is loaded
 const HINTS = {
   click: "Click the animal, or drag a box around it. Right-click what does not belong to it.",
@@ -147,7 +148,20 @@ async function start() {
   await openFrame(video.first_frame);
   say(`Frame ${video.first_frame}: ${video.first_reason}.`);
   await runPanel.refresh();
+  watchNetwork();
   document.body.dataset.ready = "yes";
+}
+
+/** Says so as long as clicks have to do without the network. */
+async function watchNetwork() {
+  const { state, reason } = await api.getJson("/api/network").catch(() => ({ state: "absent" }));
+  const texts = {
+    loading: "Clicks go by colours until the network is loaded …",
+    failed: `Clicks go by colours alone: ${reason}`,
+  };
+  $("network").textContent = texts[state] ?? "";
+  $("network").hidden = !texts[state];
+  if (state === "loading") setTimeout(watchNetwork, NETWORK_POLL_MS);
 }
 
 // Frames
