@@ -1,5 +1,5 @@
-"""Peak memory of stage 3 on a short and on a long 480p video: it must not grow with the number of
-frames.
+"""Peak memory of stage 3 on a short and on a long video: it must not grow with the number of
+frames. 480p frames in a folder, or with `--film` a 4K H.264 file.
 
 Each length runs in a process of its own on generated frames, with a narrow network in place of the
 real one (its memory is constant; `--full` takes the real one) and few training steps. Everything
@@ -12,17 +12,24 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
+import numpy as np
+
 from utils import paths
 from utils.command_line import run_script, setting
+from utils.errors import InputError
 from utils.files import write_json
+from utils.images import write_mask
 from utils.run_record import read_record
+from utils.video_writing import write_video
 
+FOUR_K = (2160, 3840)
 CHILD = """
 import dataclasses, sys
 import finetune_test as stage3
 from pathlib import Path
 from utils import presets
-dataset, results, full = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] == "full"
+folder, results, full, film = Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:])
 preset = presets.PRESETS["default"]
 tuning = dataclasses.replace(preset.fine_tuning, steps=4)
 stage3.PRESETS["default"] = dataclasses.replace(preset, fine_tuning=tuning)
@@ -30,7 +37,10 @@ if not full:
     build = stage3.build_model
     stage3.build_model = lambda head: build(head, width=0.02)
     stage3.load_weights = lambda model, path: {}
-config = stage3.Config(dataset=dataset, results=results, guidance="middle", overwrite=True)
+what = {"dataset": folder, "guidance": "middle"}
+if film:
+    what = {"video": (folder / "blob.mp4",), "label": tuple(folder.glob("*.png"))}
+config = stage3.Config(**what, results=results, overwrite=True)
 raise SystemExit(stage3.main(config))
 """
 
@@ -39,44 +49,52 @@ raise SystemExit(stage3.main(config))
 class Config:
     frames: tuple[int, ...] = setting((100, 1000), "lengths of the videos")
     full: bool = setting(False, "the real network instead of a narrow one (hours for 1000 frames)")
+    film: bool = setting(False, "4K films in place of folders of 480p frames")
     json: Path | None = setting(None, "write the numbers here as well")
 
 
-def make_video(folder: Path, num_frames: int) -> None:
-    """A bright blob that wanders over noise, 480x854, with the middle frame labelled."""
-    import cv2
-    import numpy as np
+def make_frame(number: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """A bright blob that wanders over a ground: uint8 (H, W, 3) RGB, bool (H, W)."""
+    ground = np.random.default_rng(0).integers(0, 120, (60, 107, 3), "uint8")
+    image = cv2.resize(ground, (width, height))
+    x = round(width * (0.5 + 0.35 * np.sin(number / 20)))
+    y = round(height * (0.5 + 0.25 * np.cos(number / 17)))
+    mask = cv2.circle(np.zeros((height, width), "uint8"), (x, y), height // 8, 1, -1) > 0
+    image[mask] = (250, 200, 90)
+    return image, mask
 
-    images = folder / "JPEGImages" / "480p" / "blob"
-    labels = folder / "Annotations" / "480p" / "blob"
+
+def make_dataset(folder: Path, num_frames: int) -> None:
+    """480p frames, the middle one labelled, in the folders of DAVIS."""
+    images, labels = (folder / kind / "480p/blob" for kind in ("JPEGImages", "Annotations"))
     images.mkdir(parents=True)
     labels.mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    ground = cv2.resize(rng.integers(0, 120, (60, 107, 3), "uint8"), (854, 480))
-    for i in range(num_frames):
-        centre = (round(427 + 300 * np.sin(i / 20)), round(240 + 120 * np.cos(i / 17)))
-        cv2.imwrite(
-            str(images / f"{i:05d}.jpg"), cv2.circle(ground.copy(), centre, 60, (90, 200, 250), -1)
-        )
-        if i == num_frames // 2:
-            mask = cv2.circle(np.zeros((480, 854), "uint8"), centre, 60, 255, -1)
-            cv2.imwrite(str(labels / f"{i:05d}.png"), mask)
+    for number in range(num_frames):
+        image, mask = make_frame(number, 480, 854)
+        cv2.imwrite(str(images / f"{number:05d}.jpg"), image[..., ::-1])
+        if number == num_frames // 2:
+            write_mask(labels / f"{number:05d}.png", mask)
+
+
+def make_film(folder: Path, num_frames: int) -> None:
+    """blob.mp4 in 4K, and the label of its middle frame."""
+    frames = (make_frame(number, *FOUR_K)[0] for number in range(num_frames))
+    write_video(folder / "blob.mp4", frames, None, 30)
+    middle = num_frames // 2
+    write_mask(folder / f"{middle:05d}.png", make_frame(middle, *FOUR_K)[1])
 
 
 def main(config: Config) -> None:
     peaks = {}
     for num_frames in config.frames:
         with tempfile.TemporaryDirectory() as folder:
-            dataset, results = Path(folder, "data"), Path(folder, "results")
-            make_video(dataset, num_frames)
-            arguments = [str(dataset), str(results), "full" if config.full else "narrow"]
-            subprocess.run(
-                [sys.executable, "-c", CHILD, *arguments],
-                cwd=paths.ROOT,
-                check=True,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
+            results = Path(folder, "results")
+            (make_film if config.film else make_dataset)(Path(folder), num_frames)
+            arguments = [folder, str(results), str(int(config.full)), str(int(config.film))]
+            command = [sys.executable, "-c", CHILD, *arguments]
+            run = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True)
+            if run.returncode:
+                raise InputError(f"Stage 3 failed: {run.stderr[-500:]}")
             record = read_record(results / "runs" / "blob" / "run.json")
         peaks[num_frames] = record["peak_memory_mib"]
         print(f"{num_frames} frames: peak {peaks[num_frames]:.0f} MiB", flush=True)
