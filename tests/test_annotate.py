@@ -685,6 +685,23 @@ def test_a_negative_click_takes_away_and_a_positive_one_adds(has_network):
     assert overlap(again, both) > 0.85
 
 
+def test_no_crumb_is_left_of_what_a_negative_click_cuts_off():
+    image, left, right = two_ellipses()
+    tail = np.zeros_like(left)
+    tail[98:103, 100:160] = True  # of the left one; looks like the background but for its tip
+    tip = tail.copy()
+    tip[:, :152] = False
+    island = np.zeros_like(left)
+    island[5:9, 5:9] = True  # was no part of anything, and is not what the click is about
+    image[left | right | tip | island] = (200, 180, 120)
+    click = (125, 100, False)
+    mask = segment(image, [click], current=left | tail | island)
+    assert not mask[100, 125] and not mask[tip].any()
+    assert mask[island].all() and overlap(mask, left) > 0.9
+    clicked = segment(image, [(156, 100, True), click], current=left | tail | island)
+    assert clicked[100, 156]
+
+
 def test_a_mask_that_was_given_changes_around_the_click_only():
     image, left, right = two_ellipses()
     image[20:40, 20:40] = 255  # an island that the label has, whatever its colour

@@ -45,6 +45,7 @@ _NEAR, _NEAR_LIMITS = 5.0, (0.06, 0.35)  # how far the last one can change anyth
 _TRUST, _GIVEN_TRUST = 0.4, 0.8  # of the mask so far against the network
 _SURE = 0.95  # belief above which colours are not asked
 _ROUNDS = 3
+_CRUMB = 0.02  # of the mask: what a negative click cuts off and no larger goes with the rest
 
 
 @dataclass(frozen=True)
@@ -332,6 +333,9 @@ def _merge(found, window, clicks, current, sure, is_local) -> np.ndarray:
             found = found | before
         if is_local:
             found = before ^ _components_at(found != before, spots[-1])
+        if not clicks[-1].is_positive:
+            crumbs = found & ~_large_components(found, _CRUMB) & _large_components(before, _CRUMB)
+            found = found & (~crumbs | _components_at(found, meant))
     result = current.copy()
     result[window.place] = found
     return result
