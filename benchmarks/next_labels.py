@@ -15,24 +15,20 @@ are only read.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from utils import backend, paths  # noqa: F401  backend before Keras: it starts it without noise
 
 # isort: split
-import numpy as np
-
-from benchmarks.stage3_runs import Run, start_stage3
+from benchmarks.stage3_runs import NUMBERS, Run, make_row, mean_numbers, start_stage3
 from bubblenet_select import frame_difficulty
 from utils.command_line import run_script, setting
 from utils.files import write_json
 from utils.frame_selection import rank_next_frames
 from utils.segmented_videos import open_segmented
 from utils.sequences import choose_sequences, open_dataset_sequence
-
-NUMBERS = ("j", "f", "j_left_out", "f_left_out")
 
 
 @dataclass(frozen=True)
@@ -79,11 +75,6 @@ def spread_labels(num_frames: int, count: int) -> list[int]:
     return [(2 * part + 1) * num_frames // (2 * count) for part in range(count)]
 
 
-def make_row(name: str, method: str, result: Run) -> dict:
-    row = asdict(result) | {"video": name, "method": method, "results": str(result.results)}
-    return row | {"frames": list(result.frames)}
-
-
 def print_table(rows: list[dict]) -> None:
     """A line per run, then the means over the videos by number of labels."""
     width = max(len("video"), *(len(row["video"]) for row in rows))
@@ -94,7 +85,7 @@ def print_table(rows: list[dict]) -> None:
         print(format_line(row["video"], width, len(row["frames"]), row["method"], frames, row))
     for count, method in sorted({(len(row["frames"]), row["method"]) for row in rows}):
         same = [r for r in rows if (len(r["frames"]), r["method"]) == (count, method)]
-        mean = {key: float(np.mean([row[key] for row in same])) for key in NUMBERS}
+        mean = mean_numbers(same)
         print(format_line("mean", width, count, method, f"of {len(same)} videos", mean))
 
 

@@ -4,9 +4,11 @@ The network is built and traced once for all of them; a finished run is only rea
 benchmark that was stopped goes on where it was. Not a benchmark itself.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import numpy as np
 
 from utils import backend, paths  # backend before Keras: it starts it without noise
 
@@ -20,6 +22,8 @@ from utils.presets import PRESETS
 from utils.scoring import score_folders
 from utils.sequences import open_dataset_sequence
 from utils.weights import find_weights, load_weights
+
+NUMBERS = ("j", "f", "j_left_out", "f_left_out")
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,17 @@ def start_stage3(
         return Run(frames, folder, *means)
 
     return run
+
+
+def make_row(name: str, method: str, result: Run) -> dict:
+    """A line of a table, for JSON."""
+    row = asdict(result) | {"video": name, "method": method, "results": str(result.results)}
+    return row | {"frames": list(result.frames)}
+
+
+def mean_numbers(rows: Iterable[dict]) -> dict[str, float]:
+    rows = list(rows)
+    return {key: float(np.mean([row[key] for row in rows])) for key in NUMBERS}
 
 
 def _no_chooser():

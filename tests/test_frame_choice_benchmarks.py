@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import next_labels, stage3_runs, standin_agreement
+from benchmarks import frame_choice, next_labels, stage3_runs, standin_agreement
 from benchmarks.next_labels import spread_labels
 from benchmarks.stage3_runs import Run
 from benchmarks.standin_agreement import rank_correlation
@@ -14,6 +14,7 @@ from tests.stage3_world import NUM_FRAMES, tiny_network
 from utils.errors import InputError, UsageError
 from utils.finetuning import FineTuner
 from utils.frame_features import CUES, FrameFeatures, save_features
+from utils.selection_files import Chooser
 
 
 def make_run(frames, j=0.5) -> Run:
@@ -62,6 +63,39 @@ def test_a_run_equals_that_of_the_script(world, monkeypatch):
     assert (result.j, result.f) == (scores["J-Mean"], scores["F-Mean"])
     masks = sorted((result.results / "segmentation" / "hen").glob("*.png"))
     assert [m.read_bytes() for m in masks] == [m.read_bytes() for m in world.mask_paths()]
+
+
+# Who chose
+
+
+def test_choices_are_compared_by_their_runs(world, monkeypatch, capsys):
+    world.add(labelled=range(NUM_FRAMES))
+    monkeypatch.setattr(frame_choice, "SPACING", 2)
+    monkeypatch.setattr(
+        frame_choice, "load_chooser", lambda *_, rule: Chooser({}, None, rule, (), {"rule": rule})
+    )
+    done = []
+
+    def run(name, frames):
+        done.append(frames)
+        return make_run(frames, 0.1 * (1 + frames[0]))
+
+    monkeypatch.setattr(frame_choice, "start_stage3", lambda *_: run)
+    config = frame_choice.Config(
+        dataset=world.dataset, rules=("last", "middle"), tenths=("hen",), results=world.root / "r"
+    )
+    frame_choice.main(config)
+    assert done == [[5], [3], [0], [2], [4]]
+    rows = json.loads((world.root / "r" / "frame_choice.json").read_text())
+    assert [(row["method"], row["frames"]) for row in rows[:2]] == [("last", [5]), ("middle", [3])]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-4].split() == ["mean", "last", "0.600", "0.700", "0.500", "0.600"]
+    assert lines[-2].split()[-4:] == ["0.300", "0.400", "0.200", "0.300"]  # mean of frames 0, 2, 4
+    assert "best of every tenth" in lines[-1] and lines[-1].split()[5:7] == ["4", "0.500"]
+    with pytest.raises(UsageError, match="there are middle"):
+        frame_choice.main(frame_choice.Config(dataset=world.dataset, rules=("best",)))
+    with pytest.raises(UsageError, match="--tenths cow"):
+        frame_choice.main(frame_choice.Config(dataset=world.dataset, tenths=("cow",)))
 
 
 # The next label

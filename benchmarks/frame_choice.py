@@ -1,0 +1,108 @@
+"""J and F of stage 3 by who chose the labelled frame: BubbleNets, rules, and every tenth frame.
+
+Reads   a data set with all frames annotated; the networks in weights/bubblenet_weights/ and weights
+        to start from, none of which has seen its videos.
+Writes  RESULTS/FRAME/..., results of finetune_test.py; RESULTS/choice/SEQ, the choices; and
+        RESULTS/frame_choice.json.
+
+    python -m benchmarks.frame_choice --dataset DIR --sequences libby rhino --tenths libby
+
+A minute or two per labelled frame with `--preset fast` on two cores; choices that agree share a
+run. Finished runs are only read.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from utils import backend, paths  # noqa: F401  backend before Keras: it starts it without noise
+
+# isort: split
+from benchmarks.stage3_runs import NUMBERS, make_row, mean_numbers, start_stage3
+from models import build_model
+from models.bubblenets import build_bubblenet
+from utils.command_line import run_script, setting
+from utils.errors import UsageError
+from utils.files import write_json
+from utils.frame_selection import RULES
+from utils.progress import frame_progress
+from utils.selection_files import BUBBLENETS, RULE, Chooser, choose_frames, load_chooser
+from utils.sequences import choose_sequences, open_dataset_sequence
+from utils.videos import Video
+
+SPACING = 10
+EVERY_TENTH, BEST_TENTH = "mean of every tenth", "best of every tenth"
+
+
+@dataclass(frozen=True)
+class Config:
+    dataset: Path = setting(paths.SAMPLE_DATASET, "folder with JPEGImages/ and Annotations/")
+    sequences: tuple[str, ...] = setting((), "names of the data set's videos; all if absent")
+    tenths: tuple[str, ...] = setting((), "those of which every tenth frame is tried, too")
+    rules: tuple[str, ...] = setting(("first", "middle", "linear"), "beside the networks")
+    preset: Literal["default", "fast", "accurate"] = setting("fast", "of finetune_test.py")
+    weights: Path | None = setting(None, "weights to start from; the best in weights/ if absent")
+    seed: int = setting(0, "of fine-tuning")
+    results: Path = setting(paths.RESULTS / "frame_choice", "where the runs go")
+
+
+def main(config: Config) -> None:
+    unknown = [rule for rule in config.rules if rule not in RULES]
+    if unknown:
+        raise UsageError(f"--rules {unknown[0]}: there are {', '.join(RULES)}.")
+    names = choose_sequences(config.dataset, config.sequences)
+    strangers = [name for name in config.tenths if name not in names]
+    if strangers:
+        raise UsageError(f"--tenths {strangers[0]} is not among --sequences.")
+    choosers = [load_chooser(build_model, build_bubblenet, rule=rule) for rule in config.rules]
+    run = start_stage3(config.dataset, config.results, config.weights, config.preset, config.seed)
+    rows = []
+    for name in names:
+        video = open_dataset_sequence(config.dataset, name).video
+        choices = choose(video, choosers, config.results / "choice" / name)
+        rows += [make_row(name, method, run(name, [frame])) for method, frame in choices.items()]
+        if name in config.tenths:
+            frames = range(0, len(video), SPACING)
+            rows += [make_row(name, EVERY_TENTH, run(name, [frame])) for frame in frames]
+        write_json(config.results / "frame_choice.json", rows)
+    print_table(rows)
+
+
+def choose(video: Video, choosers: Sequence[Chooser], folder: Path) -> dict[str, int]:
+    """Method -> the frame that it would have labelled."""
+    choices = {}
+    for chooser in choosers:
+        rankings = choose_frames(video, folder, chooser, frame_progress).rankings
+        choices |= {name: rankings[name][0] for name in BUBBLENETS if name in rankings}
+        choices[chooser.rule] = rankings[RULE][0]
+    return choices
+
+
+def print_table(rows: list[dict]) -> None:
+    """A line per run, then the means over the videos by who chose."""
+    width = max(len("video"), *(len(row["video"]) for row in rows))
+    print(f"\n{'':<{width}}  {'':26}  all official     label left out")
+    print(f"{'video':<{width}}  {'chosen by':<19}  frame  J      F      J      F")
+    for row in rows:
+        print(format_line(row["video"], width, row["method"], row["frames"][0], row))
+    videos = sorted({row["video"] for row in rows})
+    for method in dict.fromkeys(row["method"] for row in rows):
+        same = [row for row in rows if row["method"] == method]
+        if method != EVERY_TENTH and {row["video"] for row in same} == set(videos):
+            print(format_line("mean", width, method, "", mean_numbers(same)))
+    for video in videos:
+        tenths = [r for r in rows if (r["video"], r["method"]) == (video, EVERY_TENTH)]
+        if tenths:
+            best = max(tenths, key=lambda row: row["j_left_out"] + row["f_left_out"])
+            print(format_line(video, width, EVERY_TENTH, "", mean_numbers(tenths)))
+            print(format_line(video, width, BEST_TENTH, best["frames"][0], best))
+
+
+def format_line(name: str, width: int, method: str, frame: int | str, numbers: dict) -> str:
+    values = "  ".join(f"{numbers[key]:.3f}" for key in NUMBERS)
+    return f"{name:<{width}}  {method:<19}  {frame:>5}  {values}"
+
+
+if __name__ == "__main__":
+    run_script(main, Config, __doc__)
