@@ -20,7 +20,7 @@ import train_davis_objectness
 import train_pascal_base
 from models.losses import SegmentationLoss
 from models.xception import FixedBatchNorm
-from utils import paths, stage_training
+from utils import paths, stage_script, stage_training
 from utils.augmentation import PRESETS
 from utils.batches import Batches
 from utils.command_line import parse_config
@@ -49,13 +49,12 @@ def tiny_network(head="deeplab", train_batch_statistics=False) -> keras.Model:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """A tiny network, epochs of two batches, a validation after every second."""
+    monkeypatch.setattr(stage_script, "build_model", tiny_network)
     for script in STAGES.values():
-        monkeypatch.setattr(script, "build_model", tiny_network)
         recipe = replace(
             script.RECIPE,
             batches_per_epoch=2,
             validate_every=2,
-            frozen_blocks=1,
             head_learning_rate=0.03,
             backbone_learning_rate=0.03,
         )
@@ -107,6 +106,7 @@ def config(dataset, tmp_path):
             "steps": 8,
             "batch_size": 2,
             "crop": 32,
+            "frozen_blocks": 1,
         }
         return script.Config(**defaults | options)
 
@@ -143,6 +143,31 @@ def test_training_helps(config):
     assert history[-1]["validation_iou"] > 0.8
 
 
+@pytest.mark.parametrize(
+    "options, what_moves",
+    [
+        ({"frozen_blocks": 14}, {"mask_logits"}),
+        ({"frozen_blocks": 3}, {"mask_logits", "block4_conv", "block4_conv_bn"}),
+        (
+            {"frozen_blocks": 3, "batch_statistics": "trained"},
+            {"mask_logits", "block4_conv", "block4_conv_bn", "block4_conv_bn moving"},
+        ),
+    ],
+)
+def test_only_what_is_said_to_learn_learns(config, tmp_path, options, what_moves):
+    train_pascal_base.main(config(**options))
+    before, after = (
+        read_weights(tmp_path / name)[0]
+        for name in ("start.safetensors", "weights/deeplab.last.safetensors")
+    )
+    moved = {
+        name.split("/")[0] + (" moving" if "moving" in name else "")
+        for name in before
+        if not np.allclose(before[name], after[name], rtol=2e-3, atol=1e-4)
+    }
+    assert moved == what_moves
+
+
 def test_an_interrupted_run_ends_with_the_same_weights_as_an_unbroken_one(
     config, tmp_path, monkeypatch
 ):
@@ -155,7 +180,7 @@ def test_an_interrupted_run_ends_with_the_same_weights_as_an_unbroken_one(
 
     broken = config(output=tmp_path / "broken")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(train_pascal_base, "training_progress", lambda *a: [Interrupt()])
+        patch.setattr(stage_script, "training_progress", lambda *a: [Interrupt()])
         train_pascal_base.main(broken)
     assert not (tmp_path / "broken/deeplab.safetensors").exists()
     history = train_pascal_base.main(replace(broken, resume=True))
@@ -197,7 +222,7 @@ def test_a_run_does_not_go_on_with_another_list(config, dataset):
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_saves_nothing(config, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        train_pascal_base,
+        stage_script,
         "SegmentationLoss",
         lambda *a: lambda targets, logits: keras.ops.sum(logits) * float("nan"),
     )
