@@ -32,7 +32,7 @@ class SecondLook:
     """
 
     epochs: int = 4
-    num_surveyed: int = 100
+    num_surveyed: int = 50
     num_frames: int = 8
     label_share: float = 0.5
     animal: float = 0.9
