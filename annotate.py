@@ -8,9 +8,11 @@ video without a label of datasets/finetune_test_dataset, else of the bundled sam
 Reads   --video or DIR/JPEGImages/480p/SEQ; DIR/bubbleNet_data/rawData/SEQ/frame_selection;
         weights/pascal_base_train_weights/deeplab.safetensors, to find the animal at a click;
         results/segmentation/SEQ for corrections.
+
 Writes  datasets/labels/SEQ/STEM.png, 0/255 for one animal, DAVIS palette for several.
 
-The server answers this computer only, and only the address that it prints. Ctrl-C ends it.
+The server answers this computer only, and only the address that it prints. Ctrl-C ends it, and
+a run that it started.
 """
 
 import secrets

@@ -8,6 +8,7 @@ for videos that are segmented.
 Reads   DIR/JPEGImages/480p/SEQ or --video; weights/bubblenet_weights/{BN0,BNLF}.safetensors and
         the backbone they were trained on; with --next results/segmentation/SEQ and
         results/runs/SEQ/run.json.
+
 Writes  DIR/bubbleNet_data/rawData/SEQ/frame_selection/{BN0,BNLF,all,rule}.txt, which
         finetune_test.py reads, and results/frame_selection/SEQ.png, the ranking as thumbnails.
 
@@ -15,6 +16,8 @@ A second for ten frames on two CPU cores, once; a video that was ranked by the s
 read. Paper: Griffin and Corso, "BubbleNets", CVPR 2019.
 """
 
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -44,7 +47,7 @@ from utils.selection_files import (
     frame_file,
     load_chooser,
 )
-from utils.sequences import VideoSequence, find_sequences
+from utils.sequences import VideoSequence, find_sequences, list_video_paths, video_name
 from utils.videos import Video, VideoFile
 
 
@@ -70,12 +73,20 @@ def main(config: Config) -> int:
     if not config.next:
         chooser = load_chooser(build_model, build_bubblenet, config.features)
         print_chooser(chooser)
+
+    def flags_of(name: str) -> list[str]:
+        """Those that name this video to finetune_test.py."""
+        for path in list_video_paths(config.video):
+            if video_name(path) == name:
+                return ["--video", str(path)]
+        return ["--dataset", str(dataset), "--sequences", name]
+
     failed = 0
     for name, open_sequence in openers.items():
         try:
             sequence = open_sequence()
             if config.next:
-                print(next_label(sequence, config.results), flush=True)
+                print(next_label(sequence, config.results, flags_of(name)), flush=True)
             else:
                 print(first_label(sequence.video, dataset, chooser, config.results), flush=True)
             sequence.video.close()
@@ -141,8 +152,11 @@ def where(video: Video, frame: int) -> str:
     return frame_file(video, frame)
 
 
-def next_label(sequence: VideoSequence, results: Path) -> str:
+def next_label(sequence: VideoSequence, results: Path, flags: Sequence[str]) -> str:
     """The further frame to label. Returns: the line for the screen.
+
+    Args:
+        flags: name the video to finetune_test.py.
 
     Raises: InputError if the video has not been segmented.
     """
@@ -170,7 +184,7 @@ def next_label(sequence: VideoSequence, results: Path) -> str:
     together = ",".join(map(str, sorted({*labelled, frame})))
     return (
         f"{video.name}: label frame {frame} ({where(video, frame)}) next, labelled so far: "
-        f"{known}; then finetune_test.py --guidance {together}"
+        f"{known}; then finetune_test.py {shlex.join(flags)} --guidance {together}"
     )
 
 

@@ -85,7 +85,7 @@ def choose_sequences(config: Config, dataset_dir: Path) -> list[str]:
         )
     for name in segmented:
         if name not in annotated:
-            print(f"{name}: not scored, there are no annotations of it in {dataset_dir}")
+            print(f"{name}: not scored, {dataset_dir} has no annotations of it to compare with")
     return chosen
 
 

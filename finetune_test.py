@@ -6,8 +6,12 @@ datasets/finetune_test_dataset, else the bundled sample.
 
 Reads   DIR/JPEGImages/480p/SEQ and the labelled frame's DIR/Annotations/480p/SEQ/STEM.png, or
         --video and --label; the best weights of stage 2, stage 1 or ImageNet in weights/.
+
 Writes  results/segmentation/SEQ/STEM.png, results/overlay/SEQ.mp4 and SEQ.png,
         results/runs/SEQ/confidence.json and run.json.
+
+SEQ is the video's name, STEM the frame's (00037), DIR the data set. Your own video:
+python finetune_test.py --video my_film.mp4
 
 A label may show several animals, an index or colour each; each takes the time of a video with one.
 A finished video is skipped unless something it depends on changed; one that was cut off goes on

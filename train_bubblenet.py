@@ -10,6 +10,7 @@ TRUSTED and DEFAULT_RULE of utils/guidance.py.
 Reads   datasets/bubbleNet_data/table/SEQ.npz: "features" (n, d), "scores" (n,), NaN where not
         measured; with --measure instead DIR/JPEGImages/SEQ, an annotation of every frame in
         DIR/Annotations/SEQ (or below 480p/), and weights that were not trained on these videos.
+
 Writes  weights/bubblenet_weights/{BN0,BNLF}.safetensors and linear_rule.json; with
         --cross-validate results/frame_selection/cross_validation.{json,txt} instead, with
         --measure the table.

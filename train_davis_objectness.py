@@ -4,6 +4,7 @@ blur, cluttered backgrounds, one object that matters.
 Reads   DIR/JPEGImages/SEQ/00000.jpg and DIR/Annotations/SEQ/00000.png as
         datasets/davis2016_trainset.txt lists them (prepare_data.py davis makes them), and
         weights/pascal_base_train_weights/HEAD.safetensors.
+
 Writes  weights/objectness_weights/HEAD.safetensors (best by validation IoU),
         HEAD.last.safetensors, MANIFEST.json, and HEAD.training/ with the state to resume from,
         curves.png, history.json and TensorBoard logs.

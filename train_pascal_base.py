@@ -4,6 +4,7 @@ background.
 Reads   DIR/JPEGImages/ID.jpg and DIR/Annotations/ID.png (0 background, 255 object, 128 void) as
         datasets/pretrain_benchmark_reduced.txt lists them (prepare_data.py pascal makes them), and
         weights/imagenet_pretrain_weights/xception.safetensors.
+
 Writes  weights/pascal_base_train_weights/HEAD.safetensors (best by validation IoU),
         HEAD.last.safetensors, MANIFEST.json, and HEAD.training/ with the state to resume from,
         curves.png, history.json and TensorBoard logs.

@@ -786,9 +786,9 @@ def test_a_chosen_frame_without_label_names_the_file_to_make(world, choosing, no
 @pytest.mark.parametrize(
     "selection, frame, reason",
     [
-        (None, 4, "of 3 labelled frames the best by bubblenet_select.py (BN0)"),
-        ("rule", 1, "of 3 labelled frames the best by bubblenet_select.py (rule)"),
-        ("BNLF", 2, "of 3 labelled frames the one nearest the middle"),
+        (None, 4, "of 3 annotated frames the best by bubblenet_select.py (BN0)"),
+        ("rule", 1, "of 3 annotated frames the best by bubblenet_select.py (rule)"),
+        ("BNLF", 2, "of 3 annotated frames the one nearest the middle"),
     ],
 )
 def test_auto_follows_the_most_trusted_selection_or_the_one_asked_for(

@@ -44,7 +44,7 @@ def test_of_several_the_one_that_the_selection_ranks_highest(world):
     world.annotate(0, 5, 8)
     guidance = world.choose(selected=[3, 8, 5])
     assert guidance.frames == (8,)
-    assert guidance.reason == "of 3 labelled frames the best by bubblenet_select.py (BNLF)"
+    assert guidance.reason == "of 3 annotated frames the best by bubblenet_select.py (BNLF)"
 
 
 @pytest.mark.parametrize("labelled, nearest", [((0, 5, 8), 5), ((1, 7), 1), ((0, 3, 4, 8), 4)])
@@ -52,8 +52,16 @@ def test_else_the_one_nearest_the_middle(world, labelled, nearest):
     world.annotate(*labelled)
     guidance = world.choose()
     assert guidance.frames == (nearest,)
-    assert guidance.reason == f"of {len(labelled)} labelled frames the one nearest the middle"
+    assert guidance.reason == f"of {len(labelled)} annotated frames the one nearest the middle"
     assert world.choose(selected=[2, 6]).frames == (nearest,)  # a selection of unlabelled frames
+
+
+def test_all_labels_made_here_are_used(world):
+    world.annotate(0, 4)
+    world.annotate_in_labels(2, 6)
+    guidance = world.choose(selected=[6])
+    assert guidance.frames == (2, 6) and guidance.reason == "all 2 labels in datasets/labels"
+    assert world.choose("6").frames == (6,)
 
 
 def test_no_label_at_all_names_the_file_to_make(world):

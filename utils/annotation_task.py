@@ -73,7 +73,7 @@ class AnnotationTask:
         """The flags of the run that uses all labels made here."""
         flags = list(self.input_flags)
         labelled = self.labelled_frames()
-        if len(labelled) > 1:  # by itself it would choose one of them
+        if len(labelled) > 1:  # said aloud: a label made meanwhile is for the next run
             flags += ["--guidance", ",".join(map(str, labelled))]
         if preset != "default":
             flags += ["--preset", preset]

@@ -186,12 +186,16 @@ def _automatic_guidance(
         return Guidance(tuple(sorted(labels)), "given by --label")
     if len(labels) == 1:
         return Guidance(tuple(labels), "the only labelled frame")
+    if sequence.source == "datasets/labels":  # made to be used, unlike annotations to score with
+        return Guidance(tuple(sorted(labels)), f"all {len(labels)} labels in datasets/labels")
     for frame in selected:
         if frame in labels:
-            return Guidance((frame,), f"of {len(labels)} labelled frames the best by {selected_by}")
+            return Guidance(
+                (frame,), f"of {len(labels)} annotated frames the best by {selected_by}"
+            )
     middle = (len(sequence.video) - 1) / 2
     nearest = min(labels, key=lambda frame: (abs(frame - middle), frame))
-    return Guidance((nearest,), f"of {len(labels)} labelled frames the one nearest the middle")
+    return Guidance((nearest,), f"of {len(labels)} annotated frames the one nearest the middle")
 
 
 def _few(frames: Iterable[int]) -> str:
