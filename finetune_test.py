@@ -21,6 +21,7 @@ POST modules.
 """
 
 import datetime
+import os
 import time
 import traceback
 from collections.abc import Callable
@@ -239,12 +240,28 @@ def run_video(job: Job, config: Config, tuner: FineTuner, weights: Path) -> dict
     record = finished_record(job, config)
     if record is None:
         with hold_lock(run_dir / paths.LOCK_FILE, str(run_dir)):
+            warn_of_namesake(job, run_dir / paths.RUN_FILE)
             return segment(job, config, tuner, weights)
     if partial_dir(config.results, name).exists():  # a kill right after run.json leaves it
         with hold_lock(run_dir / paths.LOCK_FILE, str(run_dir)):
             remove_partial(config.results, name)
     print(f"{name}: done before, skipped (--overwrite does it again)", flush=True)
     return record
+
+
+def warn_of_namesake(job: Job, run_file: Path) -> None:
+    """Says so where another video of this name was segmented: its results are replaced, and a label
+    in datasets/labels may be its."""
+    before = read_record(run_file) or {}
+    frames = before.get("key", {}).get("sha256", {}).get("frames")
+    path = os.path.abspath(job.sequence.video.path)
+    if frames and frames != job.key["sha256"]["frames"] and before.get("input") != path:
+        print(
+            f"warning: {job.sequence.name}: results of another video of this name are replaced, "
+            f"{before.get('input')}. Keep them apart with --results, and see that the label is of "
+            "this one.",
+            flush=True,
+        )
 
 
 def finished_record(job: Job, config: Config) -> dict[str, Any] | None:
