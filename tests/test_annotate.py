@@ -884,11 +884,11 @@ def test_the_first_frame_is_the_selected_one_else_the_middle_one(dataset):
     assert task.first_frame == NUM_FRAMES // 2
     folder = paths.frame_selection_dir(dataset, "hen")
     folder.mkdir(parents=True)
-    (folder / "rule.txt").write_text("rule\n1\n00001.png\n")
-    assert annotate.open_task(annotate.Config(dataset=dataset)).first_frame == 1
     (folder / "BNLF.txt").write_text("BNLF\n5\n00005.jpg\n")
     task = annotate.open_task(annotate.Config(dataset=dataset, sequence="hen"))
     assert task.first_frame == 5 and "BNLF" in task.first_reason
+    (folder / "rule.txt").write_text("rule\n1\n00001.png\n")  # trusted more
+    assert annotate.open_task(annotate.Config(dataset=dataset)).first_frame == 1
 
 
 def test_the_first_video_without_a_label_is_taken(dataset, capsys):

@@ -797,8 +797,8 @@ def test_a_chosen_frame_without_label_names_the_file_to_make(world, choosing, no
 @pytest.mark.parametrize(
     "selection, frame, reason",
     [
-        (None, 4, "of 3 annotated frames the best by bubblenet_select.py (BN0)"),
-        ("rule", 1, "of 3 annotated frames the best by bubblenet_select.py (rule)"),
+        (None, 1, "of 3 annotated frames the best by bubblenet_select.py (rule)"),
+        ("BN0", 4, "of 3 annotated frames the best by bubblenet_select.py (BN0)"),
         ("BNLF", 2, "of 3 annotated frames the one nearest the middle"),
     ],
 )

@@ -693,7 +693,8 @@ def test_the_script_names_the_frame_and_writes_files_and_thumbnails(
     dataset = tmp_path / "data"
     assert script(dataset=dataset) == 0
     assert (
-        "hen: label frame 4 (00004.png); BN0 says 5, the rule (middle) 3" in capsys.readouterr()[0]
+        "hen: label frame 3 (00003.png), by rule (middle); BNLF says 4, BN0 says 5"
+        in capsys.readouterr().out
     )
     folder = paths.frame_selection_dir(dataset, "hen")
     assert read_selection(folder, "BNLF", video.frame_names) == [4]
@@ -703,9 +704,9 @@ def test_the_script_names_the_frame_and_writes_files_and_thumbnails(
 
 def test_the_script_goes_by_whom_the_project_trusts(script, video, tmp_path, monkeypatch, capsys):
     for module in (bubblenet_select, selection_files):
-        monkeypatch.setattr(module, "TRUSTED", ("rule", "BNLF", "BN0"))
+        monkeypatch.setattr(module, "TRUSTED", ("BNLF", "BN0", "rule"))
     script(dataset=tmp_path / "data")
-    said = "hen: label frame 3 (00003.png), by rule (middle); BNLF says 4, BN0 says 5"
+    said = "hen: label frame 4 (00004.png); BN0 says 5, the rule (middle) 3"
     assert said in capsys.readouterr().out
 
 
@@ -713,7 +714,10 @@ def test_a_video_file_is_told_by_its_times(script, tmp_path, capsys):
     frames = [np.full((48, 64, 3), (red, 60, 90), "uint8") for red in REDS]
     write_video(tmp_path / "clip.mp4", iter(frames), None, 25.0)
     assert script(video=(tmp_path / "clip.mp4",)) == 0
-    assert "clip: label frame 4 (at 0.16 s); BN0 says 5" in capsys.readouterr().out
+    assert (
+        "clip: label frame 3 (at 0.12 s), by rule (middle); BNLF says 4, BN0 says 5"
+        in capsys.readouterr().out
+    )
     folder = paths.frame_selection_dir(paths.DATASETS, "clip")  # where stage 3 looks for --video
     assert read_selection(folder, "BNLF", [f"{i:05d}" for i in range(6)]) == [4]
 
@@ -735,7 +739,7 @@ def test_a_broken_video_does_not_stop_the_others(script, video, tmp_path, capsys
     (broken / "00002.png").write_bytes(b"no image")
     assert script(dataset=tmp_path / "data") == 1
     out = capsys.readouterr().out
-    assert "error: broken: " in out and "00002.png" in out and "hen: label frame 4" in out
+    assert "error: broken: " in out and "00002.png" in out and "hen: label frame 3" in out
     with pytest.raises(InputError, match="00002.png"):
         script(dataset=tmp_path / "data", sequences=("broken",))
 

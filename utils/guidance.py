@@ -13,9 +13,9 @@ from utils.sequences import VideoSequence
 
 # Who is trusted to choose the frame, before whom: `--guidance auto` and annotate.py go by the first
 # of these files that there is, bubblenet_select.py names the choice of the first that can choose.
-# To be set, with the rule, by what `train_bubblenet.py --cross-validate` finds best;
-# `--guidance bubblenet` means BubbleNets whatever stands here.
-TRUSTED = ("BNLF", "BN0", "rule")
+# What `train_bubblenet.py --cross-validate` found best comes first (weights/README.md has its
+# table); `--guidance bubblenet` means BubbleNets whatever stands here.
+TRUSTED = ("rule", "BNLF", "BN0")
 DEFAULT_RULE = "middle"  # what rule.txt holds: one of `utils.frame_selection.RULES`
 
 
