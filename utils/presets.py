@@ -36,6 +36,6 @@ PRESETS = {
     "default": Preset(FineTuning(steps=200), second_look=SecondLook(epochs=4)),
     "fast": Preset(FineTuning(steps=100, crop=(256, 448)), lines=360, flip=False),
     "accurate": Preset(
-        FineTuning(steps=400), scales=(0.8, 1.0, 1.25), second_look=SecondLook(epochs=8)
+        FineTuning(steps=400), scales=(1.0, 1.25), second_look=SecondLook(epochs=8)
     ),
 }
