@@ -107,7 +107,7 @@ def choose_first_frame(sequence: VideoSequence, dataset: Path) -> tuple[int, str
         frames = read_selection(folder, selection, sequence.video.frame_names)
         if frames:
             return frames[0], f"suggested by bubblenet_select.py, {selection}"
-    return len(sequence.video) // 2, "the middle one; bubblenet_select.py may suggest a better one"
+    return len(sequence.video) // 2, "the middle one"
 
 
 def load_network(height: int, width: int) -> Callable[[np.ndarray], np.ndarray]:

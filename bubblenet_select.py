@@ -16,7 +16,6 @@ A second for ten frames on two CPU cores, once; a video that was ranked by the s
 read. Paper: Griffin and Corso, "BubbleNets", CVPR 2019.
 """
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +28,7 @@ from utils import backend, paths  # noqa: F401  backend before Keras: it starts 
 # isort: split
 from models import build_model
 from models.bubblenets import build_bubblenet
-from utils.command_line import run_script, setting
+from utils.command_line import run_script, setting, shown_command
 from utils.confidence import consistency, read_confidence
 from utils.errors import InputError, UsageError
 from utils.frame_selection import rank_next_frames
@@ -86,7 +85,10 @@ def main(config: Config) -> int:
         try:
             sequence = open_sequence()
             if config.next:
-                print(next_label(sequence, config.results, flags_of(name)), flush=True)
+                flags = flags_of(name)
+                if config.results != paths.RESULTS:
+                    flags += ["--results", str(config.results)]
+                print(next_label(sequence, config.results, flags), flush=True)
             else:
                 print(first_label(sequence.video, dataset, chooser, config.results), flush=True)
             sequence.video.close()
@@ -131,7 +133,7 @@ def first_label(video: Video, dataset: Path, chooser: Chooser, results: Path) ->
 
 
 def describe(video: Video, selection: Selection) -> str:
-    """As "cockatoo: label frame 37 (00037.jpg); BN0 says 32, the rule (middle) 20"."""
+    """As "cockatoo: label frame 20 (00020.jpg), by rule (middle); BNLF says 37, BN0 says 32"."""
     last_word = selection.chosen_by
     frame = selection.rankings[last_word][0]
     words = {RULE: f"the rule ({selection.rule})", **{name: f"{name} says" for name in BUBBLENETS}}
@@ -181,10 +183,10 @@ def next_label(sequence: VideoSequence, results: Path, flags: Sequence[str]) -> 
     if not ranking:
         return f"{video.name}: every frame is labelled"
     frame, known = ranking[0], ", ".join(map(str, sorted(labelled)))
-    together = ",".join(map(str, sorted({*labelled, frame})))
+    flags = [*flags, "--guidance", ",".join(map(str, sorted({*labelled, frame})))]
     return (
         f"{video.name}: label frame {frame} ({where(video, frame)}) next, labelled so far: "
-        f"{known}; then finetune_test.py {shlex.join(flags)} --guidance {together}"
+        f"{known}; then {shown_command(paths.ROOT / 'finetune_test.py', flags)}"
     )
 
 

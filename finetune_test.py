@@ -21,7 +21,6 @@ POST modules.
 """
 
 import datetime
-import os
 import time
 import traceback
 from collections.abc import Callable
@@ -62,6 +61,7 @@ from utils.scoring import NothingToScoreError, format_table, score_folders
 from utils.segmentation import partial_dir, remove_partial, segment_video
 from utils.selection_files import Chooser, find_selection, load_chooser
 from utils.sequences import VideoSequence, find_sequences
+from utils.videos import Video
 from utils.weights import find_weights, load_weights, save_weights
 
 EXPECTED = (InputError, OSError, FloatingPointError)  # all others are faults of ours
@@ -214,6 +214,7 @@ def prepare_job(
         },
         "backend": keras.backend.backend(),
     }
+    warn_of_namesake(video, key, config.results / paths.RUNS / video.name / paths.RUN_FILE)
     video.close()  # nor are decoders open meanwhile
     return Job(sequence, guidance, key)
 
@@ -240,7 +241,6 @@ def run_video(job: Job, config: Config, tuner: FineTuner, weights: Path) -> dict
     record = finished_record(job, config)
     if record is None:
         with hold_lock(run_dir / paths.LOCK_FILE, str(run_dir)):
-            warn_of_namesake(job, run_dir / paths.RUN_FILE)
             return segment(job, config, tuner, weights)
     if partial_dir(config.results, name).exists():  # a kill right after run.json leaves it
         with hold_lock(run_dir / paths.LOCK_FILE, str(run_dir)):
@@ -249,15 +249,16 @@ def run_video(job: Job, config: Config, tuner: FineTuner, weights: Path) -> dict
     return record
 
 
-def warn_of_namesake(job: Job, run_file: Path) -> None:
-    """Says so where another video of this name was segmented: its results are replaced, and a label
-    in datasets/labels may be its."""
-    before = read_record(run_file) or {}
+def warn_of_namesake(video: Video, key: dict[str, Any], run_file: Path) -> None:
+    """Says so where other frames were segmented under this name: their results will be replaced,
+    and a label in datasets/labels may be theirs."""
+    before = read_record(run_file)
+    if not isinstance(before, dict):
+        return
     frames = before.get("key", {}).get("sha256", {}).get("frames")
-    path = os.path.abspath(job.sequence.video.path)
-    if frames and frames != job.key["sha256"]["frames"] and before.get("input") != path:
+    if frames and frames != key["sha256"]["frames"]:
         print(
-            f"warning: {job.sequence.name}: results of another video of this name are replaced, "
+            f"warning: {video.name}: replaces the results of another video of this name, "
             f"{before.get('input')}. Keep them apart with --results, and see that the label is of "
             "this one.",
             flush=True,

@@ -22,6 +22,8 @@ from pathlib import Path
 from utils import backend, paths  # noqa: F401  backend before Keras: it starts it without noise
 
 # isort: split
+from models import build_model
+from models.losses import SegmentationLoss
 from utils.augmentation import PRESETS
 from utils.command_line import run_script, setting
 from utils.stage_script import StageConfig, run_stage
@@ -46,7 +48,7 @@ class Config(StageConfig):
 def main(config: Config) -> list[dict]:
     weights = config.weights or paths.PASCAL_BASE_WEIGHTS / f"{config.head}.safetensors"
     check_stage(weights, ("pascal_base", "objectness"))
-    return run_stage(config, RECIPE, weights, "finetune_test.py")
+    return run_stage(config, RECIPE, weights, build_model, SegmentationLoss, "finetune_test.py")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ from pathlib import Path
 from utils import backend, paths  # noqa: F401  backend before Keras: it starts it without noise
 
 # isort: split
+from models import build_model
+from models.losses import SegmentationLoss
 from utils.augmentation import PRESETS
 from utils.command_line import run_script, setting
 from utils.stage_script import StageConfig, run_stage
@@ -31,11 +33,17 @@ RECIPE = Recipe(stage="pascal_base", augmentation=PRESETS["base"])
 
 @dataclass(frozen=True)
 class Config(StageConfig):
+    dataset: Path = setting(paths.PASCAL_DATASET, "folder with JPEGImages/ and Annotations/")
+    list: Path = setting(paths.PASCAL_LIST, "text file of image and annotation pairs")
+    validation_list: Path = setting(paths.PASCAL_VALIDATION_LIST, "the same, for validation")
     weights: Path = setting(paths.IMAGENET_WEIGHTS_FILE, "weights to start from")
+    output: Path = setting(paths.PASCAL_BASE_WEIGHTS, "where weights and training state go")
 
 
 def main(config: Config) -> list[dict]:
-    return run_stage(config, RECIPE, config.weights, "train_davis_objectness.py")
+    return run_stage(
+        config, RECIPE, config.weights, build_model, SegmentationLoss, "train_davis_objectness.py"
+    )
 
 
 if __name__ == "__main__":

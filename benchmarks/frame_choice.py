@@ -2,7 +2,7 @@
 
 Reads   a data set with all frames annotated; the networks in weights/bubblenet_weights/ and weights
         to start from, none of which has seen its videos.
-Writes  RESULTS/FRAME/..., results of finetune_test.py; RESULTS/choice/SEQ, the choices; and
+Writes  RESULTS/FRAME/..., results of finetune_test.py; RESULTS/choice/SEQ/RULE, the choices; and
         RESULTS/frame_choice.json.
 
     python -m benchmarks.frame_choice --dataset DIR --sequences libby rhino --tenths libby
@@ -37,7 +37,9 @@ EVERY_TENTH, BEST_TENTH = "mean of every tenth", "best of every tenth"
 
 @dataclass(frozen=True)
 class Config:
-    dataset: Path = setting(paths.SAMPLE_DATASET, "folder with JPEGImages/ and Annotations/")
+    dataset: Path = setting(
+        paths.FINETUNE_TEST_DATASET, "folder with JPEGImages/ and Annotations/ of all frames"
+    )
     sequences: tuple[str, ...] = setting((), "names of the data set's videos; all if absent")
     tenths: tuple[str, ...] = setting((), "those of which every tenth frame is tried, too")
     rules: tuple[str, ...] = setting(("first", "middle", "linear"), "beside the networks")
@@ -49,8 +51,8 @@ class Config:
 
 def main(config: Config) -> None:
     unknown = [rule for rule in config.rules if rule not in RULES]
-    if unknown:
-        raise UsageError(f"--rules {unknown[0]}: there are {', '.join(RULES)}.")
+    if unknown or not config.rules:
+        raise UsageError(f"--rules {' '.join(unknown)}: give some of {', '.join(RULES)}.")
     names = choose_sequences(config.dataset, config.sequences)
     strangers = [name for name in config.tenths if name not in names]
     if strangers:
@@ -60,6 +62,7 @@ def main(config: Config) -> None:
     rows = []
     for name in names:
         video = open_dataset_sequence(config.dataset, name).video
+        video.check()
         choices = choose(video, choosers, config.results / "choice" / name)
         rows += [make_row(name, method, run(name, [frame])) for method, frame in choices.items()]
         if name in config.tenths:
@@ -73,7 +76,7 @@ def choose(video: Video, choosers: Sequence[Chooser], folder: Path) -> dict[str,
     """Method -> the frame that it would have labelled."""
     choices = {}
     for chooser in choosers:
-        rankings = choose_frames(video, folder, chooser, frame_progress).rankings
+        rankings = choose_frames(video, folder / chooser.rule, chooser, frame_progress).rankings
         choices |= {name: rankings[name][0] for name in BUBBLENETS if name in rankings}
         choices[chooser.rule] = rankings[RULE][0]
     return choices

@@ -48,9 +48,10 @@ class World:
         for frame in frames:
             write_label(paths.LABELS / "hen" / f"{frame:05d}.png")
 
-    def open(self, *labels):
-        return open_dataset_sequence(self.dataset, "hen", labels)
+    def open(self, *labels, guidance="auto"):
+        return open_dataset_sequence(self.dataset, "hen", labels, guidance)
 
     def choose(self, guidance="auto", selected=(), labels=()):
         by = "bubblenet_select.py (BNLF)"
-        return choose_guidance(self.open(*labels), guidance, selected, by)
+        sequence = self.open(*labels, guidance=guidance)
+        return choose_guidance(sequence, guidance, selected, by)

@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -35,7 +36,14 @@ from utils.files import write_json
 from utils.frame_reader import FRAMES_KEPT, BoundedStore, FrameReader
 from utils.guidance import read_labels
 from utils.images import davis_palette, resize_image, write_mask
-from utils.segment_click import SURE_ANIMAL, SURE_BACKGROUND, Click, ClickSegmenter
+from utils.segment_click import (
+    SURE_ANIMAL,
+    SURE_BACKGROUND,
+    Click,
+    ClickSegmenter,
+    Window,
+    _crumbs,
+)
 from utils.sequences import open_dataset_sequence, open_video_sequence
 from utils.video_writing import write_video
 
@@ -466,6 +474,19 @@ def test_the_next_command_uses_all_labels(task, client):
     assert answer["command"].startswith("python ")
 
 
+def test_a_label_that_corrects_a_result_joins_the_annotation_it_came_from(task, client, tmp_path):
+    annotations = tmp_path / "annotations"
+    write_mask(annotations / "00003.png", ellipse(3))
+    task = replace(task, sequence=replace(task.sequence, annotation_dir=annotations))
+    run = task.results / paths.RUNS / "hen" / paths.RUN_FILE
+    write_json(run, {"labelled_frames": [3]})
+    assert "--guidance" not in task.next_command()  # nothing was labelled here yet
+    client.post("/api/labels/6", data=png(np.uint8(ellipse(6))))
+    assert "--guidance 3,6" in task.next_command()
+    write_json(run, {"labelled_frames": [4]})  # a label from elsewhere
+    assert "--guidance" not in task.next_command()
+
+
 def test_a_name_with_spaces_is_one_word_of_the_command(task):
     spaced = AnnotationTask(task.sequence, 0, "", ("--video", "my hens' film.mp4"))
     assert shlex.split(spaced.next_command())[2:] == ["--video", "my hens' film.mp4"]
@@ -700,6 +721,21 @@ def test_no_crumb_is_left_of_what_a_negative_click_cuts_off():
     assert mask[island].all() and overlap(mask, left) > 0.9
     clicked = segment(image, [(156, 100, True), click], current=left | tail | island)
     assert clicked[100, 156]
+
+
+def test_a_negative_click_far_away_cuts_off_nothing():
+    pieces = np.zeros((200, 300), bool)
+    pieces[::20] = pieces[:, ::20] = True  # a grid; without its lines all that is left is crumbs
+    window = Window(0, 0, 300, 200)
+    found = pieces.copy()
+    found[:, 10::20] = False
+    found[10::20] = False
+    cut = found & ~np.pad(found, 1)[2:, 1:-1]
+    nothing = np.zeros_like(pieces)
+    crumbs = _crumbs(cut, pieces, nothing, Click(10, 10, False), window)
+    assert crumbs.any() and not crumbs[:, 100:].any()
+    far = _crumbs(cut, pieces, nothing, Click(290, 190, False), window)
+    assert not far[:, :200].any()
 
 
 def test_a_mask_that_was_given_changes_around_the_click_only():

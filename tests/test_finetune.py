@@ -249,9 +249,9 @@ def test_results_of_a_namesake_are_not_replaced_without_a_word(world, tmp_path, 
     world.run(seed=1)  # the same video: nothing to say
     assert "warning" not in capsys.readouterr().out
     other = World(tmp_path / "elsewhere", world.weights).add(frames=4)
-    world.run(dataset=other.dataset)
+    world.run(dataset=other.dataset, dry_run=True)
     out = capsys.readouterr().out
-    assert "warning: hen: results of another video" in out and str(world.frames()) in out
+    assert "warning: hen: replaces the results of another" in out and str(world.frames()) in out
 
 
 def test_what_a_kill_at_the_very_end_left_is_cleared_away(world, stop_at_work):

@@ -92,7 +92,7 @@ def test_choices_are_compared_by_their_runs(world, monkeypatch, capsys):
     assert lines[-4].split() == ["mean", "last", "0.600", "0.700", "0.500", "0.600"]
     assert lines[-2].split()[-4:] == ["0.300", "0.400", "0.200", "0.300"]  # mean of frames 0, 2, 4
     assert "best of every tenth" in lines[-1] and lines[-1].split()[5:7] == ["4", "0.500"]
-    with pytest.raises(UsageError, match="there are middle"):
+    with pytest.raises(UsageError, match="best: give some of middle"):
         frame_choice.main(frame_choice.Config(dataset=world.dataset, rules=("best",)))
     with pytest.raises(UsageError, match="--tenths cow"):
         frame_choice.main(frame_choice.Config(dataset=world.dataset, tenths=("cow",)))

@@ -784,7 +784,8 @@ def test_next_proposes_a_frame_where_the_masks_jump(script, long_video, tmp_path
     text = capsys.readouterr().out
     frame = proposed(text)
     assert 28 <= frame <= 32 and "labelled so far: 5;" in text
-    assert f"finetune_test.py --dataset {long_video} --sequences hen --guidance 5,{frame}" in text
+    flags = f"--dataset {long_video} --sequences hen --results {tmp_path / 'results'}"
+    assert f"finetune_test.py {flags} --guidance 5,{frame}" in text
 
 
 def test_next_goes_by_the_confidence_that_stage_3_saved(script, long_video, tmp_path, capsys):

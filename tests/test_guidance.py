@@ -17,6 +17,7 @@ from utils.guidance import (
     read_selection,
 )
 from utils.images import davis_palette
+from utils.sequences import open_dataset_sequence
 
 
 @pytest.fixture(autouse=True)
@@ -56,12 +57,23 @@ def test_else_the_one_nearest_the_middle(world, labelled, nearest):
     assert world.choose(selected=[2, 6]).frames == (nearest,)  # a selection of unlabelled frames
 
 
-def test_all_labels_made_here_are_used(world):
+def test_of_several_labels_made_here_it_says_how_all_are_used(world):
     world.annotate(0, 4)
     world.annotate_in_labels(2, 6)
-    guidance = world.choose(selected=[6])
-    assert guidance.frames == (2, 6) and guidance.reason == "all 2 labels in datasets/labels"
-    assert world.choose("6").frames == (6,)
+    guidance = world.choose(selected=[4, 6])
+    assert guidance.frames == (6,)
+    assert guidance.reason.endswith(
+        "the best by bubblenet_select.py (BNLF); for all: --guidance 2,6"
+    )
+    assert world.choose().reason.startswith("of 2 labelled frames the one nearest the middle; for")
+
+
+def test_frames_that_are_named_may_be_labels_made_here_or_annotations(world):
+    world.annotate(2, 5)
+    world.annotate_in_labels(5)
+    assert world.choose("2,5").frames == (2, 5)
+    labels = open_dataset_sequence(world.dataset, "hen", (), "2,5").labels
+    assert labels[5] == paths.LABELS / "hen" / "00005.png" and labels[2].parent == world.annotations
 
 
 def test_no_label_at_all_names_the_file_to_make(world):

@@ -49,8 +49,8 @@ def tiny_network(head="deeplab", train_batch_statistics=False) -> keras.Model:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """A tiny network, epochs of two batches, a validation after every second."""
-    monkeypatch.setattr(stage_script, "build_model", tiny_network)
     for script in STAGES.values():
+        monkeypatch.setattr(script, "build_model", tiny_network)
         recipe = replace(
             script.RECIPE,
             batches_per_epoch=2,
@@ -146,7 +146,7 @@ def test_training_helps(config):
 @pytest.mark.parametrize(
     "options, what_moves",
     [
-        ({"frozen_blocks": 14}, {"mask_logits"}),
+        ({"frozen_blocks": 13}, {"mask_logits"}),
         ({"frozen_blocks": 3}, {"mask_logits", "block4_conv", "block4_conv_bn"}),
         (
             {"frozen_blocks": 3, "batch_statistics": "trained"},
@@ -222,7 +222,7 @@ def test_a_run_does_not_go_on_with_another_list(config, dataset):
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_saves_nothing(config, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        stage_script,
+        train_pascal_base,
         "SegmentationLoss",
         lambda *a: lambda targets, logits: keras.ops.sum(logits) * float("nan"),
     )
@@ -279,6 +279,8 @@ def test_a_dry_run_writes_nothing(config, tmp_path, capsys, stage):
 def test_settings_that_cannot_be_are_usage_errors(config, option):
     with pytest.raises(UsageError, match=option.replace("_", "-")):
         train_pascal_base.main(config(**{option: 0}))
+    with pytest.raises(UsageError, match="frozen-blocks must be 0 to 13, not 14"):
+        train_pascal_base.main(config(frozen_blocks=14))
 
 
 def test_validation_images_that_are_trained_on_are_pointed_out(config, dataset, capsys):

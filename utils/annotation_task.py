@@ -1,8 +1,5 @@
 """What annotate.py works on: one video, its labels and results on disk, and the next command."""
 
-import os
-import shlex
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from utils import paths
+from utils.command_line import shown_command
 from utils.confidence import frames_to_check, read_confidence
 from utils.errors import InputError
 from utils.guidance import list_animals
 from utils.images import MAX_ANIMALS, VOID, list_files, read_annotations, read_mask
+from utils.run_record import read_record
 from utils.segmented_videos import open_segmented
 from utils.sequences import VideoSequence
 from utils.videos import Video
@@ -70,10 +69,12 @@ class AnnotationTask:
         return [index for index, name in enumerate(self.video.frame_names) if name in stems]
 
     def stage3_flags(self, preset: str = "default") -> list[str]:
-        """The flags of the run that uses all labels made here."""
+        """The flags of the run that uses all labels made here, and the annotations that the run
+        before had, whose result they correct."""
         flags = list(self.input_flags)
         labelled = self.labelled_frames()
-        if len(labelled) > 1:  # said aloud: a label made meanwhile is for the next run
+        labelled = sorted({*labelled, *self._annotations_used()}) if labelled else []
+        if len(labelled) > 1:  # by itself it would choose one of them
             flags += ["--guidance", ",".join(map(str, labelled))]
         if preset != "default":
             flags += ["--preset", preset]
@@ -81,15 +82,23 @@ class AnnotationTask:
             flags += ["--results", str(self.results)]
         return flags
 
+    def _annotations_used(self) -> list[int]:
+        """Frames that the last run had labelled, those that the data set has an annotation of."""
+        record = read_record(self.results / paths.RUNS / self.sequence.name / paths.RUN_FILE)
+        folder = self.sequence.annotation_dir
+        if folder is None or not isinstance(record, dict):
+            return []
+        names = dict(enumerate(self.video.frame_names))
+        frames = [frame for frame in record.get("labelled_frames", []) if frame in names]
+        return [frame for frame in frames if (folder / f"{names[frame]}.png").is_file()]
+
     def run_command(self, preset: str) -> list[str]:
         """What runs stage 3 from here, with this Python."""
         return [sys.executable, str(self.stage3), *self.stage3_flags(preset)]
 
     def next_command(self) -> str:
         """What to type for it in the terminal and the folder where annotate.py was started."""
-        script = self.stage3.name if Path.cwd() == self.stage3.parent else str(self.stage3)
-        words = ["python", script, *self.stage3_flags()]
-        return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+        return shown_command(self.stage3, self.stage3_flags())
 
     def read_label(self, path: Path) -> np.ndarray:
         """Reads a label of the video, whatever program made it; animals keep their numbers.

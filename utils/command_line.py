@@ -2,8 +2,12 @@
 sets the exit status."""
 
 import dataclasses
+import os
+import shlex
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import tyro
@@ -41,6 +45,13 @@ def parse_config(
     return tyro.cli(
         config_class, description=description, args=args, config=[tyro.conf.FlagCreatePairsOff]
     )
+
+
+def shown_command(script: Path, flags: Sequence[str]) -> str:
+    """What to type in this terminal and folder to run a script."""
+    here = script.name if Path.cwd() == script.parent else str(script)
+    words = ["python", here, *flags]
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
 def shard_slice(shard: str) -> slice:

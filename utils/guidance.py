@@ -186,16 +186,16 @@ def _automatic_guidance(
         return Guidance(tuple(sorted(labels)), "given by --label")
     if len(labels) == 1:
         return Guidance(tuple(labels), "the only labelled frame")
+    several, hint = f"of {len(labels)} annotated frames", ""
     if sequence.source == "datasets/labels":  # made to be used, unlike annotations to score with
-        return Guidance(tuple(sorted(labels)), f"all {len(labels)} labels in datasets/labels")
+        several = f"of {len(labels)} labelled frames"
+        hint = f"; for all: --guidance {','.join(map(str, sorted(labels)))}"
     for frame in selected:
         if frame in labels:
-            return Guidance(
-                (frame,), f"of {len(labels)} annotated frames the best by {selected_by}"
-            )
+            return Guidance((frame,), f"{several} the best by {selected_by}{hint}")
     middle = (len(sequence.video) - 1) / 2
     nearest = min(labels, key=lambda frame: (abs(frame - middle), frame))
-    return Guidance((nearest,), f"of {len(labels)} annotated frames the one nearest the middle")
+    return Guidance((nearest,), f"{several} the one nearest the middle{hint}")
 
 
 def _few(frames: Iterable[int]) -> str:

@@ -35,7 +35,5 @@ class Preset:
 PRESETS = {
     "default": Preset(FineTuning(steps=200), second_look=SecondLook(epochs=4)),
     "fast": Preset(FineTuning(steps=100, crop=(256, 448)), lines=360, flip=False),
-    "accurate": Preset(
-        FineTuning(steps=400), scales=(1.0, 1.25), second_look=SecondLook(epochs=8)
-    ),
+    "accurate": Preset(FineTuning(steps=400), scales=(1.0, 1.25), second_look=SecondLook(epochs=8)),
 }

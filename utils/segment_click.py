@@ -45,7 +45,9 @@ _NEAR, _NEAR_LIMITS = 5.0, (0.06, 0.35)  # how far the last one can change anyth
 _TRUST, _GIVEN_TRUST = 0.4, 0.8  # of the mask so far against the network
 _SURE = 0.95  # belief above which colours are not asked
 _ROUNDS = 3
-_CRUMB = 0.02  # of the mask: what a negative click cuts off and no larger goes with the rest
+# What a negative click cuts off goes with the rest: up to a share of the mask, within a share of
+# the window's diagonal from the click.
+_CRUMB, _CRUMB_REACH = 0.02, 0.1
 
 
 @dataclass(frozen=True)
@@ -334,11 +336,26 @@ def _merge(found, window, clicks, current, sure, is_local) -> np.ndarray:
         if is_local:
             found = before ^ _components_at(found != before, spots[-1])
         if not clicks[-1].is_positive:
-            crumbs = found & ~_large_components(found, _CRUMB) & _large_components(before, _CRUMB)
-            found = found & (~crumbs | _components_at(found, meant))
+            found = found & ~_crumbs(found, before, meant, clicks[-1], window)
     result = current.copy()
     result[window.place] = found
     return result
+
+
+def _crumbs(found, before, meant, click, window) -> np.ndarray:
+    """What a negative click cut off the animal nearby: bool (h, w), small parts of `found` that
+    hung together with more in `before`, and that nobody meant."""
+    count, components, stats, _ = cv2.connectedComponentsWithStats(found.astype(np.uint8))
+    areas = stats[:, cv2.CC_STAT_AREA]
+    is_crumb = areas < _CRUMB * found.sum()
+    if count < 3:
+        return np.zeros_like(found)
+    is_crumb[0] = is_crumb[1 + np.argmax(areas[1:])] = False
+    near = round(_CRUMB_REACH * float(np.hypot(*found.shape)))
+    near = _disk(*found.shape, click.x - window.left, click.y - window.top, near)
+    is_near = np.bincount(components[near], minlength=count) > 0
+    crumbs = (is_crumb & is_near)[components] & _large_components(before, _CRUMB)
+    return crumbs & ~_components_at(found, meant)
 
 
 def _disk(height: int, width: int, x: float, y: float, radius: int) -> np.ndarray:

@@ -171,9 +171,11 @@ def _open(name, video, annotation_dir, label_path, label_files, guidance) -> Vid
     if label_files:
         labels, source = _match_labels(video, label_files, guidance), "--label"
     else:
-        labels, source = _labels_made(paths.LABELS / name, video), "datasets/labels"
-        if not labels and annotation_dir is not None:
-            labels, source = _annotations(annotation_dir, video), "annotations"
+        made = _labels_made(paths.LABELS / name, video)
+        annotated = _annotations(annotation_dir, video) if annotation_dir is not None else {}
+        if made and guidance == "auto":
+            annotated = {}  # labels made here come first; a frame that is named may have either
+        labels, source = annotated | made, "datasets/labels" if made else "annotations"
     return VideoSequence(name, video, labels, source, annotation_dir, label_path)
 
 

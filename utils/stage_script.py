@@ -1,15 +1,14 @@
 """What the scripts of stages 1 and 2 have in common: their flags, and the way from lists to
 weights."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import keras
 
-from models import build_model
-from models.losses import SegmentationLoss
-from utils import backend, paths
+from utils import backend
 from utils.command_line import setting
 from utils.progress import training_progress
 from utils.run_record import git_commit
@@ -20,20 +19,21 @@ from utils.weights import load_weights
 
 @dataclass(frozen=True)
 class StageConfig:
-    """The flags; each script has folders and lists of its own."""
+    """The flags. The first five have no default: each script says its own."""
 
-    dataset: Path = setting(paths.PASCAL_DATASET, "folder with JPEGImages/ and Annotations/")
-    list: Path = setting(paths.PASCAL_LIST, "text file of image and annotation pairs")
-    validation_list: Path = setting(paths.PASCAL_VALIDATION_LIST, "the same, for validation")
-    weights: Path | None = setting(None, "weights to start from")
-    output: Path = setting(paths.PASCAL_BASE_WEIGHTS, "where weights and training state go")
+    dataset: Path
+    list: Path
+    validation_list: Path
+    weights: Path | None
+    output: Path
     head: Literal["deeplab", "xfcn"] = setting("deeplab", "network head; xfcn is the paper's")
     steps: int = setting(Recipe.steps, "updates of the weights")
     batch_size: int = setting(Recipe.batch_size, "crops per forward pass, over all GPUs")
     accumulate: int = setting(Recipe.accumulate, "batches averaged into one update")
     crop: int = setting(Recipe.crop, "side of the square crops, pixels")
     frozen_blocks: int = setting(
-        Recipe.frozen_blocks, "first blocks of the backbone that do not learn; 14: only the head"
+        Recipe.frozen_blocks,
+        "first blocks of the backbone that do not learn; 13: only the head does",
     )
     batch_statistics: Literal["fixed", "trained"] = setting(
         "fixed", "of the backbone's normalisation; fixed are those of the start weights"
@@ -44,13 +44,22 @@ class StageConfig:
     dry_run: bool = setting(False, "check everything, print the configuration, write nothing")
 
 
-def run_stage(config: StageConfig, recipe: Recipe, weights: Path, next_script: str) -> list[dict]:
+def run_stage(
+    config: StageConfig,
+    recipe: Recipe,
+    weights: Path,
+    build_model: Callable[..., keras.Model],
+    make_loss: Callable[[float, float], keras.losses.Loss],
+    next_script: str,
+) -> list[dict]:
     """Trains as the flags say and hands the weights on.
 
     Args:
         config: `weights` is not looked at.
         recipe: of the stage; what the flags say goes before it.
         weights: to start from.
+        build_model: `models.build_model`.
+        make_loss: `models.losses.SegmentationLoss`.
         next_script: for the last line on the screen.
 
     Returns: the history, a row per epoch; none after a dry run.
@@ -81,7 +90,7 @@ def run_stage(config: StageConfig, recipe: Recipe, weights: Path, next_script: s
         if config.dry_run:
             return []
         run.begin()
-        loss = SegmentationLoss(recipe.balance, recipe.region_weight)
+        loss = make_loss(recipe.balance, recipe.region_weight)
         title = f"{recipe.stage.replace('_', ' ')} training"
         bar = training_progress(title, recipe.epochs * recipe.epoch_batches)
         history = train(model, loss, samples, validation, recipe, config.seed, run, bar)

@@ -28,6 +28,8 @@ from utils.run_record import git_commit
 from utils.training import Backup, make_optimizer, warmup_cosine
 from utils.weights import load_weights, read_weights, save_weights
 
+NUM_BLOCKS = 13  # of the backbone
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -301,6 +303,8 @@ def run_key(
         if getattr(recipe, name) < 1:
             flag = name.replace("_", "-")
             raise UsageError(f"--{flag} must be 1 or more, not {getattr(recipe, name)}.")
+    if not 0 <= recipe.frozen_blocks <= NUM_BLOCKS:
+        raise UsageError(f"--frozen-blocks must be 0 to {NUM_BLOCKS}, not {recipe.frozen_blocks}.")
     if not 0 <= seed < 2**32:
         raise UsageError(f"--seed must be 0 to {2**32 - 1}, not {seed}.")
     settings = asdict(recipe)
