@@ -32,7 +32,7 @@ from utils.sequences import choose_sequences, open_dataset_sequence
 from utils.videos import Video
 
 SPACING = 10
-EVERY_TENTH, BEST_TENTH = "mean of every tenth", "best of every tenth"
+EVERY_TENTH = "every tenth"
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,8 @@ def print_table(rows: list[dict]) -> None:
         tenths = [r for r in rows if (r["video"], r["method"]) == (video, EVERY_TENTH)]
         if tenths:
             best = max(tenths, key=lambda row: row["j_left_out"] + row["f_left_out"])
-            print(format_line(video, width, EVERY_TENTH, "", mean_numbers(tenths)))
-            print(format_line(video, width, BEST_TENTH, best["frames"][0], best))
+            print(format_line(video, width, f"mean of {EVERY_TENTH}", "", mean_numbers(tenths)))
+            print(format_line(video, width, f"best of {EVERY_TENTH}", best["frames"][0], best))
 
 
 def format_line(name: str, width: int, method: str, frame: int | str, numbers: dict) -> str:

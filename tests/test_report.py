@@ -354,8 +354,7 @@ def test_in_a_browser_a_click_on_the_chart_shows_that_frame(made):
     made.add("ant", masks, annotated=(2, 8), overlay=True, is_file=False)
     make_page(made)
     with open_page(made.results / "report" / "index.html") as page:
-        wait_until(page, "document.querySelector('article video').readyState >= 1")
-        assert page.evaluate("document.querySelector('article video').videoWidth") == 96
+        wait_until(page, "document.querySelector('article video').videoWidth === 96")
         plot = page.locator(".plot").nth(1)  # consistency, every frame
         plot.scroll_into_view_if_needed()
 
