@@ -195,10 +195,13 @@ def test_an_interrupted_run_ends_with_the_same_weights_as_an_unbroken_one(
     assert json.loads((tmp_path / "unbroken/deeplab.training/history.json").read_text()) == history
 
 
-def test_a_finished_run_goes_on_with_more_steps(config):
+def test_a_finished_run_goes_on_with_more_steps(config, capsys):
     train_pascal_base.main(config(steps=4))
+    capsys.readouterr()
     history = train_pascal_base.main(config(steps=8, resume=True))
     assert [row["step"] for row in history] == [2, 4, 6, 8]
+    bar = capsys.readouterr().err
+    assert " 4/8 " in bar and " 8/8 " in bar and " 1/8 " not in bar
 
 
 def test_a_run_is_not_overwritten_without_resume(config):

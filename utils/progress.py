@@ -11,24 +11,35 @@ def frame_progress(frames: Iterable, title: str) -> tqdm:
     return tqdm(frames, desc=title, unit="frame", dynamic_ncols=True, leave=False)
 
 
-def training_progress(title: str, steps: int, done: int = 0) -> list[keras.callbacks.Callback]:
+class _TrainingBar(keras.callbacks.Callback):
+    def __init__(self, bar: tqdm):
+        super().__init__()
+        self.bar = bar
+
+    def on_train_begin(self, logs=None):
+        self.is_placed = False
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if not self.is_placed:  # a run that goes on begins with a later epoch
+            left = (self.params["epochs"] - epoch) * self.params["steps"]
+            self.bar.n = self.bar.initial = max(0, self.bar.total - left)
+            self.bar.refresh()
+            self.is_placed = True
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.bar.update()
+        self.bar.set_postfix(loss=f"{float(logs['loss']):.3f}", refresh=False)
+
+    def on_train_end(self, logs=None):
+        self.bar.close()
+
+
+def training_progress(title: str, steps: int) -> list[keras.callbacks.Callback]:
     """Callbacks for `fit` that show a bar of training steps with the loss and the time left.
 
     Args:
         title: shown before the bar.
-        steps: of the whole run.
-        done: steps of an earlier run that this one goes on from.
+        steps: up to the end of the run; those that an earlier run did are counted as done.
     """
-    bar = tqdm(
-        total=steps, initial=done, desc=title, unit="step", dynamic_ncols=True, mininterval=0.5
-    )
-
-    def on_batch_end(batch, logs):
-        bar.update()
-        bar.set_postfix(loss=f"{float(logs['loss']):.3f}", refresh=False)
-
-    return [
-        keras.callbacks.LambdaCallback(
-            on_train_batch_end=on_batch_end, on_train_end=lambda logs: bar.close()
-        )
-    ]
+    bar = tqdm(total=steps, desc=title, unit="step", dynamic_ncols=True, mininterval=0.5)
+    return [_TrainingBar(bar)]
