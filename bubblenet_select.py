@@ -46,7 +46,7 @@ from utils.selection_files import (
     frame_file,
     load_chooser,
 )
-from utils.sequences import VideoSequence, find_sequences, list_video_paths, video_name
+from utils.sequences import VideoSequence, find_sequences
 from utils.videos import Video, VideoFile
 
 
@@ -72,20 +72,14 @@ def main(config: Config) -> int:
     if not config.next:
         chooser = load_chooser(build_model, build_bubblenet, config.features)
         print_chooser(chooser)
-
-    def flags_of(name: str) -> list[str]:
-        """Those that name this video to finetune_test.py."""
-        for path in list_video_paths(config.video):
-            if video_name(path) == name:
-                return ["--video", str(path)]
-        return ["--dataset", str(dataset), "--sequences", name]
-
     failed = 0
     for name, open_sequence in openers.items():
         try:
             sequence = open_sequence()
             if config.next:
-                flags = flags_of(name)
+                flags = ["--dataset", str(dataset), "--sequences", name]
+                if config.video:
+                    flags = ["--video", str(sequence.video.path)]
                 if config.results != paths.RESULTS:
                     flags += ["--results", str(config.results)]
                 print(next_label(sequence, config.results, flags), flush=True)

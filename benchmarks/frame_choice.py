@@ -2,7 +2,7 @@
 
 Reads   a data set with all frames annotated; the networks in weights/bubblenet_weights/ and weights
         to start from, none of which has seen its videos.
-Writes  RESULTS/FRAME/..., results of finetune_test.py; RESULTS/choice/SEQ/RULE, the choices; and
+Writes  RESULTS/FRAME/..., results of finetune_test.py; RESULTS/choice/SEQ.npz, features; and
         RESULTS/frame_choice.json.
 
     python -m benchmarks.frame_choice --dataset DIR --sequences libby rhino --tenths libby
@@ -25,9 +25,10 @@ from models.bubblenets import build_bubblenet
 from utils.command_line import run_script, setting
 from utils.errors import UsageError
 from utils.files import write_json
-from utils.frame_selection import RULES
+from utils.frame_features import read_features
+from utils.frame_selection import POSITION_RULES, RULES, rank_by_bubblenet, rank_by_rule
 from utils.progress import frame_progress
-from utils.selection_files import BUBBLENETS, RULE, Chooser, choose_frames, load_chooser
+from utils.selection_files import Chooser, load_chooser
 from utils.sequences import choose_sequences, open_dataset_sequence
 from utils.videos import Video
 
@@ -57,13 +58,15 @@ def main(config: Config) -> None:
     strangers = [name for name in config.tenths if name not in names]
     if strangers:
         raise UsageError(f"--tenths {strangers[0]} is not among --sequences.")
-    choosers = [load_chooser(build_model, build_bubblenet, rule=rule) for rule in config.rules]
+    needs_features = not set(config.rules) <= set(POSITION_RULES)
+    rule = "linear" if needs_features else config.rules[0]
+    chooser = load_chooser(build_model, build_bubblenet, rule=rule)
     run = start_stage3(config.dataset, config.results, config.weights, config.preset, config.seed)
     rows = []
     for name in names:
         video = open_dataset_sequence(config.dataset, name).video
         video.check()
-        choices = choose(video, choosers, config.results / "choice" / name)
+        choices = choose(video, chooser, config.rules, config.results / "choice" / f"{name}.npz")
         rows += [make_row(name, method, run(name, [frame])) for method, frame in choices.items()]
         if name in config.tenths:
             frames = range(0, len(video), SPACING)
@@ -72,14 +75,25 @@ def main(config: Config) -> None:
     print_table(rows)
 
 
-def choose(video: Video, choosers: Sequence[Chooser], folder: Path) -> dict[str, int]:
-    """Method -> the frame that it would have labelled."""
-    choices = {}
-    for chooser in choosers:
-        rankings = choose_frames(video, folder / chooser.rule, chooser, frame_progress).rankings
-        choices |= {name: rankings[name][0] for name in BUBBLENETS if name in rankings}
-        choices[chooser.rule] = rankings[RULE][0]
-    return choices
+def choose(video: Video, chooser: Chooser, rules: Sequence[str], cache: Path) -> dict[str, int]:
+    """Method -> the frame that it would have labelled.
+
+    Args:
+        video: checked (`Video.check`).
+        chooser: loaded for what the rules need.
+        rules: beside the chooser's networks.
+        cache: of the features.
+    """
+    features = None
+    if chooser.extractor is not None:
+        features = read_features(video, chooser.extractor, cache, frame_progress)
+    choices = {
+        name: rank_by_bubblenet(network, features.vectors)[0]
+        for name, network in chooser.networks.items()
+    }
+    return choices | {
+        rule: rank_by_rule(rule, len(video), features, chooser.coefficients)[0] for rule in rules
+    }
 
 
 def print_table(rows: list[dict]) -> None:

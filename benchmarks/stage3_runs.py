@@ -4,7 +4,7 @@ The network is built and traced once for all of them; a finished run is only rea
 benchmark that was stopped goes on where it was. Not a benchmark itself.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -100,8 +100,7 @@ def make_row(name: str, method: str, result: Run) -> dict:
     return row | {"frames": list(result.frames)}
 
 
-def mean_numbers(rows: Iterable[dict]) -> dict[str, float]:
-    rows = list(rows)
+def mean_numbers(rows: Sequence[dict]) -> dict[str, float]:
     return {key: float(np.mean([row[key] for row in rows])) for key in NUMBERS}
 
 

@@ -478,12 +478,13 @@ def test_a_label_that_corrects_a_result_joins_the_annotation_it_came_from(task, 
     annotations = tmp_path / "annotations"
     write_mask(annotations / "00003.png", ellipse(3))
     task = replace(task, sequence=replace(task.sequence, annotation_dir=annotations))
+    write_results(task)
     run = task.results / paths.RUNS / "hen" / paths.RUN_FILE
-    write_json(run, {"labelled_frames": [3]})
+    write_json(run, {"num_frames": NUM_FRAMES, "labelled_frames": [3]})
     assert "--guidance" not in task.next_command()  # nothing was labelled here yet
     client.post("/api/labels/6", data=png(np.uint8(ellipse(6))))
     assert "--guidance 3,6" in task.next_command()
-    write_json(run, {"labelled_frames": [4]})  # a label from elsewhere
+    write_json(run, {"num_frames": NUM_FRAMES, "labelled_frames": [4]})  # a label from elsewhere
     assert "--guidance" not in task.next_command()
 
 

@@ -13,7 +13,6 @@ from utils.confidence import frames_to_check, read_confidence
 from utils.errors import InputError
 from utils.guidance import list_animals
 from utils.images import MAX_ANIMALS, VOID, list_files, read_annotations, read_mask
-from utils.run_record import read_record
 from utils.segmented_videos import open_segmented
 from utils.sequences import VideoSequence
 from utils.videos import Video
@@ -84,13 +83,11 @@ class AnnotationTask:
 
     def _annotations_used(self) -> list[int]:
         """Frames that the last run had labelled, those that the data set has an annotation of."""
-        record = read_record(self.results / paths.RUNS / self.sequence.name / paths.RUN_FILE)
-        folder = self.sequence.annotation_dir
-        if folder is None or not isinstance(record, dict):
+        folder, names = self.sequence.annotation_dir, self.video.frame_names
+        if folder is None:
             return []
-        names = dict(enumerate(self.video.frame_names))
-        frames = [frame for frame in record.get("labelled_frames", []) if frame in names]
-        return [frame for frame in frames if (folder / f"{names[frame]}.png").is_file()]
+        used = self.describe_results().get("labelled", [])
+        return [frame for frame in used if (folder / f"{names[frame]}.png").is_file()]
 
     def run_command(self, preset: str) -> list[str]:
         """What runs stage 3 from here, with this Python."""

@@ -16,15 +16,11 @@ class _TrainingBar(keras.callbacks.Callback):
         super().__init__()
         self.bar = bar
 
-    def on_train_begin(self, logs=None):
-        self.is_placed = False
-
     def on_epoch_begin(self, epoch, logs=None):
-        if not self.is_placed:  # a run that goes on begins with a later epoch
-            left = (self.params["epochs"] - epoch) * self.params["steps"]
-            self.bar.n = self.bar.initial = max(0, self.bar.total - left)
+        done = self.bar.total - (self.params["epochs"] - epoch) * self.params["steps"]
+        if self.bar.n < done:  # a run that goes on begins with a later epoch
+            self.bar.n = self.bar.initial = done
             self.bar.refresh()
-            self.is_placed = True
 
     def on_train_batch_end(self, batch, logs=None):
         self.bar.update()

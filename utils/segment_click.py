@@ -346,16 +346,15 @@ def _crumbs(found, before, meant, click, window) -> np.ndarray:
     """What a negative click cut off the animal nearby: bool (h, w), small parts of `found` that
     hung together with more in `before`, and that nobody meant."""
     count, components, stats, _ = cv2.connectedComponentsWithStats(found.astype(np.uint8))
+    if count < 3:  # with the background: one part at most
+        return np.zeros_like(found)
     areas = stats[:, cv2.CC_STAT_AREA]
     is_crumb = areas < _CRUMB * found.sum()
-    if count < 3:
-        return np.zeros_like(found)
     is_crumb[0] = is_crumb[1 + np.argmax(areas[1:])] = False
     near = round(_CRUMB_REACH * float(np.hypot(*found.shape)))
     near = _disk(*found.shape, click.x - window.left, click.y - window.top, near)
-    is_near = np.bincount(components[near], minlength=count) > 0
-    crumbs = (is_crumb & is_near)[components] & _large_components(before, _CRUMB)
-    return crumbs & ~_components_at(found, meant)
+    crumbs = _components_at(is_crumb[components], near) & ~_components_at(found, meant)
+    return crumbs & _large_components(before, _CRUMB)
 
 
 def _disk(height: int, width: int, x: float, y: float, radius: int) -> np.ndarray:

@@ -172,10 +172,9 @@ def _open(name, video, annotation_dir, label_path, label_files, guidance) -> Vid
         labels, source = _match_labels(video, label_files, guidance), "--label"
     else:
         made = _labels_made(paths.LABELS / name, video)
-        annotated = _annotations(annotation_dir, video) if annotation_dir is not None else {}
-        if made and guidance == "auto":
-            annotated = {}  # labels made here come first; a frame that is named may have either
-        labels, source = annotated | made, "datasets/labels" if made else "annotations"
+        labels, source = made, "datasets/labels" if made else "annotations"
+        if annotation_dir is not None and not (made and guidance == "auto"):
+            labels = _annotations(annotation_dir, video) | made  # a named frame may have either
     return VideoSequence(name, video, labels, source, annotation_dir, label_path)
 
 
