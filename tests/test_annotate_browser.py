@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.bright_hen import overlap
 from tests.browser import launch_browser, note_complaints, wait_until
 from utils import paths
 from utils.annotation_server import create_app, open_server
@@ -36,10 +37,6 @@ def picture(index: int) -> np.ndarray:
     image = np.random.default_rng(index).integers(50, 100, (HEIGHT, WIDTH, 3))
     image[ellipse(index)] += (120, 100, 40)
     return image.astype(np.uint8)
-
-
-def overlap(mask: np.ndarray, truth: np.ndarray) -> float:
-    return (mask & truth).sum() / (mask | truth).sum()
 
 
 def drawn_line(start, end, radius: float) -> np.ndarray:

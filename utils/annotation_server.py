@@ -7,19 +7,15 @@ checked, the cookie is SameSite=Strict. Frames are asked for by number: no reque
 
 import gzip
 import hmac
-import io
-import json
 import os
 import socket
 import threading
-from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from flask import Flask, Response, g, jsonify, request, send_file
-from PIL import Image
 from werkzeug.exceptions import (
     BadRequest,
     Conflict,
@@ -30,6 +26,7 @@ from werkzeug.exceptions import (
 )
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
+from utils.annotation_prompts import BY_HAND, check_values, decode_label, parse_prompt
 from utils.annotation_task import PRESETS, AnnotationTask
 from utils.background_network import BackgroundNetwork
 from utils.background_run import BackgroundRun
@@ -41,8 +38,6 @@ from utils.segment_click import (
     OTHER_ANIMAL,
     SURE_ANIMAL,
     SURE_BACKGROUND,
-    Box,
-    Click,
     ClickSegmenter,
 )
 
@@ -50,8 +45,6 @@ HOST = "127.0.0.1"
 LOCAL_NAMES = (HOST, "localhost")
 MAX_UPLOAD_BYTES = 8 * 2**20
 MAX_DRAFT_BYTES = 64 * 2**20
-MAX_CLICKS = 500
-BY_HAND = 128  # bit of a draft's pixels that were drawn by hand: a click elsewhere keeps them
 DISPLAY_BOX_PX = (1600, 1600)
 PAGE_DIR = Path(__file__).with_name("annotation_page")
 PAGE_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -262,41 +255,6 @@ def _send_array(array: np.ndarray) -> Response:
 # In: clicks and labels
 
 
-def decode_label(data: bytes, height: int, width: int) -> np.ndarray:
-    """The values of a PNG that the page sent.
-
-    Returns: uint8 (height, width).
-
-    Raises: BadRequest if it is no PNG; UnprocessableEntity if it is of another kind, or of another
-        size, which its header tells: nothing is decoded that is larger than the frame.
-    """
-    try:
-        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-            if image.size != (width, height):
-                raise UnprocessableEntity(
-                    f"Expected a label of {width}x{height} as the frame, found {image.size[0]}x"
-                    f"{image.size[1]}. Reload the page."
-                )
-            if image.mode not in ("L", "P"):
-                raise UnprocessableEntity(
-                    f"Expected a PNG of one byte per pixel, found one of mode {image.mode}."
-                )
-            return np.array(image)
-    except HTTPException:
-        raise
-    except Image.DecompressionBombError as error:
-        raise UnprocessableEntity(f"Expected a label, found an image too large: {error}") from error
-    except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error, ...
-        raise BadRequest(f"Expected a PNG, found none, or half of one ({error}).") from error
-
-
-def _check_values(labels: np.ndarray) -> None:
-    if labels.max(initial=0) > MAX_ANIMALS:
-        raise UnprocessableEntity(
-            f"Expected 0 for background and 1 to {MAX_ANIMALS} for animals, found {labels.max()}."
-        )
-
-
 def _take_clicks(app: Flask, frames: FrameReader, network: BackgroundNetwork | None) -> None:
     segmenter = ClickSegmenter(network.predict if network else None)
     lock = threading.Lock()
@@ -320,7 +278,7 @@ def _take_clicks(app: Flask, frames: FrameReader, network: BackgroundNetwork | N
         if "labels" in request.files:
             draft = decode_label(request.files["labels"].read(), height, width)
         labels, is_by_hand = draft & np.uint8(BY_HAND - 1), draft >= BY_HAND
-        _check_values(labels)
+        check_values(labels)
         is_animal = labels == prompt.animal
         sure = np.zeros((height, width), np.uint8)
         sure[labels > 0] = OTHER_ANIMAL
@@ -333,63 +291,6 @@ def _take_clicks(app: Flask, frames: FrameReader, network: BackgroundNetwork | N
                 index, image, prompt.clicks, prompt.box, current, sure, prompt.is_given
             )
         return _send_array(mask)
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """What a person marked so far.
-
-    Attributes:
-        animal: its number.
-        clicks: in the order in which they were made, within the frame.
-        box: around the animal, or None.
-        is_fresh: whether to begin anew, without what was found before.
-        is_given: whether the animal had a mask before the first click; see `segment_clicks`.
-    """
-
-    animal: int
-    clicks: list[Click]
-    box: Box | None
-    is_fresh: bool
-    is_given: bool
-
-
-def parse_prompt(text: str, height: int, width: int) -> Prompt:
-    """Checks {"animal": 1, "clicks": [{"x": 7.5, "y": 3, "positive": true}], "box": [left, top,
-    right, bottom] or null, "fresh": false, "given": false}, in pixels of the frame.
-
-    Raises: BadRequest.
-    """
-    try:
-        content = json.loads(text)
-        animal = content["animal"]
-        if type(animal) is not int or not 1 <= animal <= MAX_ANIMALS:
-            raise ValueError(f"animal {animal!r}")
-        if len(content["clicks"]) > MAX_CLICKS:
-            raise ValueError(f"more than {MAX_CLICKS} clicks")
-        clicks = [
-            Click(_within(c["x"], width), _within(c["y"], height), bool(c["positive"]))
-            for c in content["clicks"]
-        ]
-        box = content.get("box")
-        if box is not None:
-            left, top, right, bottom = box
-            left, right = sorted((_within(left, width), _within(right, width)))
-            top, bottom = sorted((_within(top, height), _within(bottom, height)))
-            if right - left < 2 or bottom - top < 2:
-                raise ValueError("a box smaller than 2 pixels")
-            box = (left, top, right, bottom)
-        if not clicks and box is None:
-            raise ValueError("neither of them")
-        return Prompt(animal, clicks, box, bool(content.get("fresh")), bool(content.get("given")))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BadRequest(f"Expected clicks or a box of an animal, found {error}.") from error
-
-
-def _within(value: Any, size: int) -> float:
-    if type(value) not in (int, float) or not np.isfinite(value):
-        raise ValueError(f"{value!r} for a position")
-    return float(np.clip(value, 0, size))
 
 
 def _take_labels(app: Flask, task: AnnotationTask, drafts: BoundedStore) -> None:
@@ -411,7 +312,7 @@ def _take_labels(app: Flask, task: AnnotationTask, drafts: BoundedStore) -> None
     @app.post("/api/labels/<int:index>")
     def save_label(index: int):
         labels = receive(index)
-        _check_values(labels)
+        check_values(labels)
         if not labels.any():
             raise UnprocessableEntity("The label marks no animal. Click on the animal first.")
         if labels.all():
