@@ -98,23 +98,35 @@ def score_one(sequence: str, dataset_dir: Path, config: Config) -> SequenceScore
         )
     masks = config.results / paths.SEGMENTATION / sequence  # these name every frame, too
     frames_dir = sequence_dir(dataset_dir, "JPEGImages", sequence)
-    frames_dir = frames_dir or (masks if masks.is_dir() else annotation_dir)
+    names_dir = frames_dir or (masks if masks.is_dir() else annotation_dir)
+    frame_names = [path.stem for path in list_frames(names_dir)]
+    run = read_run(config.results / paths.RUNS / sequence / paths.RUN_FILE)
+    if frames_dir and run.get("num_frames", len(frame_names)) != len(frame_names):
+        raise NothingToScoreError(
+            f"{sequence}: its {run['num_frames']} masks are of {run.get('input', 'other frames')}, "
+            f"{frames_dir} has {len(frame_names)} frames: another video of this name, or frames "
+            "have come or gone since"
+        )
     return score_folders(
         sequence,
-        config.results / paths.SEGMENTATION / sequence,
+        masks,
         annotation_dir,
-        [path.stem for path in list_frames(frames_dir)],
-        read_labelled_frames(config.results / paths.RUNS / sequence / paths.RUN_FILE),
+        frame_names,
+        run.get("labelled_frames"),
         config.exclude_guidance,
     )
 
 
-def read_labelled_frames(run_file: Path) -> list[int] | None:
-    """`labelled_frames` of a run's record, None without one. Raises: InputError if malformed."""
+def read_run(run_file: Path) -> dict:
+    """A run's record, empty without one.
+
+    Raises: InputError if it is malformed, or `labelled_frames` in it.
+    """
     if not run_file.is_file():
-        return None
+        return {}
     try:
-        labelled_frames = json.loads(run_file.read_text(encoding="utf-8")).get("labelled_frames")
+        run = json.loads(run_file.read_text(encoding="utf-8"))
+        labelled_frames = run.get("labelled_frames")
     except (ValueError, AttributeError) as error:
         raise InputError(f"{run_file}: not a run record ({error}); run the video again") from error
     if labelled_frames is not None and not (
@@ -123,7 +135,7 @@ def read_labelled_frames(run_file: Path) -> list[int] | None:
         raise InputError(
             f'{run_file}: "labelled_frames" must be a list of frame numbers, not {labelled_frames}'
         )
-    return labelled_frames
+    return run
 
 
 def make_record(

@@ -244,6 +244,18 @@ def test_segmented_videos_without_annotations_are_passed_over(world, capsys):
     assert world.evaluate(sequences=("own",))[0] == 1
 
 
+def test_another_video_of_the_name_of_an_annotated_one_is_shown_and_not_scored(world, capsys):
+    world.add("hen")
+    world.write(world.prediction("hen", NUM_FRAMES), animal(0))
+    film = {"labelled_frames": [NUM_FRAMES], "num_frames": NUM_FRAMES + 1, "input": "/my/hen.mp4"}
+    world.write_run("hen", film)
+    status, record = world.evaluate(report=True)
+    assert status == 0 and not record["failed"] and not record["sequences"]
+    out = capsys.readouterr().out
+    assert "not scored" in out and "/my/hen.mp4" in out and f"{NUM_FRAMES} frames" in out
+    assert "another video of this name" in (world.results / paths.REPORT_FILE).read_text()
+
+
 def test_nothing_segmented_is_an_error(world):
     world.add("ant", annotated=())
     with pytest.raises(InputError, match="no sequence to score"):
