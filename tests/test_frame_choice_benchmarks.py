@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import frame_choice, next_labels, stage3_runs, standin_agreement
+from benchmarks import frame_choice, next_labels, stage3_runs, standin_agreement, start_weights
 from benchmarks.next_labels import spread_labels
 from benchmarks.stage3_runs import Run
 from benchmarks.standin_agreement import rank_correlation
@@ -63,6 +63,36 @@ def test_a_run_equals_that_of_the_script(world, monkeypatch):
     assert (result.j, result.f) == (scores["J-Mean"], scores["F-Mean"])
     masks = sorted((result.results / "segmentation" / "hen").glob("*.png"))
     assert [m.read_bytes() for m in masks] == [m.read_bytes() for m in world.mask_paths()]
+
+
+def test_start_weights_are_compared_over_videos_and_seeds(world, monkeypatch, capsys):
+    values = {("good", 0): 0.9, ("good", 1): 0.8, ("poor", 0): 0.5, ("poor", 1): 0.5}
+
+    def start(dataset, results, weights, preset, seed):
+        assert results.name == f"{weights.parent.name}-{seed}"
+        return lambda name, frames: make_run(frames, values[weights.parent.name, seed])
+
+    world.add("hen")
+    world.add("cow")
+    monkeypatch.setattr(start_weights, "start_stage3", start)
+    files = tuple(world.root / name / "deeplab.safetensors" for name in ("good", "poor"))
+    config = start_weights.Config(
+        dataset=world.dataset, weights=files, results=world.root / "compared"
+    )
+    start_weights.main(config)
+    rows = json.loads((world.root / "compared" / "start_weights.json").read_text())
+    assert len(rows) == 8 and {tuple(row["frames"]) for row in rows} == {(0,)}
+    lines = capsys.readouterr().out.splitlines()
+    table = lines[lines.index("good") :]
+    assert [line.split()[0] for line in table] == ["good", "cow", "hen", "mean"] + [
+        "poor",
+        "cow",
+        "hen",
+        "mean",
+    ]
+    assert "0.850 / 0.950  (0.100 / 0.100)" in table[3] and "(0.000 / 0.000)" in table[7]
+    with pytest.raises(UsageError, match="different names"):
+        start_weights.main(start_weights.Config(weights=(files[0], files[0])))
 
 
 # Who chose
