@@ -84,12 +84,7 @@ def test_start_weights_are_compared_over_videos_and_seeds(world, monkeypatch, ca
     assert len(rows) == 8 and {tuple(row["frames"]) for row in rows} == {(0,)}
     lines = capsys.readouterr().out.splitlines()
     table = lines[lines.index("good") :]
-    assert [line.split()[0] for line in table] == ["good", "cow", "hen", "mean"] + [
-        "poor",
-        "cow",
-        "hen",
-        "mean",
-    ]
+    assert [line.split()[0] for line in table] == "good cow hen mean poor cow hen mean".split()
     assert "0.850 / 0.950  (0.100 / 0.100)" in table[3] and "(0.000 / 0.000)" in table[7]
     with pytest.raises(UsageError, match="different names"):
         start_weights.main(start_weights.Config(weights=(files[0], files[0])))
