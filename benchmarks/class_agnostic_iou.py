@@ -1,8 +1,9 @@
 """Class-agnostic IoU of weights on a list of labelled images, by kind of image, no fine-tuning.
 
 The mean over images of the intersection over union at probability 0.5, void left out, mirror image
-averaged in. The kind of an image is its name up to the first "_". `--worst DIR` draws the worst
-images of each kind with what was missed in blue and what is too much in red.
+averaged in, and other sizes with `--scales`. The kind of an image is its name up to the first "_".
+`--worst DIR` draws the worst images of each kind with what was missed in blue and what is too much
+in red.
 """
 
 from collections import defaultdict
@@ -33,6 +34,7 @@ class Config:
     weights: tuple[Path, ...] = setting((), "weights files to compare")
     dataset: Path = setting(paths.PASCAL_DATASET, "folder with JPEGImages/ and Annotations/")
     list: Path = setting(paths.PASCAL_VALIDATION_LIST, "text file of image and annotation pairs")
+    scales: tuple[float, ...] = setting((1.0,), "sizes of the images that are averaged")
     worst: Path | None = setting(None, "folder for pictures of the worst images")
     json: Path | None = setting(None, "write all numbers here as well")
 
@@ -44,7 +46,10 @@ def main(config: Config) -> None:
     for path in config.weights:
         model = build_model(read_weights(path)[1]["head"])
         load_weights(model, path)
-        scored = [(*score(model, sample), sample) for sample in tqdm(samples, desc=path.name)]
+        scored = [
+            (*score(model, sample, config.scales), sample)
+            for sample in tqdm(samples, desc=path.name)
+        ]
         results[str(path)] = {sample.image_path.stem: iou for iou, _, sample in scored}
         print_table(path, results[str(path)])
         if config.worst:
@@ -53,9 +58,9 @@ def main(config: Config) -> None:
         write_json(config.json, results)
 
 
-def score(model, sample: FileSample) -> tuple[float, np.ndarray]:
+def score(model, sample: FileSample, scales: tuple[float, ...]) -> tuple[float, np.ndarray]:
     image, target, _ = sample.read()
-    prediction = predict_probability(model, image, flip=True) > 0.5
+    prediction = predict_probability(model, image, flip=True, scales=scales) > 0.5
     return region_similarity(prediction, target == 1, target == 255), prediction
 
 

@@ -2,8 +2,9 @@
 
 Also the share of the machine's matrix-product rate that each reaches: floating-point operations (2
 per multiply-add, counted from the network's layers) per second, over the best of NumPy and the
-backend in float32 at 2048x2048x2048. Rounds are interleaved, so that a machine whose speed drifts
-does so for all; medians are printed.
+backend in float32 at 2048x2048x2048, also for the network that computes in bfloat16: above 100 %
+is the gain of a processor that has instructions for it. Rounds are interleaved, so that a machine
+whose speed drifts does so for all; medians are printed.
 
 OSVOS (Caelles et al., CVPR 2017) is VGG-16 at full resolution with five side outputs, fused: built
 here only to know what it costs, with random weights. It fine-tunes on full frames; we on crops:
@@ -34,6 +35,11 @@ from utils.run_record import git_commit, peak_memory_mib
 from utils.training import make_optimizer
 
 FRAME = (480, 854)
+NETWORKS = {  # name: head, precision
+    "deeplab": ("deeplab", "float32"),
+    "deeplab, bfloat16": ("deeplab", "mixed_bfloat16"),
+    "xfcn": ("xfcn", "float32"),
+}
 CONVOLUTIONS = (
     keras.layers.Conv2D,
     keras.layers.Conv2DTranspose,
@@ -145,10 +151,12 @@ def make_tasks(config: Config) -> dict[str, tuple[Callable[[], object], float]]:
             both = (lambda: model.predict_on_batch(pair), 2 * forward)
             tasks[f"{name}: segment a frame and its mirror image"] = both
 
-    for head in ("deeplab", "xfcn"):
+    for name, (head, precision) in NETWORKS.items():
+        keras.config.set_dtype_policy(precision)
         model = build_model(head)
         freeze_first_blocks(model, preset.fine_tuning.frozen_blocks)
-        add(head, model)
+        add(name, model)
+    keras.config.set_dtype_policy("float32")
     if config.osvos:
         add("OSVOS", build_osvos())
     return tasks

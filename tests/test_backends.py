@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from models import HEADS, build_model
+from utils import backend as this_backend
 from utils import paths
 from utils.weights import load_weights, save_weights
 
@@ -106,3 +107,19 @@ def test_a_backend_gives_the_same_logits_and_fine_tunes(expected, backend):
     facts = json.loads(done.stdout.splitlines()[-1])
     assert facts["backend"] == backend and facts["moved"] == 0
     assert len(facts["losses"]) == 2 and np.isfinite(facts["losses"]).all()
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("fpu avx2 avx512f avx512_bf16", True),
+        ("fpu amx_bf16 amx_tile", True),
+        ("fpu avx2 avx512f", False),
+        ("fpu avx512_bf16_of_another_name", False),
+    ],
+)
+def test_bfloat16_is_found_in_the_description_of_the_processor(tmp_path, flags, expected):
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"processor\t: 0\nflags\t\t: {flags}\nbugs\t\t:\n")
+    assert this_backend.cpu_computes_bfloat16(cpuinfo) is expected
+    assert this_backend.cpu_computes_bfloat16(tmp_path / "none") is False

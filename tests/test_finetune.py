@@ -517,6 +517,16 @@ def test_a_dry_run_writes_nothing_and_says_what_it_would_do(world, no_training, 
     assert world.listing() == before
 
 
+@pytest.mark.parametrize("able", [True, False])
+def test_half_precision_is_recommended_where_the_processor_has_it(
+    world, no_training, monkeypatch, capsys, able
+):
+    monkeypatch.setattr(finetune_test.backend, "has_gpu", lambda: False)
+    monkeypatch.setattr(finetune_test.backend, "cpu_computes_bfloat16", lambda: able)
+    world.add().run(dry_run=True)
+    assert ("--precision mixed_bfloat16" in capsys.readouterr().out) is able
+
+
 def test_a_dry_run_refuses_what_the_run_would_refuse(world, tmp_path):
     world.add()
     cut = tmp_path / "cut.safetensors"

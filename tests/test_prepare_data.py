@@ -329,7 +329,11 @@ class TestMasks:
         labels = np.where(VOC_LABELS == 255, 255, 0)
         assert not mask_from_voc(png(labels, palette=True)).any()
 
-    @pytest.mark.parametrize("data", [b"", b"MATLAB 5.0 MAT-file", mat("other", SBD_LABELS)])
+    @pytest.mark.parametrize(
+        "data",
+        [b"", b"MATLAB 5.0 MAT-file", mat("other", SBD_LABELS)],
+        ids=["empty", "only the header", "another variable"],
+    )
     def test_other_files_are_no_sbd_labels(self, data):
         with pytest.raises(InputError, match="SBD"):
             mask_from_sbd(data)
@@ -447,7 +451,13 @@ class TestBrokenArchives:
         self.check(world, path, capsys)
         assert not (world.pascal / "JPEGImages" / f"{OLD}.jpg").exists()
 
-    @pytest.mark.parametrize("content", [b"", b"<html>not found</html>", gzip.compress(b"no tar")])
+    # Named, because pytest would name them by their bytes, and gzip's hold the second they were
+    # packed in: two workers would collect different tests.
+    @pytest.mark.parametrize(
+        "content",
+        [b"", b"<html>not found</html>", gzip.compress(b"no tar")],
+        ids=["empty", "a page", "no archive inside"],
+    )
     @pytest.mark.parametrize("name", ["a.tar", "a.tgz", "a.zip"])
     def test_no_archive_at_all(self, world, capsys, name, content):
         world.archives.mkdir()

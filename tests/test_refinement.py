@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from utils.motion import Motion
 from utils.refinement import (
     Refinement,
     TemporalFilter,
@@ -50,6 +51,23 @@ def test_a_full_and_an_empty_mask_pass_through():
     np.testing.assert_array_equal(keep_near(empty, square(10, 10), 1), empty)
 
 
+def test_a_region_nearer_to_others_is_theirs():
+    mask = square(10, 20)  # 5 px from the reference, 4 from the others
+    reference, others = square(10, 10), square(10, 29)
+    assert keep_near(mask, reference, 5).any()
+    assert not keep_near(mask, reference, 5, others).any()
+    np.testing.assert_array_equal(keep_near(mask, reference, 5, square(10, 31)), mask)
+
+
+def test_a_region_grown_together_is_shared_by_distance():
+    left, right = square(10, 10, 10), square(10, 26, 10)
+    bridge = np.zeros(SIZE, bool)
+    bridge[12:18, 20:26] = True
+    kept = keep_near(left | bridge | right, left, 5, right)
+    assert kept[left].all() and not kept[right].any()
+    assert kept[14, 22] and not kept[14, 23]
+
+
 def test_keeping_near_changes_no_input():
     mask, reference = square(10, 20) | square(10, 45), square(10, 10)
     copies = mask.copy(), reference.copy()
@@ -90,6 +108,78 @@ def test_while_the_animal_is_hidden_ghosts_stay_out():
     keep = TemporalFilter(REFINEMENT, square(10, 0))
     for _ in range(2):
         assert not keep(probability(square(30, 50))).any()
+
+
+def test_another_animal_that_comes_near_stays_another():
+    animal = square(10, 10, 10)
+    keep = TemporalFilter(REFINEMENT, animal)
+    for x in range(45, 20, -2):  # until it stands 2 px beside the animal
+        kept = keep(probability(animal, square(10, x, 10)))
+        np.testing.assert_array_equal(kept, animal)
+
+
+def test_another_animal_that_is_labelled_stays_another_from_the_first():
+    animal, other = square(10, 10, 10), square(10, 23, 10)  # 3 px apart
+    seen = probability(animal, other)
+    np.testing.assert_array_equal(TemporalFilter(REFINEMENT, animal)(seen), animal | other)
+    np.testing.assert_array_equal(
+        TemporalFilter(REFINEMENT, animal + np.uint8(2) * other)(seen), animal
+    )
+
+
+def test_another_animal_that_walks_behind_is_told_apart_by_the_flow():
+    still = square(10, 20, 10)
+    for flow_is_given in (True, False):
+        keep = TemporalFilter(REFINEMENT, still + np.uint8(2) * square(12, 0, 8))
+        for x in range(3, 19, 3):  # from its left side to half behind it
+            other = square(12, x, 8)
+            flow = np.zeros((*SIZE, 2), "float32")
+            flow[other & ~still, 0] = -3  # where it was in the frame before
+            motion = Motion(flow, np.zeros(SIZE, bool)) if flow_is_given else None
+            kept = keep(probability(still, other), motion)
+        assert (kept == still).all() == flow_is_given
+
+
+def still_picture(reliable=True):
+    return Motion(np.zeros((*SIZE, 2), "float32"), np.full(SIZE, reliable))
+
+
+def test_what_the_label_shows_as_background_stays_background_while_the_flow_is_reliable():
+    animal, near = square(10, 10, 10), square(10, 25, 8)  # 5 px apart: it could be a part
+    unsure = np.where(near, 255, animal).astype("uint8")
+    for label, motion, expected in (
+        (animal, still_picture(), animal),
+        (animal, still_picture(reliable=False), animal | near),
+        (animal, None, animal | near),
+        (unsure, still_picture(), animal | near),
+    ):
+        keep = TemporalFilter(REFINEMENT, label)
+        for _ in range(3):
+            np.testing.assert_array_equal(keep(probability(animal), motion), animal)
+        np.testing.assert_array_equal(keep(probability(animal, near), motion), expected)
+
+
+def test_known_background_is_cut_off_what_has_grown_together():
+    animal, shadow = square(10, 10, 12), square(16, 22, 6)
+    keep = TemporalFilter(REFINEMENT, animal)
+    keep(probability(animal), still_picture())
+    kept = keep(probability(animal, shadow), still_picture())
+    assert kept[animal].all()
+    assert (kept & shadow).sum() < shadow.sum() / 2
+
+
+def test_the_margin_next_to_the_animal_may_change():
+    animal, larger = square(10, 10, 10), square(9, 9, 12)  # 1 px, less than 2 % of 72
+    keep = TemporalFilter(REFINEMENT, animal)
+    np.testing.assert_array_equal(keep(probability(larger), still_picture()), larger)
+
+
+def test_an_animal_that_was_taken_for_another_can_be_found_again():
+    keep = TemporalFilter(REFINEMENT, square(10, 0))
+    assert not keep(probability(square(10, 26))).any()  # jumped too far, and there is nothing else
+    for _ in range(3):
+        kept = keep(probability(square(10, 26)))
+    np.testing.assert_array_equal(kept, square(10, 26))
 
 
 def test_radius_zero_keeps_all_regions():

@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 
 @contextlib.contextmanager
@@ -67,6 +68,17 @@ def has_gpu() -> bool:
 
         return torch.cuda.is_available()
     return any("gpu" in device or "cuda" in device for device in _devices())
+
+
+def cpu_computes_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether the processor has instructions for bfloat16 (AMD since Zen 4, Intel's Xeons since
+    Cooper Lake): where it has none, mixed precision is several times slower than float32.
+
+    Args:
+        cpuinfo: Linux's description of the processor; elsewhere there is none, so False.
+    """
+    flags = set(cpuinfo.read_text().split()) if cpuinfo.is_file() else set()
+    return not flags.isdisjoint({"avx512_bf16", "amx_bf16"})
 
 
 def jit_compile() -> bool | str:

@@ -1,8 +1,12 @@
-"""From probabilities to masks: threshold, and what is not connected to the animal through time is
+"""From probabilities to masks: threshold, and what does not continue the animal through time is
 dropped.
 
-A network that has seen one frame finds animal-like spots elsewhere in others. Going out from the
-labelled frame, a region is kept only where it lies near the animal's mask in the frame before.
+A network that has seen one frame finds animal-like spots elsewhere in others, and whole animals of
+the same kind. Going out from the labelled frame, a region is kept only where it lies near the
+animal's mask in the frame before. What is not the animal is followed as well, along the optical
+flow: regions that were not kept, and the background of the label for as long as the flow can be
+trusted. So another animal stays another one when it comes near, and where both have grown into one
+region each pixel goes to the nearer.
 """
 
 from collections.abc import Sequence
@@ -11,64 +15,114 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from utils.images import VOID
+from utils.motion import Motion, carry
+
 FAINT = 0.1
 
 
 @dataclass(frozen=True)
 class Refinement:
-    """Threshold and filter, chosen on two training videos of DAVIS 2016 (benchmarks/README.md).
+    """Threshold and filter, chosen on two training videos of DAVIS 2016, the last two on the
+    development videos as well (benchmarks/README.md).
 
     Attributes:
         threshold: probability above which a pixel is animal.
         radius: share of the diagonal that the animal may move per frame; 0 keeps all regions.
+        margin: share of the diagonal from the animal's mask, carried along the flow, beyond which
+            what is known as background remains background, whatever the network finds there.
+        min_reliable: share of what the network finds in a frame where the flow has to be reliable
+            for the known background to be carried on; else all of it is forgotten.
     """
 
     threshold: float = 0.4
     radius: float = 0.1
+    margin: float = 0.02
+    min_reliable: float = 0.8
 
 
 class TemporalFilter:
-    """Keeps the regions that continue the animal; call it frame by frame, going away from a label.
+    """Keeps the regions that continue an animal; call it frame by frame, going away from a label.
 
     Args:
-        refinement: threshold and radius.
-        mask: bool (H, W), the animal in the frame to start from.
+        refinement: see `Refinement`.
+        label: (H, W), 0 background, 1..254 animals, 255 void: the frame to start from.
+        animal: which one.
     """
 
-    def __init__(self, refinement: Refinement, mask: np.ndarray):
+    def __init__(self, refinement: Refinement, label: np.ndarray, animal: int = 1):
         self.refinement = refinement
-        self.last_mask = mask.astype(bool)
+        self.last_mask = label == animal
+        self.last_others = ~np.isin(label, (0, animal, VOID))
+        self.background = ~np.isin(label, (animal, VOID))
         self.frames_since = 0
 
-    def __call__(self, probability: np.ndarray) -> np.ndarray:
-        """uint8 or float probability (H, W), 0..255 or 0..1 -> bool (H, W)."""
+    def __call__(self, probability: np.ndarray, motion: Motion | None = None) -> np.ndarray:
+        """The animal in the next frame.
+
+        Args:
+            probability: (H, W), uint8 0..255 or float 0..1.
+            motion: from this frame to that of the call before (of the label at first); None:
+                nothing is known of it.
+
+        Returns: bool (H, W).
+        """
         scale = 255 if probability.dtype == np.uint8 else 1
-        mask = probability > self.refinement.threshold * scale
+        found = mask = probability > self.refinement.threshold * scale
+        self._carry_background(found, motion)
         if self.refinement.radius and self.last_mask.any():
+            diagonal = np.hypot(*mask.shape)
             # An animal that was out of sight may have gone on moving meanwhile.
-            radius = self.refinement.radius * np.hypot(*mask.shape) * (1 + self.frames_since)
-            mask = keep_near(mask, self.last_mask, radius)
+            radius = self.refinement.radius * diagonal * (1 + self.frames_since)
+            animal = carry(self.last_mask, motion)
+            animal = animal if animal.any() else self.last_mask  # it was carried off the picture
+            known = self.background & (distance_to(animal) > self.refinement.margin * diagonal)
+            others = carry(self.last_others, motion) | (found & known)
+            mask = keep_near(found, animal, radius, others)
+        dropped = found & ~mask
         if mask.any():
-            self.last_mask, self.frames_since = mask, 0
+            self.last_mask, self.last_others, self.frames_since = mask, dropped, 0
+            self.background = (self.background | dropped) & ~mask
         else:
+            # What was taken for another may have been the animal: whatever is near is it again.
+            self.last_others = np.zeros_like(mask)
+            self.background = self.background & ~found
             self.frames_since += 1
         return mask
 
+    def _carry_background(self, found, motion):
+        known = np.zeros_like(found)
+        if motion is not None:
+            share = motion.reliable[found if found.any() else ...].mean()
+            if share >= self.refinement.min_reliable:
+                known = carry(self.background, motion) & motion.reliable
+        self.background = known
 
-def keep_near(mask: np.ndarray, reference: np.ndarray, radius: float) -> np.ndarray:
-    """The connected regions of a mask that come within `radius` pixels of a reference mask.
+
+def keep_near(
+    mask: np.ndarray, reference: np.ndarray, radius: float, others: np.ndarray | None = None
+) -> np.ndarray:
+    """The connected regions of a mask that come within `radius` pixels of a reference mask, and no
+    nearer to others; of a region that overlaps with both, the pixels that are no nearer to them.
 
     Args and returns: bool (H, W).
     """
     count, regions = cv2.connectedComponents(mask.astype("uint8"), connectivity=8)
-    if count <= 1:
-        return mask
-    distance = cv2.distanceTransform((~reference).astype("uint8"), cv2.DIST_L2, 5)
-    near = np.unique(regions[distance <= radius])
-    kept = np.zeros(count, bool)
-    kept[near] = True
-    kept[0] = False
-    return kept[regions]
+    others = np.zeros_like(mask) if others is None else others
+    to_reference, to_others = distance_to(reference), distance_to(others)
+    nearest, nearest_other = np.full((2, count), np.inf, "float32")
+    np.minimum.at(nearest, regions[mask], to_reference[mask])
+    np.minimum.at(nearest_other, regions[mask], to_others[mask])
+    kept = (nearest <= radius) & (nearest <= nearest_other)
+    shared = (nearest == 0) & (nearest_other == 0)
+    return mask & kept[regions] & (~shared[regions] | (to_reference <= to_others))
+
+
+def distance_to(mask: np.ndarray) -> np.ndarray:
+    """Of each pixel to a mask, float32 (H, W), pixels; infinite if it is empty."""
+    if not mask.any():
+        return np.full(mask.shape, np.inf, "float32")
+    return cv2.distanceTransform((~mask).astype("uint8"), cv2.DIST_L2, 5)
 
 
 def make_passes(num_frames: int, labelled: Sequence[int]) -> list[tuple[int, list[int]]]:

@@ -2,7 +2,8 @@
 moment.
 
 While a video is being worked on, `results/runs/SEQ/partial/` keeps the state: the run's key
-(configuration and hashes) and, of each animal, the training backup, the survey for the second look
+(configuration and hashes), every frame in grey (for the optical flow along which animals are
+followed) and, of each animal, the training backup, the survey for the second look
 (utils/second_look.py), the fine-tuned weights, the probability of every frame so far and the
 regions kept of it. A run with the same key goes on from there, with another key it starts afresh.
 """
@@ -26,6 +27,7 @@ from utils.finetuning import FineTuner
 from utils.guidance import list_animals
 from utils.images import VOID, resize_image, resize_labels, working_size, write_mask
 from utils.inference import predict_probability
+from utils.motion import find_motion, to_grey
 from utils.presets import Preset
 from utils.refinement import Refinement, TemporalFilter, make_passes, mask_confidence
 from utils.run_record import read_record
@@ -33,6 +35,7 @@ from utils.second_look import SureFrame, choose_frames, make_target, mix, survey
 from utils.videos import Video
 
 PARTIAL = "partial"
+QUICKLY = {".png": [cv2.IMWRITE_PNG_COMPRESSION, 1], ".jpg": [cv2.IMWRITE_JPEG_QUALITY, 90]}
 Progress = Callable[[Iterable, str], Iterable]
 
 
@@ -91,6 +94,9 @@ class PartialRun:
     def kept(self, animal: int, frame: int) -> Path:
         return self.folder / f"kept_{animal}" / f"{frame:06d}.png"
 
+    def grey(self, frame: int) -> Path:
+        return self.folder / "grey" / f"{frame:06d}.jpg"
+
 
 def segment_video(
     tuner: FineTuner,
@@ -140,7 +146,7 @@ def segment_video(
         _predict(tuner, preset, video, animal, size, partial, timing, title, progress)
         if keep_network:
             keep_network(animal)
-    _follow(preset.refinement, video, labels, animals, partial, progress)
+    _keep_regions(preset.refinement, video, labels, animals, partial, progress)
     confidence = _write_masks(preset.refinement, video, animals, partial, results_dir, progress)
     return timing, confidence
 
@@ -187,7 +193,7 @@ def _fine_tune(
     losses = tuner.fit(frames, backup, callbacks)
     timing.fine_tuning += time.perf_counter() - start
     second = preset.second_look
-    sure = second and _survey(tuner, preset, video, targets, animal, partial, title, progress)
+    sure = second and _survey(tuner, preset, video, labels, animal, partial, title, progress)
     if sure:
         start = time.perf_counter()
         callbacks = training_callbacks(f"{title}, second look", second.epochs * epoch_steps)
@@ -199,27 +205,29 @@ def _fine_tune(
     backup.unlink(missing_ok=True)
 
 
-def _survey(tuner, preset, video, targets, animal, partial, title, progress):
+def _survey(tuner, preset, video, labels, animal, partial, title, progress):
     """Segments frames all over the video and gives back those of which much is certain."""
     second = preset.second_look
-    starts = {frame: target == 1 for frame, target in targets.items() if (target == 1).any()}
     frames = survey_frames(len(video), second)
-    size = next(iter(targets.values())).shape
+    size = next(iter(labels.values())).shape
     missing = [i for i in frames if not partial.survey(animal, i).is_file()]
     for index in progress(missing, f"{title}, survey"):
         image = resize_image(video.read(index), *size)
+        _keep_grey(partial, index, image)
         probability = predict_probability(tuner.model, image, flip=False)
         _write_bytes(partial.survey(animal, index), np.round(probability * 255))
+    for label in labels:
+        if not partial.grey(label).is_file():
+            _keep_grey(partial, label, resize_image(video.read(label), *size))
     found = {}
-    for label, going_away in make_passes(len(video), tuple(starts)):
-        keep = TemporalFilter(preset.refinement, starts[label])
-        for index in (i for i in going_away if i in set(frames)):
-            probability = _read_bytes(partial.survey(animal, index))
-            region = keep(probability)
-            confidence = mask_confidence(probability, region)
-            found[index] = confidence, make_target(probability, region, second)
+    followed = _follow(
+        preset.refinement, labels, animal, len(video), frames, partial, partial.survey
+    )
+    for index, probability, region in followed:
+        confidence = mask_confidence(probability, region)
+        found[index] = confidence, make_target(probability, region, second)
     confidence = [found[index][0] for index in frames]
-    chosen = choose_frames(frames, confidence, tuple(targets), second)
+    chosen = choose_frames(frames, confidence, tuple(labels), second)
     return [SureFrame(resize_image(video.read(i), *size), found[i][1]) for i in chosen]
 
 
@@ -240,6 +248,7 @@ def _predict(tuner, preset, video, animal, size, partial, timing, title, progres
     for index in progress(missing, title):
         start = time.perf_counter()
         image = resize_image(video.read(index), *size)
+        _keep_grey(partial, index, image)
         probability = predict_probability(tuner.model, image, preset.flip, preset.scales)
         # 8 bits: finer differences than 1/255 never decided a mask, and a long video needs little
         # disk.
@@ -248,8 +257,13 @@ def _predict(tuner, preset, video, animal, size, partial, timing, title, progres
         timing.frames += 1
 
 
+def _keep_grey(partial, index, image):
+    if not partial.grey(index).is_file():
+        _write_bytes(partial.grey(index), to_grey(image))
+
+
 def _write_bytes(path: Path, values: np.ndarray) -> None:
-    encoded = cv2.imencode(".png", values.astype("uint8"), [cv2.IMWRITE_PNG_COMPRESSION, 1])[1]
+    encoded = cv2.imencode(path.suffix, values.astype("uint8"), QUICKLY[path.suffix])[1]
     write_atomically(path, lambda aside: aside.write_bytes(encoded.tobytes()))
 
 
@@ -257,21 +271,33 @@ def _read_bytes(path: Path) -> np.ndarray:
     return cv2.imdecode(np.frombuffer(path.read_bytes(), "uint8"), cv2.IMREAD_GRAYSCALE)
 
 
-def _follow(refinement, video, labels, animals, partial, progress):
-    """Finds the regions of each frame that continue each animal, out from where it is labelled.
+def _follow(refinement, labels, animal, num_frames, frames, partial, probability_path):
+    """The probability of each of these frames and the regions in it that continue the animal, out
+    from where it is labelled."""
+    starts = tuple(frame for frame, label in labels.items() if (label == animal).any())
+    for start, going_away in make_passes(num_frames, starts):
+        keep = TemporalFilter(refinement, labels[start], animal)
+        before = _read_bytes(partial.grey(start))
+        for index in (i for i in going_away if i in frames):
+            grey = _read_bytes(partial.grey(index))
+            probability = _read_bytes(probability_path(animal, index))
+            yield index, probability, keep(probability, find_motion(grey, before))
+            before = grey
+
+
+def _keep_regions(refinement, video, labels, animals, partial, progress):
+    """Finds the regions of each frame that continue each animal.
 
     They go to disk, since animals that are labelled in other frames are followed in another order.
     """
-    steps = []
+    frames = range(len(video))
     for animal in animals:
-        masks = {frame: label == animal for frame, label in labels.items()}
-        starts = {frame: mask for frame, mask in masks.items() if mask.any()}
-        for label, frames in make_passes(len(video), tuple(starts)):
-            keep = TemporalFilter(refinement, starts[label])
-            steps += [(animal, index, keep) for index in frames]
-    for animal, index, keep in progress(steps, f"{video.name}: following"):
-        region = keep(_read_bytes(partial.probability(animal, index)))
-        _write_bytes(partial.kept(animal, index), region)
+        followed = _follow(
+            refinement, labels, animal, len(video), frames, partial, partial.probability
+        )
+        shown = progress(frames, f"{video.name}: following")
+        for _, (index, _, region) in zip(shown, followed, strict=True):
+            _write_bytes(partial.kept(animal, index), region)
 
 
 def _write_masks(refinement, video, animals, partial, results_dir, progress):

@@ -342,7 +342,7 @@ def _follow(logits, label, candidate, refinement) -> Iterator[tuple[int, np.ndar
     """Every frame with its mask, bool (height, width), going away from the candidate."""
     height, width = label.shape
     for _, frames in make_passes(len(logits), [candidate]):
-        keep = TemporalFilter(refinement, label == 1)
+        keep = TemporalFilter(refinement, label)
         for frame in frames:
             fine = interpolate(logits[frame].astype("float32"), STRIDE)[:height, :width]
             yield frame, keep(0.5 * (1 + np.tanh(0.5 * fine)))  # the sigmoid, without overflow

@@ -1,0 +1,62 @@
+"""How a frame of a video lies to the one before: optical flow, and where it can be trusted."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+# Of 4, 5, 6, 8 on the development videos (benchmarks/README.md). Without it an animal that comes
+# out from behind a tree was background.
+MAX_GREY_DIFFERENCE = 5
+BLUR_PX = 1.5  # of frames before grey levels are compared
+
+
+@dataclass(frozen=True)
+class Motion:
+    """From a frame to the one that is compared with it.
+
+    Attributes:
+        flow: float32 (H, W, 2), pixels to go right and down.
+        reliable: bool (H, W), where flow forth and back agree and the grey levels are the same.
+    """
+
+    flow: np.ndarray
+    reliable: np.ndarray
+
+
+def to_grey(image: np.ndarray) -> np.ndarray:
+    """What motion is found in: uint8 (H, W, 3) RGB -> uint8 (H, W)."""
+    return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+
+
+def find_motion(frame: np.ndarray, other: np.ndarray) -> Motion:
+    """Where each pixel of a frame is in another one, by dense inverse search (Kroeger et al., "Fast
+    Optical Flow using Dense Inverse Search", ECCV 2016).
+
+    Forth and back agree within 1.5 px and a twentieth of the way (after Sundaram et al., "Dense
+    Point Trajectories by GPU-Accelerated Large Displacement Optical Flow", ECCV 2010).
+
+    Args: frame, other: uint8 (H, W), grey.
+    """
+    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    flow = search.calc(frame, other, None)
+    back = _fetch(search.calc(other, frame, None), flow)
+    closed = np.abs(flow + back).sum(-1) < 1.5 + 0.05 * np.abs(flow).sum(-1)
+    soft, soft_other = (
+        cv2.GaussianBlur(x.astype("float32"), (0, 0), BLUR_PX) for x in (frame, other)
+    )
+    alike = np.abs(soft - _fetch(soft_other, flow)) < MAX_GREY_DIFFERENCE
+    return Motion(flow, closed & alike)
+
+
+def carry(mask: np.ndarray, motion: Motion | None) -> np.ndarray:
+    """A mask of the other frame, brought to the one that the flow starts from: bool (H, W); what
+    comes from outside of the picture is empty."""
+    if motion is None or not mask.any():
+        return mask
+    return _fetch(mask.astype("float32"), motion.flow) > 0.5
+
+
+def _fetch(values, flow):
+    y, x = np.mgrid[: flow.shape[0], : flow.shape[1]].astype("float32")
+    return cv2.remap(values, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR)
