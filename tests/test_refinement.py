@@ -9,9 +9,9 @@ from utils.motion import Motion
 from utils.refinement import (
     Refinement,
     TemporalFilter,
-    keep_near,
     make_passes,
     mask_confidence,
+    sort_regions,
 )
 from utils.segmentation import merge_animals
 
@@ -29,7 +29,11 @@ def probability(*masks, high=0.9, low=0.1):
     return np.where(np.any(masks, axis=0), high, low).astype("float32")
 
 
-# keep_near
+# Which region is whose
+
+
+def keep_near(*arguments):
+    return sort_regions(*arguments)[0]
 
 
 def test_regions_near_the_reference_stay_whole():
@@ -57,6 +61,15 @@ def test_a_region_nearer_to_others_is_theirs():
     assert keep_near(mask, reference, 5).any()
     assert not keep_near(mask, reference, 5, others).any()
     np.testing.assert_array_equal(keep_near(mask, reference, 5, square(10, 31)), mask)
+
+
+def test_what_is_just_out_of_reach_is_nobodys_and_what_is_far_is_another():
+    mask, reference = square(10, 26), square(10, 10)  # 11 px apart
+    for radius, is_animal, is_other in ((11, True, False), (6, False, False), (5, False, True)):
+        animal, other = sort_regions(mask, reference, radius)
+        assert (animal.any(), other.any()) == (is_animal, is_other), radius
+    _, other = sort_regions(mask, reference, 6, square(10, 38))  # 7 px
+    np.testing.assert_array_equal(other, mask)
 
 
 def test_a_region_grown_together_is_shared_by_distance():
@@ -172,6 +185,14 @@ def test_the_margin_next_to_the_animal_may_change():
     animal, larger = square(10, 10, 10), square(9, 9, 12)  # 1 px, less than 2 % of 72
     keep = TemporalFilter(REFINEMENT, animal)
     np.testing.assert_array_equal(keep(probability(larger), still_picture()), larger)
+
+
+def test_a_head_that_comes_out_behind_a_tree_just_out_of_reach_belongs_to_the_animal():
+    body = square(10, 10, 10)
+    keep = TemporalFilter(REFINEMENT, body.astype("uint8"))
+    assert not keep(probability(body, square(14, 28, 2)))[:, 20:].any()  # 9 px: it may be anything
+    head = square(12, 25, 6)
+    assert (keep(probability(body, head)) == (body | head)).all()
 
 
 def test_an_animal_that_was_taken_for_another_can_be_found_again():

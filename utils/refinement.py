@@ -81,6 +81,7 @@ class TemporalFilter:
         """
         scale = 255 if probability.dtype == np.uint8 else 1
         found = mask = probability > self.refinement.threshold * scale
+        others = np.zeros_like(found)
         self._carry_background(found, motion)
         if self.refinement.radius and self.last_mask.any():
             diagonal = np.hypot(*mask.shape)
@@ -90,11 +91,10 @@ class TemporalFilter:
             animal = animal if animal.any() else self.last_mask  # it was carried off the picture
             known = self.background & (distance_to(animal) > self.refinement.margin * diagonal)
             others = carry(self.last_others, motion) | (found & known)
-            mask = keep_near(found, animal, radius, others)
-        dropped = found & ~mask
+            mask, others = sort_regions(found, animal, radius, others)
         if mask.any():
-            self.last_mask, self.last_others, self.frames_since = mask, dropped, 0
-            self.background = (self.background | dropped) & ~mask
+            self.last_mask, self.last_others, self.frames_since = mask, others, 0
+            self.background = (self.background | others) & ~mask
         else:
             # What was taken for another may have been the animal: whatever is near is it again.
             self.last_others = np.zeros_like(mask)
@@ -111,13 +111,21 @@ class TemporalFilter:
         self.background = known
 
 
-def keep_near(
+def sort_regions(
     mask: np.ndarray, reference: np.ndarray, radius: float, others: np.ndarray | None = None
-) -> np.ndarray:
-    """The connected regions of a mask that come within `radius` pixels of a reference mask, and no
-    nearer to others; of a region that overlaps with both, the pixels that are no nearer to them.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which connected regions of a mask are the animal, and which are something else.
 
-    Args and returns: bool (H, W).
+    The animal's are those within `radius` pixels of a reference mask, and no nearer to others; of a
+    region that overlaps with both, the pixels that are no nearer to them. Something else is what is
+    nearer to others, or more than twice the radius away. Between the two it is neither: a head that
+    comes out from behind a tree begins as a spot just out of reach.
+
+    Args:
+        mask, reference, others: bool (H, W).
+        radius: pixels.
+
+    Returns: the animal and what is something else, bool (H, W).
     """
     count, regions = cv2.connectedComponents(mask.astype("uint8"), connectivity=8)
     others = np.zeros_like(mask) if others is None else others
@@ -127,7 +135,9 @@ def keep_near(
     np.minimum.at(nearest_other, regions[mask], to_others[mask])
     kept = (nearest <= radius) & (nearest <= nearest_other)
     shared = (nearest == 0) & (nearest_other == 0)
-    return mask & kept[regions] & (~shared[regions] | (to_reference <= to_others))
+    animal = mask & kept[regions] & (~shared[regions] | (to_reference <= to_others))
+    in_doubt = (nearest > radius) & (nearest <= 2 * radius) & (nearest <= nearest_other)
+    return animal, mask & ~animal & ~in_doubt[regions]
 
 
 def distance_to(mask: np.ndarray) -> np.ndarray:
