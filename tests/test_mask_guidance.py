@@ -208,24 +208,6 @@ def test_the_frame_to_come_is_expected_along_the_flow():
     assert keep.expect(None) is None  # out of sight: it may be anywhere
 
 
-def test_who_goes_backward_decodes_a_few_frames_at_a_time_forward():
-    class Film:
-        def __init__(self):
-            self.decoded = []
-
-        def read(self, index):
-            self.decoded.append(index)
-            return np.full((8, 10, 3), index, "uint8")
-
-    film = Film()
-    frames = segmentation.ResizedFrames(film, (4, 5), chunk=3)
-    order = [5, 6, 7, 4, 3, 2, 1, 0, 9]
-    for index in order:
-        image = frames.read(index)
-        assert image.shape == (4, 5, 3) and (image == index).all()
-    assert film.decoded == [5, 6, 7, 2, 3, 4, 0, 1, 9]
-
-
 @pytest.fixture
 def guided_world(world, monkeypatch):
     """The small world of stage 3 with weights that take a mask."""

@@ -68,27 +68,6 @@ class Timing:
         }
 
 
-class ResizedFrames:
-    """Frames of a video at working size; who goes backward gets them in chunks, since a film is
-    decoded forward, from one key frame to the next."""
-
-    def __init__(self, video: Video, size: tuple[int, int], chunk: int = 16):
-        self.video = video
-        self.size = size
-        self.chunk = chunk
-        self.held = {}
-        self.last = -1
-
-    def read(self, index: int) -> np.ndarray:
-        """Frame `index`, uint8 (*size, 3) RGB."""
-        if index not in self.held:
-            first = max(0, index - self.chunk + 1) if index < self.last else index
-            indices = range(first, index + 1)
-            self.held = {i: resize_image(self.video.read(i), *self.size) for i in indices}
-        self.last = index
-        return self.held[index]
-
-
 class PartialRun:
     """The state of an unfinished video on disk."""
 
@@ -330,8 +309,6 @@ def _keep_regions(tuner, preset, video, labels, animal, partial, timing, title, 
     They go to disk, since animals that are labelled in other frames are followed in another order.
     """
 
-    images = ResizedFrames(video, next(iter(labels.values())).shape)
-
     def find_probability(index, expected):
         alone = partial.probability(animal, index)
         if expected is None or not takes_previous_mask(tuner.model) or not preset.guided_share:
@@ -339,7 +316,7 @@ def _keep_regions(tuner, preset, video, labels, animal, partial, timing, title, 
         path = partial.guided(animal, index)
         if not path.is_file():
             start = time.perf_counter()
-            image = images.read(index)
+            image = resize_image(video.read(index), *expected.shape)
             views = preset.flip, preset.scales
             guided = predict_probability(tuner.model, image, *views, previous_mask=expected)
             share = preset.guided_share
