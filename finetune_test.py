@@ -62,13 +62,7 @@ from utils.segmentation import partial_dir, remove_partial, segment_video
 from utils.selection_files import Chooser, find_selection, load_chooser
 from utils.sequences import VideoSequence, find_sequences
 from utils.videos import Video
-from utils.weights import (
-    find_weights,
-    has_mask_guidance,
-    load_weights,
-    read_weights,
-    save_weights,
-)
+from utils.weights import find_weights, load_weights, save_weights
 
 EXPECTED = (InputError, OSError, FloatingPointError)  # all others are faults of ours
 
@@ -120,8 +114,7 @@ def main(config: Config) -> int:
 
     keras.config.set_dtype_policy(config.precision)
     backend.make_deterministic(config.seed, config.precision == "float32" or not backend.has_gpu())
-    guided = preset.guided_share > 0 and has_mask_guidance(read_weights(weights_path)[0])
-    model = build_model(config.head, mask_guidance=guided)
+    model = build_model(config.head)
     load_weights(model, weights_path)
     print(f"weights: {weights_path} ({weights_reason})")
     if config.precision == "float32" and not backend.has_gpu() and backend.cpu_computes_bfloat16():

@@ -16,7 +16,7 @@ Paper: Xue et al., "One-shot Learning-based Animal Video Segmentation", IEEE TII
 training.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from utils import backend, paths  # noqa: F401  backend before Keras: it starts it without noise
@@ -43,20 +43,12 @@ class Config(StageConfig):
     validation_list: Path = setting(paths.DAVIS_VALIDATION_LIST, "the same, for validation")
     weights: Path | None = setting(None, "weights of stage 1; those of --head if absent")
     output: Path = setting(paths.OBJECTNESS_WEIGHTS, "where weights and training state go")
-    mask_guidance: bool = setting(
-        RECIPE.mask_guidance, "learn also from the mask of the frame before, drawn at random"
-    )
 
 
 def main(config: Config) -> list[dict]:
     weights = config.weights or paths.PASCAL_BASE_WEIGHTS / f"{config.head}.safetensors"
     check_stage(weights, ("pascal_base", "objectness"))
-    recipe = RECIPE
-    if config.mask_guidance:
-        # More objects that are not the one of the mask, for that is what it is to tell apart.
-        more = replace(recipe.augmentation, paste=0.5)
-        recipe = replace(recipe, augmentation=more, mask_guidance=True)
-    return run_stage(config, recipe, weights, build_model, SegmentationLoss, "finetune_test.py")
+    return run_stage(config, RECIPE, weights, build_model, SegmentationLoss, "finetune_test.py")
 
 
 if __name__ == "__main__":

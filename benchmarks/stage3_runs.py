@@ -21,7 +21,7 @@ from utils.finetuning import FineTuner
 from utils.presets import PRESETS
 from utils.scoring import score_folders
 from utils.sequences import open_dataset_sequence
-from utils.weights import find_weights, has_mask_guidance, load_weights, read_weights
+from utils.weights import find_weights, load_weights
 
 NUMBERS = ("j", "f", "j_left_out", "f_left_out")
 
@@ -61,8 +61,7 @@ def start_stage3(
     settings = PRESETS[preset]
     weights_path, reason = find_weights("deeplab", weights)
     backend.make_deterministic(seed)
-    guided = settings.guided_share > 0 and has_mask_guidance(read_weights(weights_path)[0])
-    model = build_model("deeplab", mask_guidance=guided)
+    model = build_model("deeplab")
     load_weights(model, weights_path)
     weights_sha256 = sha256_of(weights_path)
     print(f"weights: {weights_path} ({reason})", flush=True)

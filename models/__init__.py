@@ -4,7 +4,7 @@ import keras
 from keras import layers
 
 from models.deeplab import deeplab_head
-from models.resampling import VALID_MARGIN_PX, CropLike, PadToGrid
+from models.resampling import CropLike, PadToGrid
 from models.xception import xception_features
 from models.xfcn import xfcn_head
 
@@ -16,7 +16,6 @@ def build_model(
     output_stride: int = 16,
     width: float = 1.0,
     train_batch_statistics: bool = False,
-    mask_guidance: bool = False,
 ) -> keras.Model:
     """Builds the segmentation network with random weights.
 
@@ -25,9 +24,6 @@ def build_model(
         output_stride: 8, 16 or 32, the stride of the coarsest features; "xfcn" always works at 32.
         width: multiplies the numbers of channels; 1 for every weights file, less only in tests.
         train_batch_statistics: see `xception_features`; leave False to fine-tune and to test.
-        mask_guidance: the model takes {"images": ..., "previous_mask": ...}, the second (batch,
-            height, width, 1): 1 where the animal was in the frame before, -1 where it was not, 0
-            where nothing is known.
 
     Returns: a model from images, RGB uint8 or float (batch, height, width, 3) in 0..255 at any
         size, to a dict of float32 logits (batch, height, width, 1): "mask" first; with "xfcn" also
@@ -42,20 +38,10 @@ def build_model(
     images = keras.Input((None, None, 3), name="images")
     x = layers.Rescaling(1 / 127.5, offset=-1.0, name="normalise")(images)
     x = PadToGrid(name="pad")(x)
-    inputs, previous_mask = images, None
-    if mask_guidance:
-        mask = keras.Input((None, None, 1), name="previous_mask")
-        inputs = {"images": images, "previous_mask": mask}
-        margin = (VALID_MARGIN_PX, VALID_MARGIN_PX)
-        previous_mask = PadToGrid(name="previous_mask_pad")(mask)
-        # Only the backbone's first convolutions need that margin.
-        previous_mask = layers.Cropping2D((margin, margin), name="previous_mask_crop")(
-            previous_mask
-        )
-    features = xception_features(x, output_stride, width, train_batch_statistics, previous_mask)
+    features = xception_features(x, output_stride, width, train_batch_statistics)
     if head == "deeplab":
         logits = deeplab_head(features, output_stride, width)
     else:
         logits = xfcn_head(features)
     outputs = {name: CropLike(name=name)([x, images]) for name, x in logits.items()}
-    return keras.Model(inputs, outputs, name=f"xception_{head}")
+    return keras.Model(images, outputs, name=f"xception_{head}")

@@ -8,7 +8,6 @@ dilation.
 import keras
 from keras import layers
 
-from models.mask_guidance import previous_mask_features
 from models.resampling import DilatedMaxPooling2D
 
 BATCH_NORM_EPSILON = 1e-3
@@ -40,7 +39,6 @@ def xception_features(
     output_stride: int = 16,
     width: float = 1.0,
     train_batch_statistics: bool = False,
-    previous_mask: keras.KerasTensor | None = None,
 ) -> dict[str, keras.KerasTensor]:
     """Adds blocks 1-13 to a functional graph.
 
@@ -53,8 +51,6 @@ def xception_features(
         train_batch_statistics: True lets the moving mean and variance of batch normalisation
             follow the training data; False (fine-tuning, and every test) keeps them fixed whatever
             mode the model runs in.
-        previous_mask: (batch, height - 6, width - 6, 1), see `previous_mask_features`; what it
-            says is added to block 3. None leaves it out.
 
     Returns: block name -> map (batch, h, w, channels): block1 (64 channels, after its
         activation), block2 (128), block3 (256), block4 and block12 (728), block13 (1024).
@@ -103,12 +99,7 @@ def xception_features(
     x = conv(x, 64, "block1_conv2", kernel_size=3)
     features["block1"] = x = layers.Activation("relu", name="block1_conv2_act")(x)
     features["block2"] = x = down_block(x, (128, 128), "block2", 2, 1, first_activation=False)
-    x = down_block(x, (256, 256), "block3", 2, 1)
-    if previous_mask is not None:
-        x = layers.Add(name="previous_mask_add")(
-            [x, previous_mask_features(previous_mask, channels(256), width)]
-        )
-    features["block3"] = x
+    features["block3"] = x = down_block(x, (256, 256), "block3", 2, 1)
 
     stride = 1 if output_stride == 8 else 2
     features["block4"] = x = down_block(x, (728, 728), "block4", stride, 1)

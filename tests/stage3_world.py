@@ -34,19 +34,15 @@ TINY = Preset(
 )
 
 
-def tiny_network(head: str = "deeplab", mask_guidance: bool = False) -> keras.Model:
-    inputs = image = keras.Input((None, None, 3), name="images")
+def tiny_network(head: str = "deeplab") -> keras.Model:
+    image = keras.Input((None, None, 3), name="images")
     x = layers.Rescaling(1 / 127.5, offset=-1.0, name="normalise")(image)
     for name in ("block1_conv", "block4_conv"):
         x = layers.Conv2D(8, 3, padding="same", activation="relu", name=name)(x)
-    if mask_guidance:
-        mask = keras.Input((None, None, 1), name="previous_mask")
-        inputs = {"images": image, "previous_mask": mask}
-        x = layers.Add()([x, layers.Conv2D(8, 1, use_bias=False, name="previous_mask_conv")(mask)])
     outputs = {"mask": layers.Conv2D(1, 1, name="mask_logits")(x)}
     if head == "xfcn":
         outputs["side2"] = layers.Conv2D(1, 1, name="side2_logits")(x)
-    return keras.Model(inputs, outputs, name=f"xception_{head}")
+    return keras.Model(image, outputs, name=f"xception_{head}")
 
 
 def save_tiny_weights(folder: Path) -> Path:

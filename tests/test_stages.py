@@ -33,24 +33,17 @@ STAGES = {"pascal_base": train_pascal_base, "objectness": train_davis_objectness
 NUM_IMAGES = 6
 
 
-def tiny_network(head="deeplab", train_batch_statistics=False, mask_guidance=False) -> keras.Model:
-    inputs = image = keras.Input((None, None, 3), name="images")
+def tiny_network(head="deeplab", train_batch_statistics=False) -> keras.Model:
+    image = keras.Input((None, None, 3), name="images")
     x = layers.Rescaling(1 / 127.5, offset=-1.0, name="normalise")(image)
     norm = layers.BatchNormalization if train_batch_statistics else FixedBatchNorm
     for name in ("block1_conv", "block4_conv"):
         x = layers.Conv2D(8, 3, padding="same", activation="relu", name=name)(x)
         x = norm(name=f"{name}_bn")(x)
-    if mask_guidance:
-        mask = keras.Input((None, None, 1), name="previous_mask")
-        inputs = {"images": image, "previous_mask": mask}
-        convolution = layers.Conv2D(
-            8, 1, use_bias=False, kernel_initializer="zeros", name="previous_mask_project"
-        )
-        x = layers.Add()([x, convolution(mask)])
     outputs = {"mask": layers.Conv2D(1, 1, name="mask_logits")(x)}
     if head == "xfcn":
         outputs["side2"] = layers.Conv2D(1, 1, name="side2_logits")(x)
-    return keras.Model(inputs, outputs, name=f"xception_{head}")
+    return keras.Model(image, outputs, name=f"xception_{head}")
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 
 VOID = 255
-PASTED = 2  # in a target, while a crop is made
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,6 @@ class Augmentation:
     paste: float = 0.0  # probability of objects of other images pasted on this one
     max_pasted: int = 2
     occlude: float = 0.0  # probability of something, of another image's background, in front
-    no_previous_mask: float = 0.3  # share of crops that come without one, where the network has it
 
 
 PRESETS = {
@@ -92,89 +90,6 @@ def augment(
     Returns: image uint8 (h, w, 3) and target uint8 (h, w). Outside of the frame the image is
         mirrored and the target void.
     """
-    image, target = _compose(image, target, size, augmentation, rng, background, pasted, occluders)
-    target[target == PASTED] = 1
-    return image, target
-
-
-def augment_with_previous_mask(
-    image: np.ndarray,
-    target: np.ndarray,
-    size: tuple[int, int],
-    augmentation: Augmentation,
-    rng: np.random.Generator,
-    background: np.ndarray | None = None,
-    pasted: Sequence[tuple[np.ndarray, np.ndarray]] = (),
-    occluders: Sequence[tuple[np.ndarray, np.ndarray]] = (),
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draws one crop and what may have been the mask of the frame before.
-
-    With a mask, objects pasted in are none: the one that it shows is asked for.
-
-    Args: as of `augment`.
-
-    Returns: image and target as of `augment`, and float32 (h, w): 1 object, -1 none, 0 throughout
-        where no mask is given, as in a share of `Augmentation.no_previous_mask` of the crops.
-    """
-    image, target = _compose(image, target, size, augmentation, rng, background, pasted, occluders)
-    if rng.random() < augmentation.no_previous_mask or not (target == 1).any():
-        target[target == PASTED] = 1
-        return image, target, np.zeros(size, "float32")
-    target[target == PASTED] = 0
-    return image, target, 2.0 * deform_mask(target == 1, rng).astype("float32") - 1.0
-
-
-def deform_mask(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A mask as it may have been one frame before, and found with faults: moved, turned, scaled and
-    bent, its outline thicker or thinner, now and then with a part missing or too much.
-
-    Args:
-        mask: bool (H, W), not empty.
-        rng: decides everything.
-
-    Returns: bool (H, W).
-    """
-    height, width = mask.shape
-    ys, xs = np.nonzero(mask)
-    extent = np.sqrt(len(xs))  # of a square of that area, pixels
-    centre = np.array([xs.mean(), ys.mean()])
-    angle, scale = np.deg2rad(rng.normal(0, 6)), np.exp(rng.normal(0, 0.06))
-    shift = rng.normal(0, 0.07, 2) * extent
-    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    y, x = np.mgrid[:height, :width].astype("float32")
-    from_x, from_y = (
-        turn[row, 0] * (x - centre[0]) + turn[row, 1] * (y - centre[1]) + centre[row] + shift[row]
-        for row in (0, 1)
-    )
-    cells = max(2, round(height / extent * 3)), max(2, round(width / extent * 3))
-    bend = [
-        cv2.resize(
-            rng.normal(0, 0.05 * extent, cells).astype("float32"),
-            (width, height),
-            interpolation=cv2.INTER_CUBIC,
-        )
-        for _ in range(2)
-    ]
-    moved = cv2.remap(
-        mask.astype("float32"),
-        (from_x + bend[0]).astype("float32"),
-        (from_y + bend[1]).astype("float32"),
-        cv2.INTER_LINEAR,
-    )
-    # The same soft edge, cut higher or lower, is a thinner or a thicker outline.
-    moved = cv2.GaussianBlur(moved, (0, 0), max(0.5, 0.03 * extent))
-    deformed = (moved > rng.uniform(0.25, 0.75)).astype("uint8")
-    for value, probability in ((0, 0.2), (1, 0.1)):
-        if rng.random() < probability:
-            pick = rng.integers(len(xs))
-            place = int(xs[pick]), int(ys[pick])
-            axes = tuple(int(v) for v in rng.uniform(0.1, 0.4, 2) * extent + 1)
-            cv2.ellipse(deformed, place, axes, rng.uniform(0, 180), 0, 360, value, -1)
-    return deformed > 0
-
-
-def _compose(image, target, size, augmentation, rng, background, pasted, occluders):
-    """A crop whose target says PASTED where an object of another image is."""
     recompose = background is not None and rng.random() < augmentation.recompose
     matrix = _draw_affine(target, size, augmentation, rng)
     if recompose:
@@ -272,9 +187,9 @@ def _recompose(image, target, background, matrix, size, augmentation, rng):
     return _set_in_front(canvas, outside, image, target, object_matrix)
 
 
-def _set_in_front(canvas, canvas_target, image, target, matrix, number=1):
+def _set_in_front(canvas, canvas_target, image, target, matrix):
     """Composes the object of an image over a crop, with soft edges: image and target of the crop's
-    size, the object's pixels with this number."""
+    size."""
     size = canvas_target.shape
     layer = _warp_image(image, matrix, size)
     alpha = cv2.warpAffine(
@@ -283,7 +198,7 @@ def _set_in_front(canvas, canvas_target, image, target, matrix, number=1):
     void = cv2.warpAffine(
         (target == VOID).astype("uint8"), matrix, (size[1], size[0]), flags=cv2.INTER_NEAREST
     )
-    new_target = np.where(alpha > 0.5, number, canvas_target).astype("uint8")
+    new_target = np.where(alpha > 0.5, 1, canvas_target).astype("uint8")
     new_target[(void > 0) & (alpha <= 0.5)] = VOID
     alpha = cv2.GaussianBlur(alpha, (3, 3), 0)[..., None]
     return (alpha * layer + (1 - alpha) * canvas).astype("uint8"), new_target
@@ -307,7 +222,7 @@ def _paste(canvas, canvas_target, image, target, augmentation, rng):
     centre = np.array([xs[0] + xs[-1], ys[0] + ys[-1]]) / 2
     matrix = np.hstack([linear, (place - linear @ centre)[:, None]])
     image = _change_colors(image, augmentation, rng)
-    return _set_in_front(canvas, canvas_target, image, target, matrix, PASTED)
+    return _set_in_front(canvas, canvas_target, image, target, matrix)
 
 
 def _occlude(canvas, canvas_target, image, target, rng):

@@ -14,13 +14,7 @@ from typing import Protocol
 import keras
 import numpy as np
 
-from utils.augmentation import (
-    VOID,
-    Augmentation,
-    augment,
-    augment_with_previous_mask,
-    fill_object,
-)
+from utils.augmentation import VOID, Augmentation, augment, fill_object
 from utils.images import read_annotation, read_image
 
 
@@ -81,8 +75,6 @@ class Batches(keras.utils.PyDataset):
         seed: of the run.
         outputs: names of the supervised outputs.
         workers: threads that prepare batches beside the training step.
-        mask_guidance: inputs are {"images": ..., "previous_mask": float32 (batch, h, w, 1)}, see
-            `models.build_model`.
     """
 
     def __init__(
@@ -95,7 +87,6 @@ class Batches(keras.utils.PyDataset):
         seed: int,
         outputs: Sequence[str] = ("mask",),
         workers: int = 2,
-        mask_guidance: bool = False,
     ):
         super().__init__(workers=workers, max_queue_size=4)
         self.samples = samples
@@ -105,7 +96,6 @@ class Batches(keras.utils.PyDataset):
         self.augmentation = augmentation
         self.seed = seed
         self.outputs = outputs
-        self.mask_guidance = mask_guidance
         self.epoch = 0
 
     def __len__(self):
@@ -114,18 +104,18 @@ class Batches(keras.utils.PyDataset):
     def __getitem__(self, index):
         first = (self.epoch * self.steps_per_epoch + index) * self.batch_size
         crops = [self.crop_number(first + k) for k in range(self.batch_size)]
-        images, targets, *previous = (np.stack(parts) for parts in zip(*crops, strict=True))
-        inputs = {"images": images, "previous_mask": previous[0][..., None]} if previous else images
-        return inputs, {name: targets[..., None] for name in self.outputs}
+        images = np.stack([image for image, _ in crops])
+        targets = np.stack([target for _, target in crops])[..., None]
+        return images, {name: targets for name in self.outputs}
 
-    def crop_number(self, k: int) -> tuple[np.ndarray, ...]:
-        """Crop k of the run: uint8 (h, w, 3), uint8 (h, w) and, with mask guidance, float32
-        (h, w)."""
+    def crop_number(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Crop k of the run: uint8 (h, w, 3) and uint8 (h, w)."""
         image, target, background = self.samples[self._sample_number(k)].read()
         pasted, occluders = self._read_others(k)
         rng = np.random.default_rng([self.seed, 1, k])
-        draw = augment_with_previous_mask if self.mask_guidance else augment
-        return draw(image, target, self.crop, self.augmentation, rng, background, pasted, occluders)
+        return augment(
+            image, target, self.crop, self.augmentation, rng, background, pasted, occluders
+        )
 
     def _sample_number(self, k):
         passes, position = divmod(k, len(self.samples))

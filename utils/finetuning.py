@@ -117,7 +117,6 @@ class FineTuner:
             settings.batch_size,
             settings.augmentation,
             self.seed,
-            mask_guidance=len(self.model.inputs) > 1,
         )
         check = keras.callbacks.LambdaCallback(on_epoch_end=_stop_if_not_finite)
         callbacks = [batches.follow_epochs(), check, *callbacks]  # the check before the backup

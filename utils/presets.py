@@ -19,9 +19,6 @@ class Preset:
         flip: average each frame with its mirror image.
         scales: sizes relative to `lines` whose results are averaged.
         refinement: threshold and temporal filter.
-        guided_share: 0..1, of what the network makes of a frame when it is given the mask of the
-            frame before, where its weights were trained with mask guidance; the rest is what it
-            makes of the frame alone.
         second_look: learning also from sure masks of other frames, or None.
     """
 
@@ -32,7 +29,6 @@ class Preset:
     flip: bool = True
     scales: tuple[float, ...] = (1.0,)
     refinement: Refinement = field(default_factory=Refinement)
-    guided_share: float = 0.5
     second_look: SecondLook | None = None
 
 

@@ -57,18 +57,6 @@ class TemporalFilter:
         self.background = ~np.isin(label, (animal, VOID))
         self.frames_since = 0
 
-    def expect(self, motion: Motion | None = None) -> np.ndarray | None:
-        """Where the next frame has the animal if it only moves with the flow: bool (H, W); None
-        where it is out of sight.
-
-        Args:
-            motion: as of a call.
-        """
-        if self.frames_since or not self.last_mask.any():
-            return None
-        expected = carry(self.last_mask, motion)
-        return expected if expected.any() else None
-
     def __call__(self, probability: np.ndarray, motion: Motion | None = None) -> np.ndarray:
         """The animal in the next frame.
 

@@ -4,9 +4,8 @@ moment.
 While a video is being worked on, `results/runs/SEQ/partial/` keeps the state: the run's key
 (configuration and hashes), every frame in grey (for the optical flow along which animals are
 followed) and, of each animal, the training backup, the survey for the second look
-(utils/second_look.py), the fine-tuned weights, the probability of every frame so far, the same
-where the network was also given the mask of the frame before, and the regions kept of it. A run
-with the same key goes on from there, with another key it starts afresh.
+(utils/second_look.py), the fine-tuned weights, the probability of every frame so far and the
+regions kept of it. A run with the same key goes on from there, with another key it starts afresh.
 """
 
 import json
@@ -27,7 +26,7 @@ from utils.files import write_atomically, write_json
 from utils.finetuning import FineTuner
 from utils.guidance import list_animals
 from utils.images import VOID, resize_image, resize_labels, working_size, write_mask
-from utils.inference import predict_probability, takes_previous_mask
+from utils.inference import predict_probability
 from utils.motion import find_motion, to_grey
 from utils.presets import Preset
 from utils.refinement import Refinement, TemporalFilter, make_passes, mask_confidence
@@ -92,14 +91,6 @@ class PartialRun:
     def survey(self, animal: int, frame: int) -> Path:
         return self.folder / f"survey_{animal}" / f"{frame:06d}.png"
 
-    def guided(self, animal: int, frame: int) -> Path:
-        return self.folder / f"guided_{animal}" / f"{frame:06d}.png"
-
-    def final_probability(self, animal: int, frame: int) -> Path:
-        """Once all is predicted: with the mask of the frame before where there was one."""
-        guided = self.guided(animal, frame)
-        return guided if guided.is_file() else self.probability(animal, frame)
-
     def kept(self, animal: int, frame: int) -> Path:
         return self.folder / f"kept_{animal}" / f"{frame:06d}.png"
 
@@ -153,10 +144,9 @@ def segment_video(
         _fine_tune(tuner, preset, video, labels, animal, partial, timing, *shown)
         title = f"{video.name}{which}: segmenting"
         _predict(tuner, preset, video, animal, size, partial, timing, title, progress)
-        title = f"{video.name}{which}: following"
-        _keep_regions(tuner, preset, video, labels, animal, partial, timing, title, progress)
         if keep_network:
             keep_network(animal)
+    _keep_regions(preset.refinement, video, labels, animals, partial, progress)
     confidence = _write_masks(preset.refinement, video, animals, partial, results_dir, progress)
     return timing, confidence
 
@@ -230,12 +220,9 @@ def _survey(tuner, preset, video, labels, animal, partial, title, progress):
         if not partial.grey(label).is_file():
             _keep_grey(partial, label, resize_image(video.read(label), *size))
     found = {}
-    surveyed = {frame: partial.survey(animal, frame) for frame in frames}
-
-    def read_survey(index, expected):
-        return _read_bytes(surveyed[index])
-
-    followed = _follow(preset.refinement, labels, animal, len(video), frames, partial, read_survey)
+    followed = _follow(
+        preset.refinement, labels, animal, len(video), frames, partial, partial.survey
+    )
     for index, probability, region in followed:
         confidence = mask_confidence(probability, region)
         found[index] = confidence, make_target(probability, region, second)
@@ -284,53 +271,33 @@ def _read_bytes(path: Path) -> np.ndarray:
     return cv2.imdecode(np.frombuffer(path.read_bytes(), "uint8"), cv2.IMREAD_GRAYSCALE)
 
 
-def _follow(refinement, labels, animal, num_frames, frames, partial, find_probability):
+def _follow(refinement, labels, animal, num_frames, frames, partial, probability_path):
     """The probability of each of these frames and the regions in it that continue the animal, out
-    from where it is labelled.
-
-    `find_probability` is given the frame and where the animal is expected in it.
-    """
+    from where it is labelled."""
     starts = tuple(frame for frame, label in labels.items() if (label == animal).any())
     for start, going_away in make_passes(num_frames, starts):
         keep = TemporalFilter(refinement, labels[start], animal)
         before = _read_bytes(partial.grey(start))
         for index in (i for i in going_away if i in frames):
             grey = _read_bytes(partial.grey(index))
-            motion = find_motion(grey, before)
-            probability = find_probability(index, keep.expect(motion))
-            yield index, probability, keep(probability, motion)
+            probability = _read_bytes(probability_path(animal, index))
+            yield index, probability, keep(probability, find_motion(grey, before))
             before = grey
 
 
-def _keep_regions(tuner, preset, video, labels, animal, partial, timing, title, progress):
-    """Finds the regions of each frame that continue an animal, with the mask of the frame before
-    for a network that takes one.
+def _keep_regions(refinement, video, labels, animals, partial, progress):
+    """Finds the regions of each frame that continue each animal.
 
     They go to disk, since animals that are labelled in other frames are followed in another order.
     """
-
-    def find_probability(index, expected):
-        alone = partial.probability(animal, index)
-        if expected is None or not takes_previous_mask(tuner.model) or not preset.guided_share:
-            return _read_bytes(alone)
-        path = partial.guided(animal, index)
-        if not path.is_file():
-            start = time.perf_counter()
-            image = resize_image(video.read(index), *expected.shape)
-            views = preset.flip, preset.scales
-            guided = predict_probability(tuner.model, image, *views, previous_mask=expected)
-            share = preset.guided_share
-            mixed = share * guided * 255 + (1 - share) * _read_bytes(alone)
-            _write_bytes(path, np.round(mixed))
-            timing.segmentation += time.perf_counter() - start
-        return _read_bytes(path)
-
     frames = range(len(video))
-    followed = _follow(
-        preset.refinement, labels, animal, len(video), frames, partial, find_probability
-    )
-    for _, (index, _, region) in zip(progress(frames, title), followed, strict=True):
-        _write_bytes(partial.kept(animal, index), region)
+    for animal in animals:
+        followed = _follow(
+            refinement, labels, animal, len(video), frames, partial, partial.probability
+        )
+        shown = progress(frames, f"{video.name}: following")
+        for _, (index, _, region) in zip(shown, followed, strict=True):
+            _write_bytes(partial.kept(animal, index), region)
 
 
 def _write_masks(refinement, video, animals, partial, results_dir, progress):
@@ -339,7 +306,7 @@ def _write_masks(refinement, video, animals, partial, results_dir, progress):
     numbers = np.array([0, *animals], "uint8")
     confidence = {str(animal): [] for animal in animals}
     for index in progress(range(len(video)), f"{video.name}: writing masks"):
-        probabilities = [_read_bytes(partial.final_probability(a, index)) for a in animals]
+        probabilities = [_read_bytes(partial.probability(a, index)) for a in animals]
         kept = [_read_bytes(partial.kept(a, index)) > 0 for a in animals]
         mask = merge_animals(probabilities, kept, refinement, video.height, video.width)
         write_mask(folder / f"{video.frame_names[index]}.png", numbers[mask], max(animals))

@@ -84,11 +84,7 @@ def run_stage(
     keras.config.set_dtype_policy(config.precision)
     backend.make_deterministic(config.seed, bitwise=not backend.has_gpu())
     with backend.distribute():
-        model = build_model(
-            config.head,
-            train_batch_statistics=recipe.train_batch_statistics,
-            mask_guidance=recipe.mask_guidance,
-        )
+        model = build_model(config.head, train_batch_statistics=recipe.train_batch_statistics)
         start = load_weights(model, weights)
         print_plan(run, samples, validation, weights, start)
         if config.dry_run:

@@ -44,7 +44,7 @@ class Recipe:
         head_learning_rate, backbone_learning_rate: peaks; after a warm-up over a twentieth of the
             run they fall along a cosine to `final_rate` of themselves.
         frozen_blocks: first blocks of the backbone that do not learn.
-        train_batch_statistics, mask_guidance: see `models.build_model`.
+        train_batch_statistics: see `models.build_model`.
         balance, region_weight: see `models.losses.SegmentationLoss`.
         side_weight: of the loss of each side output, where the head has any.
         batches_per_epoch: a backup is kept at the end of each epoch.
@@ -63,7 +63,6 @@ class Recipe:
     weight_decay: float = 1e-4
     frozen_blocks: int = 3
     train_batch_statistics: bool = False
-    mask_guidance: bool = False
     balance: float = 0.0
     region_weight: float = 1.0
     side_weight: float = 1.0
@@ -193,7 +192,6 @@ def train(
         seed,
         list(model.output),
         workers=backend.num_loader_threads(),
-        mask_guidance=len(model.inputs) > 1,
     )
     backup = Backup(run.state)
     first_epoch = backup.restore(model)

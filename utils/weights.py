@@ -7,7 +7,6 @@ non-finite is an error that names it.
 
 import json
 import re
-from collections.abc import Iterable
 from pathlib import Path
 
 import keras
@@ -22,8 +21,6 @@ from utils.files import sha256_of, write_atomically, write_json
 # Layers of keras.applications.Xception that have no names of their own there, in the order of
 # their numbers.
 KERAS_SHORTCUTS = ("block2_shortcut", "block3_shortcut", "block4_shortcut", "block13_shortcut")
-
-MASK_GUIDANCE = "previous_mask_"  # how the names of its layers begin, see models/mask_guidance.py
 
 
 def save_weights(
@@ -61,8 +58,7 @@ def load_weights(model: keras.Model, path: Path, sha256: str | None = None) -> d
     """Fills a model from a weights file; backbone weights (ImageNet) fill the backbone of any head.
 
     A file whose stage is "imagenet" holds blocks 1-13 only and leaves the head as it is; every
-    other file must have each variable of the model and nothing else, but for the layers of mask
-    guidance: without them the network is the one that is given no mask.
+    other file must have each variable of the model and nothing else.
 
     Args:
         model: of `models.build_model`.
@@ -79,10 +75,6 @@ def load_weights(model: keras.Model, path: Path, sha256: str | None = None) -> d
     variables = {variable.path: variable for variable in model.weights}
     if metadata.get("stage") == "imagenet":
         variables = {k: v for k, v in variables.items() if re.match(r"block\d+_", k)}
-    elif not has_mask_guidance(tensors):
-        variables = {k: v for k, v in variables.items() if not k.startswith(MASK_GUIDANCE)}
-    elif not has_mask_guidance(variables):
-        tensors = {k: v for k, v in tensors.items() if not k.startswith(MASK_GUIDANCE)}
     if (
         metadata.get("head")
         and not model.name.endswith(metadata["head"])
@@ -108,11 +100,6 @@ def load_weights(model: keras.Model, path: Path, sha256: str | None = None) -> d
     for name, variable in variables.items():
         variable.assign(tensors[name].astype("float32"))
     return metadata
-
-
-def has_mask_guidance(names: Iterable[str]) -> bool:
-    """Whether a network with variables of these names was trained with mask guidance."""
-    return any(name.startswith(MASK_GUIDANCE) for name in names)
 
 
 def read_weights(
