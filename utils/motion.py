@@ -1,6 +1,7 @@
 """How a frame of a video lies to the one before: optical flow, and where it can be trusted."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -57,6 +58,11 @@ def carry(mask: np.ndarray, motion: Motion | None) -> np.ndarray:
     return _fetch(mask.astype("float32"), motion.flow) > 0.5
 
 
+@lru_cache(maxsize=1)  # the same for all frames of a video, and asked for several times in each
+def _grid(height, width):
+    return np.mgrid[:height, :width].astype("float32")
+
+
 def _fetch(values, flow):
-    y, x = np.mgrid[: flow.shape[0], : flow.shape[1]].astype("float32")
+    y, x = _grid(*flow.shape[:2])
     return cv2.remap(values, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR)
