@@ -3,11 +3,12 @@
 import contextlib
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+PATIENCE_SECONDS = 240  # for what hangs; a busy machine is slow
 _FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic")
 
 
@@ -50,15 +51,17 @@ def open_page(path: Path, width: int = 1400, height: int = 900) -> Iterator:
     the network included."""
     with launch_browser() as browser:
         page = browser.new_page(viewport={"width": width, "height": height})
+        page.set_default_timeout(PATIENCE_SECONDS * 1000)
         page.complaints = note_complaints(page, "file:", "data:", "blob:")
-        page.goto(path.resolve().as_uri(), timeout=120_000)  # machines may be busy
+        page.goto(path.resolve().as_uri())
         yield page
 
 
-def wait_until(page, condition: str, seconds: float = 30) -> None:
-    """Waits for a JavaScript expression to be true. (playwright's own way needs eval, which the
-    report's content security policy forbids.)"""
-    end = time.monotonic() + seconds
-    while not page.evaluate(condition):
+def wait_until(page, condition: str | Callable[[], bool]) -> None:
+    """Waits for a JavaScript expression or a function to be true. (playwright's own way needs
+    eval, which the report's content security policy forbids.)"""
+    is_true = condition if callable(condition) else lambda: page.evaluate(condition)
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not is_true():
         assert time.monotonic() < end, f"still not true: {condition}"
-        time.sleep(0.02)
+        page.wait_for_timeout(20)  # unlike a sleep, it lets the page's events through

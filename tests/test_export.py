@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import shutil
-import time
 import tracemalloc
 
 import av
@@ -443,13 +442,13 @@ def test_a_browser_sees_through_the_cutout_video(made):
         wait_until(page, "document.querySelector('video').readyState >= 2")
         page.evaluate(draw)
         clip = {"x": 0, "y": 0, "width": WIDTH, "height": HEIGHT}
-        for _ in range(100):
+
+        def is_background() -> np.ndarray:
             seen = np.array(Image.open(io.BytesIO(page.screenshot(clip=clip))).convert("RGB"))
-            is_background = (np.abs(seen.astype(int) - (0, 0, 255)) < 40).all(axis=-1)
-            if not is_background.all():
-                break
-            time.sleep(0.1)
-    assert np.mean(is_background == (animal(0) == 0)) > 0.97
+            return (np.abs(seen.astype(int) - (0, 0, 255)) < 40).all(axis=-1)
+
+        wait_until(page, lambda: not is_background().all())
+        assert np.mean(is_background() == (animal(0) == 0)) > 0.97
 
 
 def test_a_cutout_needs_the_video_that_was_segmented(made, capsys):

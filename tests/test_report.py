@@ -354,7 +354,9 @@ def test_in_a_browser_a_click_on_the_chart_shows_that_frame(made):
     made.add("ant", masks, annotated=(2, 8), overlay=True, is_file=False)
     make_page(made)
     with open_page(made.results / "report" / "index.html") as page:
-        wait_until(page, "document.querySelector('article video').videoWidth === 96")
+        video = "document.querySelector('article video')"
+        wait_until(page, f"{video}.currentSrc.startsWith('blob:') && {video}.readyState >= 2")
+        assert page.evaluate(f"{video}.videoWidth") == 96
         plot = page.locator(".plot").nth(1)  # consistency, every frame
         plot.scroll_into_view_if_needed()
 
@@ -362,8 +364,8 @@ def test_in_a_browser_a_click_on_the_chart_shows_that_frame(made):
             return {"x": plot.bounding_box()["width"] * index / (NUM_FRAMES - 1), "y": 50}
 
         def shown() -> int:
-            wait_until(page, "!document.querySelector('article video').seeking")
-            time = page.evaluate("document.querySelector('article video').currentTime")
+            wait_until(page, f"!{video}.seeking")
+            time = page.evaluate(f"{video}.currentTime")
             return int(time * 24)  # the rate of a folder of frames
 
         plot.click(position=at(7))

@@ -35,6 +35,7 @@ let numAnimals = 1;
 let isExcluding = false;
 let brushRadius = 12;
 let visit = 0; // counts frame changes: answers to an earlier one are dropped
+let busyCount = 0; // frames and labels that are on their way
 let image = null; // {frame, size, element}
 const works = new Map(); // frame -> its work: history of the label, and what of it is saved
 const images = new Map();
@@ -179,9 +180,20 @@ async function openFrame(number) {
   label.values = null;
   view.label = null;
   showState();
-  const [loaded] = await Promise.allSettled([loadImage(frame, mine), loadLabel(mine)]);
+  const loads = [loadImage(frame, mine), loadLabel(mine)];
+  const [loaded] = await whileBusy(Promise.allSettled(loads));
   if (loaded.status === "rejected") say(loaded.reason.message, true);
   if (mine === visit) for (const other of [frame + 1, frame - 1]) prefetch(other);
+}
+
+/** The canvas is busy for as long as it does not show the whole of what was asked for. */
+function whileBusy(promise) {
+  const show = (change) => {
+    busyCount += change;
+    $("canvas").setAttribute("aria-busy", busyCount > 0);
+  };
+  show(1);
+  return promise.finally(() => show(-1));
 }
 
 function leaveFrame() {
@@ -300,19 +312,30 @@ function afterEdit() {
   afterEdit.timer = setTimeout(() => keepDraft(number, mine), DRAFT_DELAY_MS);
 }
 
+let sending = Promise.resolve();
+
+/** Drafts and labels reach the server one after the other: no draft outlives its label. */
+function sendInOrder(send) {
+  const sent = sending.then(send);
+  sending = sent.catch(() => {});
+  return sent;
+}
+
 /** Sends unsaved work to the server's memory, where a page that is opened again finds it. */
 async function keepDraft(number, mine) {
   const step = mine.step;
   if (step === mine.keptStep) return;
   mine.keptStep = step;
   try {
-    if (!mine.isDirty) {
-      onLabels(await api.remove(`/api/drafts/${number}`));
-      return;
-    }
-    const values = unpackRuns(step.runs, new Uint8Array(video.width * video.height));
-    const png = await encodePng(values, video.width, video.height);
-    onLabels(await api.post(`/api/drafts/${number}`, png));
+    await sendInOrder(async () => {
+      if (!mine.isDirty) {
+        onLabels(await api.remove(`/api/drafts/${number}`));
+        return;
+      }
+      const values = unpackRuns(step.runs, new Uint8Array(video.width * video.height));
+      const png = await encodePng(values, video.width, video.height);
+      onLabels(await api.post(`/api/drafts/${number}`, png));
+    });
   } catch (error) {
     mine.keptStep = null;
     say(`The draft is not kept: ${error.message}`, true);
@@ -391,7 +414,7 @@ async function save() {
     const numbers = label.values.map((value) => value & NUMBER);
     const png = await encodePng(numbers, video.width, video.height);
     clearTimeout(afterEdit.timer);
-    const state = await api.post(`/api/labels/${number}`, png);
+    const state = await sendInOrder(() => api.post(`/api/labels/${number}`, png));
     mine.savedStep = mine.keptStep = step;
     mine.source = "label";
     onLabels(state);
@@ -405,7 +428,7 @@ async function save() {
 async function removeLabel(number) {
   if (!confirm(`Delete the label of frame ${number}?`)) return;
   try {
-    onLabels(await api.remove(`/api/labels/${number}`));
+    onLabels(await sendInOrder(() => api.remove(`/api/labels/${number}`)));
   } catch (error) {
     say(error.message, true);
     return;
@@ -432,7 +455,8 @@ async function setMode(next) {
   showMarks();
   label.values = null;
   view.label = null;
-  await loadLabel(++visit);
+  showState();
+  await whileBusy(loadLabel(++visit));
 }
 
 /** The predicted mask becomes the beginning of a label. */
@@ -451,7 +475,7 @@ async function mend() {
 function onResults(results) {
   $("mode-review").disabled = !results.available;
   showMarks();
-  if (mode === "review") loadLabel(++visit);
+  if (mode === "review") whileBusy(loadLabel(++visit));
 }
 
 function onLabels(state) {
@@ -519,6 +543,7 @@ function showState() {
   $("frame-state").replaceChildren(`${count}${file} · `, span, trust);
   const size = ` · ${video.width}×${video.height}`;
   if (innerWidth > 820) $("frame-state").append(size);
+  $("mend").disabled = mode !== "review" || !label.values;
   $("undo").disabled = !mine || mine.at === 0;
   $("redo").disabled = !mine || mine.at === mine.steps.length - 1;
   const isEmpty = !label.values || !label.values.some((value) => value & NUMBER);
