@@ -25,6 +25,7 @@ from utils.augmentation import PRESETS
 from utils.batches import Batches
 from utils.command_line import parse_config
 from utils.errors import InputError, UsageError
+from utils.files import hold_lock
 from utils.sample_lists import read_sample_list
 from utils.stage_training import Recipe, compile_model
 from utils.weights import read_weights, save_weights
@@ -202,6 +203,53 @@ def test_a_finished_run_goes_on_with_more_steps(config, capsys):
     assert [row["step"] for row in history] == [2, 4, 6, 8]
     bar = capsys.readouterr().err
     assert " 4/8 " in bar and " 8/8 " in bar and " 1/8 " not in bar
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_more_steps_than_before_are_made_exactly(config, monkeypatch, accumulate):
+    crops = []
+    read = Batches.__getitem__
+    monkeypatch.setattr(
+        Batches, "__getitem__", lambda self, i: crops.append(number(self, i)) or read(self, i)
+    )
+
+    def number(self, index):
+        return self.first_batch + self.epoch * self.steps_per_epoch + index
+
+    history = train_pascal_base.main(config(steps=5, accumulate=accumulate))
+    assert history[-1]["step"] == 5
+    history = train_pascal_base.main(config(steps=12, accumulate=accumulate, resume=True))
+    steps = [row["step"] for row in history]
+    assert steps == sorted(set(steps)) and steps[-1] == 12
+    assert "validation_iou" in history[-1]
+    assert set(range(12 * accumulate)) <= set(crops)  # no crop is left out
+
+
+def test_the_optimizer_has_made_as_many_updates_as_the_history_says(config, tmp_path):
+    train_pascal_base.main(config(steps=5))
+    history = train_pascal_base.main(config(steps=10, resume=True))
+    with np.load(tmp_path / "weights/deeplab.training/state.npz") as state:
+        counts = [int(state[name]) for name in state.files if state[name].dtype.kind == "i"]
+    assert history[-1]["step"] == 10 and max(counts) == 10
+
+
+def test_fewer_steps_than_were_made_are_refused(config):
+    train_pascal_base.main(config(steps=6))
+    with pytest.raises(UsageError, match="has made 6 updates"):
+        train_pascal_base.main(config(steps=4, resume=True))
+
+
+def test_a_second_start_in_the_same_folder_is_refused_and_touches_nothing(config, tmp_path):
+    pytest.importorskip("fcntl")
+    folder = tmp_path / "weights/deeplab.training"
+    folder.mkdir(parents=True)
+    (folder / "best.safetensors").write_bytes(b"of the run at work, before its first backup")
+    with hold_lock(tmp_path / "weights/deeplab.lock", "the first"):
+        with pytest.raises(InputError, match="at work"):
+            train_pascal_base.main(config(steps=2))
+        assert list(folder.iterdir())
+    train_pascal_base.main(config(steps=2))
+    assert not (tmp_path / "weights/deeplab.lock").exists()
 
 
 def test_a_run_is_not_overwritten_without_resume(config):

@@ -63,8 +63,9 @@ class Batches(keras.utils.PyDataset):
 
     Give `fit` the callback `follow_epochs()` and `shuffle=False`.
 
-    Item i of epoch e is the batch of step e * steps_per_epoch + i: images uint8 (batch, h, w, 3)
-    and one target uint8 (batch, h, w, 1), 255 = void, for each supervised output of the network.
+    Item i of epoch e is batch first_batch + e * steps_per_epoch + i of the run: images uint8
+    (batch, h, w, 3) and one target uint8 (batch, h, w, 1), 255 = void, for each supervised output
+    of the network.
 
     Args:
         samples: drawn in an order shuffled anew for each pass through them.
@@ -75,6 +76,7 @@ class Batches(keras.utils.PyDataset):
         seed: of the run.
         outputs: names of the supervised outputs.
         workers: threads that prepare batches beside the training step.
+        first_batch: batches that the run had before epoch 0.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Batches(keras.utils.PyDataset):
         seed: int,
         outputs: Sequence[str] = ("mask",),
         workers: int = 2,
+        first_batch: int = 0,
     ):
         super().__init__(workers=workers, max_queue_size=4)
         self.samples = samples
@@ -96,13 +99,15 @@ class Batches(keras.utils.PyDataset):
         self.augmentation = augmentation
         self.seed = seed
         self.outputs = outputs
+        self.first_batch = first_batch
         self.epoch = 0
 
     def __len__(self):
         return self.steps_per_epoch
 
     def __getitem__(self, index):
-        first = (self.epoch * self.steps_per_epoch + index) * self.batch_size
+        number = self.first_batch + self.epoch * self.steps_per_epoch + index
+        first = number * self.batch_size
         crops = [self.crop_number(first + k) for k in range(self.batch_size)]
         images = np.stack([image for image, _ in crops])
         targets = np.stack([target for _, target in crops])[..., None]

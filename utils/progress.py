@@ -17,6 +17,8 @@ class _TrainingBar(keras.callbacks.Callback):
         self.bar = bar
 
     def on_epoch_begin(self, epoch, logs=None):
+        if self.bar.initial:
+            return
         done = self.bar.total - (self.params["epochs"] - epoch) * self.params["steps"]
         if self.bar.n < done:  # a run that goes on begins with a later epoch
             self.bar.n = self.bar.initial = done
@@ -30,12 +32,15 @@ class _TrainingBar(keras.callbacks.Callback):
         self.bar.close()
 
 
-def training_progress(title: str, steps: int) -> list[keras.callbacks.Callback]:
+def training_progress(title: str, steps: int, done: int = 0) -> list[keras.callbacks.Callback]:
     """Callbacks for `fit` that show a bar of training steps with the loss and the time left.
 
     Args:
         title: shown before the bar.
         steps: up to the end of the run; those that an earlier run did are counted as done.
+        done: steps of earlier runs, where `fit` begins with epoch 0 all the same.
     """
-    bar = tqdm(total=steps, desc=title, unit="step", dynamic_ncols=True, mininterval=0.5)
+    bar = tqdm(
+        total=steps, initial=done, desc=title, unit="step", dynamic_ncols=True, mininterval=0.5
+    )
     return [_TrainingBar(bar)]

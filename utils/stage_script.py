@@ -10,6 +10,7 @@ import keras
 
 from utils import backend
 from utils.command_line import setting
+from utils.files import hold_lock
 from utils.progress import training_progress
 from utils.run_record import git_commit
 from utils.sample_lists import read_sample_list
@@ -75,6 +76,14 @@ def run_stage(
         frozen_blocks=config.frozen_blocks,
         train_batch_statistics=config.batch_statistics == "trained",
     )
+    if config.dry_run:
+        return _run(config, recipe, weights, build_model, make_loss, next_script)
+    lock = Run(config.output, config.head, {}, recipe.steps).lock
+    with hold_lock(lock, f"the training in {config.output}"):
+        return _run(config, recipe, weights, build_model, make_loss, next_script)
+
+
+def _run(config, recipe, weights, build_model, make_loss, next_script):
     samples = read_sample_list(config.list, config.dataset)
     validation = read_sample_list(config.validation_list, config.dataset)
     key = run_key(recipe, config.seed, config.precision, samples, validation, weights)
@@ -92,8 +101,11 @@ def run_stage(
         run.begin()
         loss = make_loss(recipe.balance, recipe.region_weight)
         title = f"{recipe.stage.replace('_', ' ')} training"
-        bar = training_progress(title, recipe.epochs * recipe.epoch_batches)
-        history = train(model, loss, samples, validation, recipe, config.seed, run, bar)
+
+        def show(done):
+            return training_progress(title, recipe.batches, done)
+
+        history = train(model, loss, samples, validation, recipe, config.seed, run, show)
     facts = {
         "stage": recipe.stage,
         "head": config.head,

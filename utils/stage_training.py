@@ -7,7 +7,7 @@ at while it runs; the weights are handed on when it is done.
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -70,13 +70,9 @@ class Recipe:
     validate_every: int = 5
 
     @property
-    def epochs(self) -> int:
-        return -(-self.steps * self.accumulate // self.batches_per_epoch)
-
-    @property
-    def epoch_batches(self) -> int:
-        """Batches of each epoch, equal for all, so that `steps` may be passed by a few."""
-        return -(-self.steps * self.accumulate // self.epochs)
+    def batches(self) -> int:
+        """Batches of the whole run. Schedules, backups and progress count these, not updates."""
+        return self.steps * self.accumulate
 
 
 class Run:
@@ -98,6 +94,7 @@ class Run:
         self.state = self.folder / "state.npz"
         self.record = self.folder / paths.RUN_FILE
         self.best = self.folder / "best.safetensors"
+        self.lock = self.output / f"{head}.lock"  # not in the folder, which a new run clears
 
     def check(self, resume: bool) -> None:
         """Sees that nothing is lost: there is no run yet, or `resume` goes on with the same one.
@@ -163,9 +160,12 @@ def train(
     recipe: Recipe,
     seed: int,
     run: Run,
-    callbacks: Sequence[keras.callbacks.Callback] = (),
+    make_callbacks: Callable[[int], Sequence[keras.callbacks.Callback]] = lambda done: (),
 ) -> list[dict]:
-    """Trains the model in place, going on from the state in the run's folder if there is one.
+    """Trains the model in place, continuing from the state in the run's folder if there is one.
+
+    Exactly `recipe.steps` updates are made in all, however often the run was resumed and whatever
+    number of steps it was started with; the last epoch is shorter where need be.
 
     Args:
         model: of `models.build_model`, with the weights to start from.
@@ -175,7 +175,7 @@ def train(
         recipe: see `Recipe`.
         seed: of crops and their augmentation.
         run: where state, history and weights are kept.
-        callbacks: progress display and the like.
+        make_callbacks: progress display and the like, given the number of batches already done.
 
     Returns: the history, a row per epoch: epoch, step, loss, learning_rate and, where validated,
         validation_iou.
@@ -183,25 +183,42 @@ def train(
     Raises: FloatingPointError if the loss or a weight is not finite; the last good state stays.
     """
     compile_model(model, loss, recipe)
+    backup = Backup(run.state)
+    backup.restore(model)
+    # The optimizer counts batches, accumulated or not.
+    done = int(model.optimizer.iterations.numpy())
+    left = recipe.batches - done
+    journal = Journal(run, validation, recipe, done)
+    if left < 0:
+        raise UsageError(
+            f"{run.folder}: that run has made {done // recipe.accumulate} updates, --steps "
+            f"{recipe.steps} asks for fewer. Ask for more, or name another --output."
+        )
+    if left == 0:
+        return journal.rows
+    epoch_batches = min(recipe.batches_per_epoch, left)
     batches = Batches(
         samples,
         (recipe.crop, recipe.crop),
-        recipe.epoch_batches,
+        epoch_batches,
         recipe.batch_size,
         recipe.augmentation,
         seed,
         list(model.output),
         workers=backend.num_loader_threads(),
+        first_batch=done,
     )
-    backup = Backup(run.state)
-    first_epoch = backup.restore(model)
-    journal = Journal(run, validation, recipe, first_epoch)
     model.fit(
         batches,
-        epochs=recipe.epochs,
-        initial_epoch=first_epoch,
+        epochs=-(-left // epoch_batches),
         # The journal before the backup: what the state says is done has been written down.
-        callbacks=[batches.follow_epochs(), journal, backup, *callbacks],
+        callbacks=[
+            batches.follow_epochs(),
+            StopAfter(left),
+            journal,
+            backup,
+            *make_callbacks(done),
+        ],
         shuffle=False,  # else Keras hands out the batches of a PyDataset in another order
         verbose=0,
     )
@@ -214,7 +231,7 @@ def compile_model(model: keras.Model, loss: keras.losses.Loss, recipe: Recipe) -
     outputs = list(model.output)
     # Schedules count batches, accumulated or not.
     schedules = (
-        warmup_cosine(rate, recipe.steps * recipe.accumulate, recipe.final_rate)
+        warmup_cosine(rate, recipe.batches, recipe.final_rate)
         for rate in (recipe.head_learning_rate, recipe.backbone_learning_rate)
     )
     model.compile(
@@ -225,18 +242,34 @@ def compile_model(model: keras.Model, loss: keras.losses.Loss, recipe: Recipe) -
     )
 
 
+class StopAfter(keras.callbacks.Callback):
+    """Ends `fit` after a number of batches, within an epoch if need be."""
+
+    def __init__(self, batches: int):
+        super().__init__()
+        self.left = batches
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.left -= 1
+        if self.left <= 0:
+            self.model.stop_training = True
+
+
 class Journal(keras.callbacks.Callback):
     """At the end of each epoch: stops at a loss that is not finite, validates, keeps the best
-    weights, writes history, TensorBoard log and curves."""
+    weights, writes history, TensorBoard log and curves.
 
-    def __init__(
-        self, run: Run, validation: Sequence[FileSample], recipe: Recipe, first_epoch: int
-    ):
+    Args:
+        done: batches that the restored state has seen; rows of later ones were not backed up.
+    """
+
+    def __init__(self, run: Run, validation: Sequence[FileSample], recipe: Recipe, done: int):
         super().__init__()
         self.run = run
         self.validation = validation
         self.recipe = recipe
-        self.rows = [row for row in run.history() if row["epoch"] <= first_epoch]
+        self.done = done
+        self.rows = [row for row in run.history() if row["step"] * recipe.accumulate <= done]
         self.rate = warmup_cosine(recipe.head_learning_rate, recipe.steps, recipe.final_rate)
         self.writer = None
 
@@ -248,18 +281,22 @@ class Journal(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         self.writer.close()
 
+    def on_train_batch_end(self, batch, logs=None):
+        self.done += 1
+
     def on_epoch_end(self, epoch, logs=None):
         recipe = self.recipe
+        epoch = len(self.rows) + 1
+        step = self.done // recipe.accumulate
         if not np.isfinite(logs["loss"]):
             raise FloatingPointError(
-                f"The loss of epoch {epoch + 1} is not finite. What was before it is kept. Try "
+                f"The loss of epoch {epoch} is not finite. What was before it is kept. Try "
                 "--precision float32, or another --seed with another --output."
             )
-        step = (epoch + 1) * recipe.epoch_batches // recipe.accumulate
-        row = {"epoch": epoch + 1, "step": step}
+        row = {"epoch": epoch, "step": step}
         row |= {name: round(float(value), 5) for name, value in logs.items()}
         row["learning_rate"] = float(self.rate(step))
-        if (epoch + 1) % recipe.validate_every == 0 or epoch + 1 == recipe.epochs:
+        if epoch % recipe.validate_every == 0 or step >= recipe.steps:
             row["validation_iou"] = round(mean_iou(self.model, self.validation), 5)
             best = max((r.get("validation_iou", -1.0) for r in self.rows), default=-1.0)
             if row["validation_iou"] > best:
