@@ -180,7 +180,7 @@ async function openFrame(number) {
   label.values = null;
   view.label = null;
   showState();
-  const loads = [loadImage(frame, mine), loadLabel(mine)];
+  const loads = [loadImage(frame), loadLabel(mine)];
   const [loaded] = await whileBusy(Promise.allSettled(loads));
   if (loaded.status === "rejected") say(loaded.reason.message, true);
   if (mine === visit) for (const other of [frame + 1, frame - 1]) prefetch(other);
@@ -205,9 +205,9 @@ function leaveFrame() {
   if (!left.isDirty && left.steps.length === 1) works.delete(frame);
 }
 
-async function loadImage(number, mine) {
+async function loadImage(number) {
   const element = await fetchImage(number, "display");
-  if (mine !== visit) return;
+  if (number !== frame) return; // the mode may have changed meanwhile: the picture is the same
   image = { frame: number, size: "display", element };
   view.setImage(element);
   loadFullImage();
@@ -323,18 +323,18 @@ function sendInOrder(send) {
 
 /** Sends unsaved work to the server's memory, where a page that is opened again finds it. */
 async function keepDraft(number, mine) {
-  const step = mine.step;
-  if (step === mine.keptStep) return;
-  mine.keptStep = step;
   try {
     await sendInOrder(async () => {
-      if (!mine.isDirty) {
+      const { step, isDirty } = mine;
+      if (step === mine.keptStep) return;
+      if (isDirty) {
+        const values = unpackRuns(step.runs, new Uint8Array(video.width * video.height));
+        const png = await encodePng(values, video.width, video.height);
+        onLabels(await api.post(`/api/drafts/${number}`, png));
+      } else {
         onLabels(await api.remove(`/api/drafts/${number}`));
-        return;
       }
-      const values = unpackRuns(step.runs, new Uint8Array(video.width * video.height));
-      const png = await encodePng(values, video.width, video.height);
-      onLabels(await api.post(`/api/drafts/${number}`, png));
+      mine.keptStep = step;
     });
   } catch (error) {
     mine.keptStep = null;
@@ -413,9 +413,12 @@ async function save() {
   try {
     const numbers = label.values.map((value) => value & NUMBER);
     const png = await encodePng(numbers, video.width, video.height);
-    clearTimeout(afterEdit.timer);
-    const state = await sendInOrder(() => api.post(`/api/labels/${number}`, png));
-    mine.savedStep = mine.keptStep = step;
+    const state = await sendInOrder(async () => {
+      const answer = await api.post(`/api/labels/${number}`, png);
+      mine.keptStep = step; // the server drops the draft when it gets the label
+      return answer;
+    });
+    mine.savedStep = step;
     mine.source = "label";
     onLabels(state);
     say(`Saved: ${state.path}`);
@@ -434,8 +437,11 @@ async function removeLabel(number) {
     return;
   }
   const mine = works.get(number);
-  if (mine) mine.savedStep = null; // what is on the screen is not saved any more
-  if (mine) mine.source = "none";
+  if (mine) {
+    mine.savedStep = mine.keptStep = null; // what is on the screen is not saved any more
+    mine.source = "none";
+    keepDraft(number, mine);
+  }
   showState();
 }
 
@@ -475,7 +481,9 @@ async function mend() {
 function onResults(results) {
   $("mode-review").disabled = !results.available;
   showMarks();
-  if (mode === "review") whileBusy(loadLabel(++visit));
+  if (mode !== "review") return;
+  label.values = null; // of the run before
+  whileBusy(loadLabel(++visit));
 }
 
 function onLabels(state) {

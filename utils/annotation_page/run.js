@@ -92,7 +92,6 @@ export class RunPanel {
     }
     if (this.state === "running" && state === "done") {
       this.say(`Done in ${duration(status.seconds)}. Look at the result: Review.`);
-      this.onResults(this.results);
     }
     this.state = state;
     this.showResults(isRunning);
