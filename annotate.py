@@ -27,15 +27,15 @@ from pathlib import Path
 import numpy as np
 
 from utils import paths
-from utils.annotation_server import HOST, create_app, open_server, serve
-from utils.annotation_task import AnnotationTask
-from utils.background_network import BackgroundNetwork
+from utils.annotator.background_network import BackgroundNetwork
+from utils.annotator.segment_click import work_size
+from utils.annotator.server import HOST, create_app, open_server, serve
+from utils.annotator.task import AnnotationTask
 from utils.command_line import run_script, setting
 from utils.errors import UsageError
-from utils.guidance import TRUSTED, read_selection
-from utils.segment_click import work_size
-from utils.sequences import VideoSequence, find_sequences
-from utils.videos import VideoFile
+from utils.inputs.guidance import TRUSTED, read_selection
+from utils.inputs.sequences import VideoSequence, find_sequences
+from utils.media.videos import VideoFile
 
 
 @dataclass(frozen=True)
@@ -121,8 +121,8 @@ def load_network(height: int, width: int) -> Callable[[np.ndarray], np.ndarray]:
 
     # isort: split
     from models import build_model
-    from utils.inference import predict_probability
-    from utils.weights import load_weights
+    from utils.stage3.inference import predict_probability
+    from utils.training.weights import load_weights
 
     # Of stage 1, not 2, which has learnt what moves: after the first click on frames of the sample,
     # IoU was 0.96 with the one, 0.83 with the other (on photographs 0.90 with both).

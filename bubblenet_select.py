@@ -29,15 +29,14 @@ from utils import backend, paths  # noqa: F401  backend before Keras: it starts 
 from models import build_model
 from models.bubblenets import build_bubblenet
 from utils.command_line import run_script, setting, shown_command
-from utils.confidence import consistency, read_confidence
+from utils.console import frame_progress
 from utils.errors import InputError, UsageError
-from utils.frame_selection import rank_next_frames
-from utils.guidance import TRUSTED
-from utils.mask_tracks import follow_animals
-from utils.progress import frame_progress
-from utils.ranking_strip import write_ranking_strip
-from utils.segmented_videos import SegmentedVideo, open_segmented, read_masks
-from utils.selection_files import (
+from utils.evaluation.confidence import consistency, read_confidence
+from utils.evaluation.mask_tracks import follow_animals
+from utils.evaluation.results import SegmentedVideo, open_segmented, read_masks
+from utils.frame_choice.ranking_strip import write_ranking_strip
+from utils.frame_choice.rules import rank_next_frames
+from utils.frame_choice.selection_files import (
     BUBBLENETS,
     RULE,
     Chooser,
@@ -46,8 +45,9 @@ from utils.selection_files import (
     frame_file,
     load_chooser,
 )
-from utils.sequences import VideoSequence, find_sequences
-from utils.videos import Video, VideoFile
+from utils.inputs.guidance import TRUSTED
+from utils.inputs.sequences import VideoSequence, find_sequences
+from utils.media.videos import Video, VideoFile
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ Command (a second per DAVIS video on a CPU):
 2. Recall is the share of scored frames above 0.5, decay the first quarter minus the last one.
 3. Every video weighs the same in the mean; videos of different protocols (frame 0 labelled,
    another frame labelled, the labelled frame left out) get a mean each.
-4. T (temporal stability) is left out: see utils/measures.py.
+4. T (temporal stability) is left out: see utils/evaluation/measures.py.
 """
 
 import csv
@@ -33,19 +33,19 @@ from tqdm import tqdm
 from utils import paths
 from utils.command_line import run_script, setting
 from utils.errors import InputError, UsageError
-from utils.files import write_atomically, write_json
-from utils.images import list_frames
-from utils.measures import NUMBERS
-from utils.report import VideoReport, gather, write_report
-from utils.run_record import git_commit
-from utils.scoring import (
+from utils.evaluation.measures import NUMBERS
+from utils.evaluation.report.page import VideoReport, gather, write_report
+from utils.evaluation.scoring import (
     NothingToScoreError,
     SequenceScore,
     format_table,
     mean_by_protocol,
     score_folders,
 )
-from utils.sequences import default_dataset, list_sequences, sequence_dir
+from utils.files import write_atomically, write_json
+from utils.inputs.sequences import default_dataset, list_sequences, sequence_dir
+from utils.media.images import list_frames
+from utils.stage3.run_record import git_commit
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@
     davis    RESULTS/export/davis/Annotations/SEQ/STEM.png, indices in the DAVIS palette, and
              RESULTS/export/davis/meta.json, as YouTube-VOS has it
     csv      RESULTS/export/csv/SEQ.csv: area, centroid, box, orientation, ... per frame and animal
-             (what each column means: utils/exports.py and utils/mask_tracks.py), and
+             (what each column means: utils/export/ and utils/evaluation/mask_tracks.py), and
              RESULTS/export/deeplabcut/SEQ.csv: the centroids as DeepLabCut writes its points
     cutout   RESULTS/export/cutout/SEQ/STEM.png and SEQ.webm: the animal on nothing; needs the
              video that was segmented where run.json says it is
@@ -28,19 +28,19 @@ from tqdm import tqdm
 
 from utils import paths
 from utils.command_line import run_script, setting
-from utils.confidence import read_confidence
-from utils.cutout import export_cutout
 from utils.errors import InputError, describe
-from utils.exports import export_coco, export_davis, export_deeplabcut, export_table
-from utils.mask_tracks import follow_animals
-from utils.segmented_videos import (
+from utils.evaluation.confidence import read_confidence
+from utils.evaluation.mask_tracks import follow_animals
+from utils.evaluation.results import (
     SegmentedVideo,
     choose_segmented,
     open_input,
     open_segmented,
     read_masks,
 )
-from utils.videos import FrameFolder, VideoFile
+from utils.export.cutout import export_cutout
+from utils.export.exports import export_coco, export_davis, export_deeplabcut, export_table
+from utils.media.videos import FrameFolder, VideoFile
 
 
 @dataclass(frozen=True)

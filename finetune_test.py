@@ -40,10 +40,12 @@ from models import build_model
 from models.bubblenets import build_bubblenet
 from models.losses import SegmentationLoss
 from utils.command_line import run_script, setting, shard_slice
+from utils.console import training_progress
 from utils.errors import InputError, UsageError, describe
+from utils.evaluation.scoring import NothingToScoreError, format_table, score_folders
 from utils.files import check_writable, hold_lock, sha256_of, write_json
-from utils.finetuning import FineTuner
-from utils.guidance import (
+from utils.frame_choice.selection_files import Chooser, find_selection, load_chooser
+from utils.inputs.guidance import (
     TRUSTED,
     Guidance,
     check_visible,
@@ -52,17 +54,15 @@ from utils.guidance import (
     parse_guidance,
     read_labels,
 )
-from utils.images import read_mask
-from utils.overlay import write_overlays
-from utils.presets import PRESETS
-from utils.progress import training_progress
-from utils.run_record import format_summary, git_commit, make_record, read_record, same_run
-from utils.scoring import NothingToScoreError, format_table, score_folders
-from utils.segmentation import partial_dir, remove_partial, segment_video
-from utils.selection_files import Chooser, find_selection, load_chooser
-from utils.sequences import VideoSequence, find_sequences
-from utils.videos import Video
-from utils.weights import find_weights, load_weights, save_weights
+from utils.inputs.sequences import VideoSequence, find_sequences
+from utils.media.images import read_mask
+from utils.media.overlay import write_overlays
+from utils.media.videos import Video
+from utils.stage3.fine_tuning import FineTuner
+from utils.stage3.pipeline import partial_dir, remove_partial, segment_video
+from utils.stage3.presets import PRESETS
+from utils.stage3.run_record import format_summary, git_commit, make_record, read_record, same_run
+from utils.training.weights import find_weights, load_weights, save_weights
 
 EXPECTED = (InputError, OSError, FloatingPointError)  # all others are faults of ours
 

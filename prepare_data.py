@@ -26,9 +26,9 @@ from typing import Literal
 import tyro
 
 from utils import paths
-from utils.archives import list_archives
-from utils.command_line import run_script, setting
-from utils.dataset_sources import (
+from utils.archives.archives import list_archives
+from utils.archives.downloads import download, require_free_space
+from utils.archives.sources import (
     ORIGINAL,
     ORIGINAL_ADDRESS,
     TEST_SEQUENCES,
@@ -38,10 +38,10 @@ from utils.dataset_sources import (
     open_archive,
     pascal_sources,
 )
-from utils.downloads import download, require_free_space
+from utils.archives.unpacking import make_plan, new_bytes, unpack
+from utils.command_line import run_script, setting
 from utils.errors import InputError, UsageError
-from utils.pair_lists import Pair, pair_problem, read_pairs
-from utils.unpacking import make_plan, new_bytes, unpack
+from utils.training.pair_lists import Pair, pair_problem, read_pairs
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,10 @@
 
 Learns from a table of videos in which the score of the whole video was measured with one frame or
 another labelled. --measure makes that table from annotated videos, with a cheap stand-in for the
-fine-tuning of stage 3 (utils/standin_scoring.py); videos that are measured are skipped.
+fine-tuning of stage 3 (utils/frame_choice/standin_scoring.py); measured videos are skipped.
 With --cross-validate nothing is kept: networks choose in videos that they were not trained on, and
 are compared with simple rules, chance and the best frame there is. What is best there belongs into
-TRUSTED and DEFAULT_RULE of utils/guidance.py.
+TRUSTED and DEFAULT_RULE of utils/inputs/guidance.py.
 
 Reads   datasets/bubbleNet_data/table/SEQ.npz: "features" (n, d), "scores" (n,), NaN where not
         measured; with --measure instead DIR/JPEGImages/SEQ, an annotation of every frame in
@@ -37,12 +37,18 @@ import keras
 from models import build_model
 from models.bubblenets import VARIANTS, build_bubblenet
 from models.losses import SegmentationLoss
-from utils.bubblenet_import import feature_size, read_checkpoint
-from utils.bubblenet_training import MeasuredVideo, fit_bubblenet, read_scores, read_table
 from utils.command_line import run_script, setting
+from utils.console import frame_progress, training_progress
 from utils.errors import InputError, UsageError, describe
 from utils.files import check_writable, write_atomically, write_json
-from utils.frame_features import (
+from utils.frame_choice.bubblenet_import import feature_size, read_checkpoint
+from utils.frame_choice.bubblenet_training import (
+    MeasuredVideo,
+    fit_bubblenet,
+    read_scores,
+    read_table,
+)
+from utils.frame_choice.features import (
     CUES,
     Extractor,
     find_features,
@@ -50,19 +56,15 @@ from utils.frame_features import (
     save_features,
     xception_extractor,
 )
-from utils.frame_selection import (
+from utils.frame_choice.rules import (
     POSITION_RULES,
     cue_matrix,
     fit_linear,
     rank_by_bubblenet,
     rank_by_rule,
 )
-from utils.presets import PRESETS
-from utils.progress import frame_progress, training_progress
-from utils.run_record import git_commit
-from utils.selection_files import write_linear_rule
-from utils.sequences import choose_sequences, open_dataset_sequence
-from utils.standin_scoring import (
+from utils.frame_choice.selection_files import write_linear_rule
+from utils.frame_choice.standin_scoring import (
     METHOD,
     StandIn,
     annotations_sha256,
@@ -70,7 +72,10 @@ from utils.standin_scoring import (
     measure_frames,
     spread_frames,
 )
-from utils.weights import load_weights, save_weights
+from utils.inputs.sequences import choose_sequences, open_dataset_sequence
+from utils.stage3.presets import PRESETS
+from utils.stage3.run_record import git_commit
+from utils.training.weights import load_weights, save_weights
 
 BOOTSTRAP_SAMPLES = 10_000
 CHANCE, ORACLE = "random (mean of all)", "oracle"
@@ -186,7 +191,7 @@ def measure_video(
     """Writes SEQ.npz, or finds it made from the same. Returns: the line for the screen.
 
     Args:
-        network: of `utils.standin_scoring.map_network`.
+        network: of `utils.frame_choice.standin_scoring.map_network`.
         weights_sha256: of the network's weights.
         extractor: describes the frames.
     """

@@ -24,10 +24,10 @@ from utils import backend, paths  # noqa: F401  backend before Keras: it starts 
 # isort: split
 from models import build_model
 from models.losses import SegmentationLoss
-from utils.augmentation import PRESETS
 from utils.command_line import run_script, setting
-from utils.stage_script import StageConfig, run_stage
-from utils.stage_training import Recipe, check_stage
+from utils.training.augmentation import PRESETS
+from utils.training.stage import Recipe, check_stage
+from utils.training.stage_script import StageConfig, run_stage
 
 RECIPE = Recipe(
     stage="objectness",

@@ -23,10 +23,10 @@ from utils import backend, paths  # noqa: F401  backend before Keras: it starts 
 # isort: split
 from models import build_model
 from models.losses import SegmentationLoss
-from utils.augmentation import PRESETS
 from utils.command_line import run_script, setting
-from utils.stage_script import StageConfig, run_stage
-from utils.stage_training import Recipe
+from utils.training.augmentation import PRESETS
+from utils.training.stage import Recipe
+from utils.training.stage_script import StageConfig, run_stage
 
 RECIPE = Recipe(stage="pascal_base", augmentation=PRESETS["base"])
 

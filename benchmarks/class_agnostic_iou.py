@@ -18,13 +18,13 @@ import numpy as np
 from tqdm import tqdm
 
 from models import build_model
-from utils.batches import FileSample
 from utils.command_line import run_script, setting
+from utils.evaluation.measures import region_similarity
 from utils.files import write_json
-from utils.inference import predict_probability
-from utils.measures import region_similarity
-from utils.sample_lists import read_sample_list
-from utils.weights import load_weights, read_weights
+from utils.stage3.inference import predict_probability
+from utils.training.batches import FileSample
+from utils.training.sample_lists import read_sample_list
+from utils.training.weights import load_weights, read_weights
 
 THUMBNAIL = 240  # pixels, the side of a square in the pictures of the worst
 

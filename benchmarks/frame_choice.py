@@ -23,14 +23,14 @@ from benchmarks.stage3_runs import NUMBERS, make_row, mean_numbers, start_stage3
 from models import build_model
 from models.bubblenets import build_bubblenet
 from utils.command_line import run_script, setting
+from utils.console import frame_progress
 from utils.errors import UsageError
 from utils.files import write_json
-from utils.frame_features import read_features
-from utils.frame_selection import POSITION_RULES, RULES, rank_by_bubblenet, rank_by_rule
-from utils.progress import frame_progress
-from utils.selection_files import Chooser, load_chooser
-from utils.sequences import choose_sequences, open_dataset_sequence
-from utils.videos import Video
+from utils.frame_choice.features import read_features
+from utils.frame_choice.rules import POSITION_RULES, RULES, rank_by_bubblenet, rank_by_rule
+from utils.frame_choice.selection_files import Chooser, load_chooser
+from utils.inputs.sequences import choose_sequences, open_dataset_sequence
+from utils.media.videos import Video
 
 SPACING = 10
 EVERY_TENTH = "every tenth"

@@ -35,8 +35,8 @@ VIDEO = "blob"
 LAUNCHER = """
 import runpy, sys
 import utils.backend
-from utils import presets
-from utils.finetuning import FineTuning
+from utils.stage3 import presets
+from utils.stage3.fine_tuning import FineTuning
 presets.PRESETS["fast"] = presets.Preset(
     FineTuning(steps={steps}, crop=(96, 128), steps_per_epoch=4)
 )

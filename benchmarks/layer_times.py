@@ -17,9 +17,9 @@ import keras
 
 from models import build_model
 from utils.command_line import run_script, setting
-from utils.finetuning import freeze_first_blocks
-from utils.presets import PRESETS
-from utils.training import make_optimizer
+from utils.stage3.fine_tuning import freeze_first_blocks
+from utils.stage3.presets import PRESETS
+from utils.training.optimizers import make_optimizer
 
 PARTS = (
     ("pad and normalise", "pad"),

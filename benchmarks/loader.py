@@ -19,11 +19,11 @@ import psutil
 from models import build_model
 from models.losses import SegmentationLoss
 from train_pascal_base import RECIPE
-from utils.batches import Batches
 from utils.command_line import run_script, setting
 from utils.files import write_json
-from utils.sample_lists import read_sample_list
-from utils.stage_training import compile_model
+from utils.training.batches import Batches
+from utils.training.sample_lists import read_sample_list
+from utils.training.stage import compile_model
 
 
 @dataclass(frozen=True)

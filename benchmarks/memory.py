@@ -19,16 +19,16 @@ from utils import paths
 from utils.command_line import run_script, setting
 from utils.errors import InputError
 from utils.files import write_json
-from utils.images import write_mask
-from utils.run_record import read_record
-from utils.video_writing import write_video
+from utils.media.images import write_mask
+from utils.media.video_writing import write_video
+from utils.stage3.run_record import read_record
 
 FOUR_K = (2160, 3840)
 CHILD = """
 import dataclasses, sys
 import finetune_test as stage3
 from pathlib import Path
-from utils import presets
+from utils.stage3 import presets
 folder, results, full, film = Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:])
 preset = presets.PRESETS["default"]
 tuning = dataclasses.replace(preset.fine_tuning, steps=4)

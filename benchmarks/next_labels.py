@@ -25,10 +25,10 @@ from utils import backend, paths  # noqa: F401  backend before Keras: it starts 
 from benchmarks.stage3_runs import NUMBERS, Run, make_row, mean_numbers, start_stage3
 from bubblenet_select import frame_difficulty
 from utils.command_line import run_script, setting
+from utils.evaluation.results import open_segmented
 from utils.files import write_json
-from utils.frame_selection import rank_next_frames
-from utils.segmented_videos import open_segmented
-from utils.sequences import choose_sequences, open_dataset_sequence
+from utils.frame_choice.rules import rank_next_frames
+from utils.inputs.sequences import choose_sequences, open_dataset_sequence
 
 
 @dataclass(frozen=True)

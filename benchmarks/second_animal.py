@@ -22,11 +22,11 @@ import cv2
 import numpy as np
 
 from benchmarks.stage3_runs import start_stage3
+from utils.annotator.frame_reader import encode_jpeg
 from utils.command_line import run_script, setting
 from utils.files import write_atomically
-from utils.frame_reader import encode_jpeg
-from utils.images import read_annotation, write_mask
-from utils.sequences import choose_sequences, open_dataset_sequence
+from utils.inputs.sequences import choose_sequences, open_dataset_sequence
+from utils.media.images import read_annotation, write_mask
 
 
 @dataclass(frozen=True)

@@ -29,10 +29,10 @@ import keras
 from models import build_model
 from models.losses import SegmentationLoss
 from utils.command_line import run_script, setting
-from utils.finetuning import freeze_first_blocks
-from utils.presets import PRESETS
-from utils.run_record import git_commit, peak_memory_mib
-from utils.training import make_optimizer
+from utils.stage3.fine_tuning import freeze_first_blocks
+from utils.stage3.presets import PRESETS
+from utils.stage3.run_record import git_commit, peak_memory_mib
+from utils.training.optimizers import make_optimizer
 
 FRAME = (480, 854)
 NETWORKS = {  # name: head, precision

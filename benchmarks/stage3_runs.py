@@ -16,12 +16,12 @@ from utils import backend, paths  # backend before Keras: it starts it without n
 import finetune_test
 from models import build_model
 from models.losses import SegmentationLoss
+from utils.evaluation.scoring import score_folders
 from utils.files import sha256_of
-from utils.finetuning import FineTuner
-from utils.presets import PRESETS
-from utils.scoring import score_folders
-from utils.sequences import open_dataset_sequence
-from utils.weights import find_weights, load_weights
+from utils.inputs.sequences import open_dataset_sequence
+from utils.stage3.fine_tuning import FineTuner
+from utils.stage3.presets import PRESETS
+from utils.training.weights import find_weights, load_weights
 
 NUMBERS = ("j", "f", "j_left_out", "f_left_out")
 

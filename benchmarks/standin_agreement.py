@@ -26,12 +26,12 @@ from utils import backend, paths  # noqa: F401  backend before Keras: it starts 
 import numpy as np
 
 from benchmarks.stage3_runs import start_stage3
-from utils.bubblenet_training import MeasuredVideo, read_table
 from utils.command_line import run_script, setting
 from utils.errors import InputError, UsageError
 from utils.files import write_json
-from utils.run_record import read_record
-from utils.standin_scoring import spread_frames
+from utils.frame_choice.bubblenet_training import MeasuredVideo, read_table
+from utils.frame_choice.standin_scoring import spread_frames
+from utils.stage3.run_record import read_record
 
 
 @dataclass(frozen=True)

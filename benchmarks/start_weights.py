@@ -24,7 +24,7 @@ from benchmarks.stage3_runs import make_row, start_stage3
 from utils.command_line import run_script, setting
 from utils.errors import UsageError
 from utils.files import write_json
-from utils.sequences import choose_sequences
+from utils.inputs.sequences import choose_sequences
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,12 @@ from tqdm import tqdm
 
 from models import build_model
 from utils.command_line import run_script, setting
+from utils.evaluation.measures import contour_accuracy, region_similarity
 from utils.files import write_json
-from utils.images import list_frames, read_annotation, read_image
-from utils.inference import predict_probability
-from utils.measures import contour_accuracy, region_similarity
-from utils.sequences import choose_sequences, sequence_dir
-from utils.weights import load_weights, read_weights
+from utils.inputs.sequences import choose_sequences, sequence_dir
+from utils.media.images import list_frames, read_annotation, read_image
+from utils.stage3.inference import predict_probability
+from utils.training.weights import load_weights, read_weights
 
 
 @dataclass(frozen=True)

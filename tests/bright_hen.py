@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from utils.images import resize_image
+from utils.media.images import resize_image
 
 HEIGHT, WIDTH, NUM_FRAMES = 120, 160, 8
 NOTHING = np.zeros((HEIGHT, WIDTH), np.uint8)

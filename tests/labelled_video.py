@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 
 from utils import paths
-from utils.guidance import choose_guidance
-from utils.sequences import open_dataset_sequence
+from utils.inputs.guidance import choose_guidance
+from utils.inputs.sequences import open_dataset_sequence
 
 SIZE = (12, 16)
 

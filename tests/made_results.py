@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from utils.images import write_mask
-from utils.overlay import write_contact_sheet, write_overlay_video
-from utils.video_writing import write_video
-from utils.videos import FrameFolder
+from utils.media.images import write_mask
+from utils.media.overlay import write_contact_sheet, write_overlay_video
+from utils.media.video_writing import write_video
+from utils.media.videos import FrameFolder
 
 NUM_FRAMES = 12
 HEIGHT, WIDTH = 64, 96

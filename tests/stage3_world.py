@@ -13,11 +13,12 @@ from PIL import Image
 
 import finetune_test
 from finetune_test import Config, main
-from utils import paths, presets
-from utils.finetuning import FineTuning
-from utils.images import davis_palette, read_mask
-from utils.presets import Preset
-from utils.weights import save_weights
+from utils import paths
+from utils.media.images import davis_palette, read_mask
+from utils.stage3 import presets
+from utils.stage3.fine_tuning import FineTuning
+from utils.stage3.presets import Preset
+from utils.training.weights import save_weights
 
 HEIGHT, WIDTH = 48, 64
 NUM_FRAMES = 6

@@ -13,7 +13,7 @@ import pytest
 from models import HEADS, build_model
 from utils import backend as this_backend
 from utils import paths
-from utils.weights import load_weights, save_weights
+from utils.training.weights import load_weights, save_weights
 
 WIDTH = 0.05
 BACKENDS = [
@@ -34,9 +34,9 @@ import keras
 import numpy as np
 from models import build_model
 from models.losses import SegmentationLoss
-from utils.batches import FrameSample
-from utils.finetuning import FineTuner, FineTuning
-from utils.weights import load_weights
+from utils.training.batches import FrameSample
+from utils.stage3.fine_tuning import FineTuner, FineTuning
+from utils.training.weights import load_weights
 
 folder, width = sys.argv[1], float(sys.argv[2])
 images = np.load(f"{folder}/images.npy")

@@ -1,0 +1,575 @@
+"""export.py: what other programs read is what the masks hold."""
+
+import csv
+import io
+import json
+import shutil
+import tracemalloc
+
+import av
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from pycocotools.coco import COCO
+from skimage.measure import regionprops
+
+import export
+from tests.browser import open_page, wait_until
+from tests.made_results import FRAME_SECONDS, HEIGHT, NUM_FRAMES, WIDTH, MadeResults, animal, frame
+from utils.command_line import parse_config
+from utils.errors import InputError, UsageError
+from utils.evaluation.confidence import consistency, frames_to_check
+from utils.evaluation.mask_tracks import COLUMNS, follow_animals, measure_shape
+from utils.evaluation.results import open_segmented
+from utils.export import exports
+from utils.export.cutout import write_transparent_video
+from utils.media.images import davis_palette, read_mask, write_mask
+
+
+def pair(index: int) -> np.ndarray:
+    """Two animals; the second is away in frames 3 and 4, and lies over the first."""
+    mask = animal(index)
+    if index not in (3, 4):
+        mask[40:60, 50:70] = 2
+    return mask
+
+
+@pytest.fixture
+def made(tmp_path) -> MadeResults:
+    return MadeResults(tmp_path)
+
+
+def run(made, what, **flags) -> int:
+    return export.main(export.Config(what, results=made.results, **flags))
+
+
+def read_rows(path) -> list[dict]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def decode_coco(path) -> tuple[COCO, list[np.ndarray]]:
+    coco = COCO(str(path))
+    masks = []
+    for image_id in coco.getImgIds():
+        image = coco.imgs[image_id]
+        mask = np.zeros((image["height"], image["width"]), np.uint8)
+        for annotation in coco.loadAnns(coco.getAnnIds(imgIds=[image_id])):
+            mask[coco.annToMask(annotation) > 0] = annotation["track_id"]
+        masks.append(mask)
+    return coco, masks
+
+
+@pytest.mark.parametrize("shape_of", [animal, pair], ids=["one animal", "two animals"])
+def test_coco_decodes_to_the_same_masks(made, shape_of):
+    masks = [shape_of(index) for index in range(NUM_FRAMES)]
+    masks[5] = np.zeros_like(masks[5])
+    made.add("hen", masks)
+    assert run(made, "coco") == 0
+    coco, decoded = decode_coco(made.results / "export" / "coco" / "hen.json")
+    np.testing.assert_array_equal(decoded, masks)
+    assert [category["name"] for category in coco.dataset["categories"]] == ["animal"]
+
+
+def test_coco_has_an_annotation_per_animal_and_frame_it_is_in(made):
+    made.add("two", [pair(index) for index in range(NUM_FRAMES)])
+    run(made, "coco")
+    coco, _ = decode_coco(made.results / "export" / "coco" / "two.json")
+    found = [(a["frame_index"], a["track_id"]) for a in coco.dataset["annotations"]]
+    expected = {(i, 1) for i in range(NUM_FRAMES)} | {(i, 2) for i in range(NUM_FRAMES)} - {
+        (3, 2),
+        (4, 2),
+    }
+    assert sorted(found) == sorted(expected)
+    for one in coco.dataset["annotations"]:
+        region = pair(one["frame_index"]) == one["track_id"]
+        rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
+        size = [np.ptp(columns) + 1, np.ptp(rows) + 1]
+        assert one["area"] == region.sum()
+        assert one["bbox"] == [columns[0], rows[0], *size]
+        assert isinstance(one["segmentation"]["counts"], str)
+        assert (one["category_id"], one["iscrowd"], one["video_id"]) == (1, 0, 1)
+        assert coco.imgs[one["image_id"]]["frame_index"] == one["frame_index"]
+    assert sorted(coco.anns) == list(range(1, len(found) + 1))  # id 0 is no match to COCO's scorer
+    assert coco.dataset["videos"][0]["name"] == "two"
+
+
+def test_coco_images_are_named_as_the_frames(made):
+    made.add("folder")
+    made.add("film", is_file=True)
+    made.add("moved")
+    shutil.rmtree(made.dataset / "JPEGImages" / "moved")
+    assert run(made, "coco") == 0
+    for name, expected in (("folder", "00000.jpg"), ("film", "00000.png"), ("moved", "00000.png")):
+        content = json.loads((made.results / "export" / "coco" / f"{name}.json").read_text())
+        assert content["images"][0]["file_name"] == expected
+        assert len(content["images"]) == NUM_FRAMES
+
+
+@pytest.mark.parametrize("shape_of", [animal, pair], ids=["one animal", "two animals"])
+def test_davis_folders_hold_indices_in_the_davis_palette(made, shape_of):
+    made.add("hen", [shape_of(index) for index in range(NUM_FRAMES)])
+    assert run(made, "davis") == 0
+    folder = made.results / "export" / "davis"
+    for index in range(NUM_FRAMES):
+        with Image.open(folder / "Annotations" / "hen" / f"{index:05d}.png") as image:
+            assert image.mode == "P"
+            np.testing.assert_array_equal(np.array(image), shape_of(index))
+            palette = np.array(image.getpalette(), np.uint8).reshape(-1, 3)
+            np.testing.assert_array_equal(palette, davis_palette()[: len(palette)])
+    objects = json.loads((folder / "meta.json").read_text())["videos"]["hen"]["objects"]
+    assert objects["1"] == {
+        "category": "animal",
+        "frames": [f"{index:05d}" for index in range(NUM_FRAMES)],
+    }
+    if shape_of is pair:
+        assert objects["2"]["frames"] == [f"{i:05d}" for i in range(NUM_FRAMES) if i not in (3, 4)]
+
+
+def test_davis_keeps_other_videos_and_drops_frames_and_videos_of_old(made):
+    made.add("ant")
+    made.add("bee")
+    made.add("cat")
+    run(made, "davis")
+    folder = made.results / "export" / "davis"
+    shutil.rmtree(folder / "Annotations" / "cat")
+    (folder / "Annotations" / "bee" / "00099.png").write_bytes(b"of an earlier, longer run")
+    assert run(made, "davis", sequences=("bee",)) == 0
+    assert list(json.loads((folder / "meta.json").read_text())["videos"]) == ["ant", "bee"]
+    assert len(list((folder / "Annotations" / "bee").iterdir())) == NUM_FRAMES
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(1, 14))
+def test_shapes_agree_with_regionprops(seed, height, width):
+    mask = (np.random.default_rng(seed).random((height, width)) < 0.5).astype(np.uint8)
+    shape = dict(zip(COLUMNS, measure_shape(mask), strict=True))
+    if not mask.any():
+        assert shape["area_px"] == shape["num_components"] == 0
+        assert np.isnan(shape["centroid_x"]) and np.isnan(shape["orientation_degrees"])
+        return
+    (expected,) = regionprops(mask)
+    top, left, bottom, right = expected.bbox
+    assert shape["area_px"] == expected.area
+    assert (shape["centroid_y"], shape["centroid_x"]) == pytest.approx(expected.centroid)
+    assert (shape["box_x"], shape["box_y"]) == (left, top)
+    assert (shape["box_width"], shape["box_height"]) == (right - left, bottom - top)
+    # There a pixel is a point; as a square it has a variance of 1/12 of its own.
+    major, minor = (
+        np.sqrt(length**2 + 16 / 12)
+        for length in (expected.axis_major_length, expected.axis_minor_length)
+    )
+    assert shape["major_axis_px"] == pytest.approx(major)
+    assert shape["minor_axis_px"] == pytest.approx(minor)
+    if shape["major_axis_px"] - shape["minor_axis_px"] > 1e-3:
+        # There the angle is between the rows' axis and the major one.
+        turn = (shape["orientation_degrees"] - np.degrees(expected.orientation) - 90) % 180
+        assert min(turn, 180 - turn) < 1e-6
+
+
+@pytest.mark.parametrize("degrees", [-60, -1, 0, 30, 45, 89, 90])
+def test_orientation_is_counter_clockwise_from_the_x_axis(degrees):
+    mask = np.zeros((200, 200), np.uint8)
+    # OpenCV turns clockwise as seen on the screen.
+    cv2.ellipse(mask, (100, 100), (80, 20), -degrees, 0, 360, 1, -1)
+    shape = dict(zip(COLUMNS, measure_shape(mask), strict=True))
+    assert -90 < shape["orientation_degrees"] <= 90
+    assert (shape["orientation_degrees"] - degrees + 90) % 180 - 90 == pytest.approx(0, abs=0.5)
+    assert shape["major_axis_px"] == pytest.approx(160, rel=0.02)
+    assert shape["minor_axis_px"] == pytest.approx(40, rel=0.04)
+
+
+def test_a_square_points_nowhere():
+    mask = np.zeros((9, 9), np.uint8)
+    mask[2:6, 3:7] = 1
+    assert np.isnan(dict(zip(COLUMNS, measure_shape(mask), strict=True))["orientation_degrees"])
+
+
+def test_components_touch_by_a_corner_too():
+    mask = np.zeros((9, 9), np.uint8)
+    mask[0, 0] = mask[1, 1] = mask[5:8, 5:8] = 1
+    shape = dict(zip(COLUMNS, measure_shape(mask), strict=True))
+    assert (shape["num_components"], shape["largest_component_px"]) == (2, 9)
+
+
+def test_table_has_a_line_per_frame_and_animal(made):
+    made.add("two", [pair(index) for index in range(NUM_FRAMES)], labelled=(2,))
+    assert run(made, "csv") == 0
+    rows = read_rows(made.results / "export" / "csv" / "two.csv")
+    assert tuple(rows[0]) == exports.TABLE_HEADER
+    assert [(int(row["frame"]), int(row["animal"])) for row in rows] == [
+        (index, number) for index in range(NUM_FRAMES) for number in (1, 2)
+    ]
+    for row in rows:
+        region = pair(int(row["frame"])) == int(row["animal"])
+        assert row["file"] == f"{int(row['frame']):05d}.png"
+        assert row["visible"] == str(bool(region.any()))
+        assert int(row["area_px"]) == region.sum()
+        assert row["labelled"] == str(row["frame"] == "2")
+        assert row["confidence"] == ""
+        if region.any():
+            assert float(row["centroid_x"]) == pytest.approx(np.nonzero(region)[1].mean(), abs=1e-3)
+        else:
+            assert row["centroid_x"] == row["box_width"] == row["orientation_degrees"] == ""
+
+
+def test_times_are_those_of_the_video_and_a_folder_has_none(made, capsys):
+    made.add("film", is_file=True)
+    made.add("folder")
+    made.add("moved", is_file=True)
+    (made.root / "moved.mp4").unlink()
+    assert run(made, "csv") == 0
+    tables = {
+        name: [row["time_seconds"] for row in read_rows(made.results / f"export/csv/{name}.csv")]
+        for name in ("film", "folder", "moved")
+    }
+    expected = [FRAME_SECONDS * index + 0.05 * (index > 4) for index in range(NUM_FRAMES)]
+    assert [float(time) for time in tables["film"]] == pytest.approx(expected, abs=1e-4)
+    assert tables["folder"] == tables["moved"] == [""] * NUM_FRAMES
+    assert "moved: time_seconds stays empty" in capsys.readouterr().out
+
+
+def test_tables_load_into_pandas(made):
+    pandas = pytest.importorskip("pandas")
+    made.add("hen")
+    made.add("two", [pair(index) for index in range(NUM_FRAMES)])
+    run(made, "csv")
+    folder = made.results / "export"
+    table = pandas.read_csv(folder / "csv" / "two.csv")
+    assert table["visible"].dtype == bool
+    assert table["area_px"].dtype.kind == "i"
+    assert table["centroid_x"].isna().sum() == 2
+    points = pandas.read_csv(folder / "deeplabcut" / "hen.csv", header=[0, 1, 2], index_col=0)
+    x = points[exports.SCORER]["centroid"]["x"]
+    assert x.tolist() == pytest.approx([30 + 2 * i for i in range(NUM_FRAMES)], abs=0.1)
+    points = pandas.read_csv(folder / "deeplabcut" / "two.csv", header=[0, 1, 2, 3], index_col=0)
+    assert points.columns.get_level_values(1).unique().tolist() == ["animal1", "animal2"]
+
+
+def test_deeplabcut_track_has_its_three_header_rows(made):
+    masks = [animal(index) for index in range(NUM_FRAMES)]
+    masks[6] = np.zeros_like(masks[6])
+    made.add("hen", masks)
+    run(made, "csv")
+    with (made.results / "export" / "deeplabcut" / "hen.csv").open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert [row[0] for row in rows[:3]] == ["scorer", "bodyparts", "coords"]
+    assert rows[2][1:] == ["x", "y", "likelihood"]
+    assert [int(row[0]) for row in rows[3:]] == list(range(NUM_FRAMES))
+    assert rows[3 + 6][1:] == ["", "", "0.0"]
+    y, x = (indices.mean() for indices in np.nonzero(masks[8]))
+    assert [float(value) for value in rows[3 + 8][1:3]] == pytest.approx([x, y], abs=1e-3)
+    steady = consistency(follow_animals(iter(masks))[1])
+    assert float(rows[3 + 8][3]) == pytest.approx(steady[8], abs=1e-4)
+
+
+@pytest.mark.parametrize("file", ["confidence.json", "run.json"])
+def test_confidence_of_stage_3_is_exported(made, file):
+    values = [index / 20 for index in range(NUM_FRAMES)]
+    content = {"confidence": values, "animals": {"2": values[::-1]}}
+    if file == "run.json":
+        made.add("two", [pair(index) for index in range(NUM_FRAMES)], **content)
+    else:
+        made.add("two", [pair(index) for index in range(NUM_FRAMES)])
+        made.write_record("two", content, file)
+    assert run(made, "csv") == 0
+    rows = read_rows(made.results / "export" / "csv" / "two.csv")
+    found = {number: [float(r["confidence"]) for r in rows[number - 1 :: 2]] for number in (1, 2)}
+    assert found == {1: values, 2: values[::-1]}
+    with (made.results / "export" / "deeplabcut" / "two.csv").open(newline="") as file:
+        likelihood = [float(row[3]) for row in list(csv.reader(file))[4:]]
+    assert likelihood == values
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["{", [], {}, {"confidence": [0.5]}, {"confidence": [2.0] * NUM_FRAMES}, {"confidence": "1"}]
+    + [{"confidence": [0.5] * NUM_FRAMES, "animals": {"hen": [0.5] * NUM_FRAMES}}],
+    ids=str,
+)
+def test_malformed_confidence_is_named(made, capsys, content):
+    made.add("hen")
+    made.write_record("hen", content, "confidence.json")
+    if isinstance(content, str):
+        (made.results / "runs" / "hen" / "confidence.json").write_text(content)
+    assert run(made, "csv") == 1
+    assert "confidence.json" in capsys.readouterr().err
+
+
+def test_an_animal_that_only_moves_is_consistent():
+    masks = [np.roll(animal(0), 3 * index, axis=1) for index in range(8)]
+    track = follow_animals(iter(masks))[1]
+    np.testing.assert_array_equal(track.overlaps, np.ones(7))
+    np.testing.assert_array_equal(consistency(track), np.ones(8))
+
+
+@pytest.mark.parametrize("fault", ["hole", "gone", "spill", "far away"])
+def test_a_frame_that_goes_wrong_is_the_first_to_check(fault):
+    masks = [animal(index) for index in range(NUM_FRAMES)]
+    if fault == "hole":
+        masks[7][:, :42] = 0
+    elif fault == "gone":
+        masks[7][:] = 0
+    elif fault == "spill":
+        masks[7][40:, :60] = 1
+    else:
+        masks[7][2:9, 80:95] = 1
+    steady = consistency(follow_animals(iter(masks))[1])
+    assert frames_to_check(steady)[0] == 7
+    assert 7 not in frames_to_check(steady, labelled=(7,))
+
+
+def test_a_fault_that_lasts_some_frames_is_seen_in_all_of_them():
+    masks = [np.roll(animal(0), index, axis=1) for index in range(40)]
+    for mask in masks[20:25]:
+        mask[34:] = 0
+    steady = consistency(follow_animals(iter(masks))[1])
+    assert steady[20:25].max() < 0.75
+    assert np.delete(steady, range(19, 26)).min() == 1
+
+
+def test_a_part_that_flashes_up_far_away_is_seen_in_all_its_frames():
+    masks = [animal(0) for _ in range(40)]
+    for mask in masks[20:25]:
+        mask[:12, 70:] = 1
+    track = follow_animals(iter(masks))[1]
+    largest_share = track.column("largest_component_px") / track.column("area_px")
+    area_ratio = track.column("area_px")[0] / track.column("area_px")[22]
+    assert consistency(track)[22] == pytest.approx(largest_share[22] * area_ratio)
+
+
+def test_an_animal_that_comes_closer_is_consistent():
+    masks = []
+    for index in range(30):
+        masks.append(np.zeros((200, 200), np.uint8))
+        cv2.circle(masks[-1], (100, 100), 20 + 2 * index, 1, -1)
+    assert consistency(follow_animals(iter(masks))[1]).min() > 0.8
+
+
+def test_frames_to_check_are_few_apart_and_never_perfect():
+    values = np.ones(300)
+    values[40:60] = np.linspace(0.5, 0.4, 20)
+    values[200] = 0.45
+    chosen = frames_to_check(values)
+    assert chosen[0] == 59 and 200 in chosen and len(chosen) <= 6
+    assert min(abs(a - b) for a in chosen for b in chosen if a != b) >= 9
+    assert len(chosen) == 2  # the two dips, not the slope beside them
+    assert frames_to_check(np.ones(300)) == []
+
+
+def test_cutout_pngs_are_the_animal_on_nothing(made):
+    made.add("hen")
+    assert run(made, "cutout", cutout_as="png") == 0
+    folder = made.results / "export" / "cutout"
+    source = made.dataset / "JPEGImages" / "hen"
+    for index in range(NUM_FRAMES):
+        with Image.open(folder / "hen" / f"{index:05d}.png") as image:
+            assert image.mode == "RGBA"
+            pixels = np.array(image)
+        inside = animal(index) > 0
+        np.testing.assert_array_equal(pixels[..., 3], 255 * inside)
+        expected = np.array(Image.open(source / f"{index:05d}.jpg"))
+        np.testing.assert_array_equal(pixels[inside][:, :3], expected[inside])
+        assert not pixels[~inside].any()
+    assert not (folder / "hen.webm").exists()
+
+
+def decode_webm(path) -> tuple[list[np.ndarray], list[float]]:
+    """RGBA frames and times; FFmpeg's own VP9 decoder drops the alpha, libvpx's keeps it."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert stream.metadata["alpha_mode"] == "1"
+        decoder = av.CodecContext.create("libvpx-vp9", "r")
+        frames = []
+        for packet in container.demux(stream):
+            frames += decoder.decode(packet if packet.size else None)
+        times = [float(one.pts * stream.time_base) for one in frames]
+        assert {one.format.name for one in frames} == {"yuva420p"}
+        return [one.to_ndarray(format="rgba") for one in frames], times
+
+
+def test_cutout_video_carries_alpha_and_the_times(made):
+    made.add("film", is_file=True)
+    assert run(made, "cutout", cutout_as="webm") == 0
+    frames, times = decode_webm(made.results / "export" / "cutout" / "film.webm")
+    expected = [FRAME_SECONDS * index + 0.05 * (index > 4) for index in range(NUM_FRAMES)]
+    assert times == pytest.approx(expected, abs=2e-3)
+    for index, pixels in enumerate(frames):
+        assert pixels.shape == (HEIGHT, WIDTH, 4)
+        inside = animal(index) > 0
+        assert np.mean((pixels[..., 3] > 127) == inside) > 0.99
+        well_inside = cv2.erode(animal(index), np.ones((5, 5), np.uint8)) > 0
+        error = np.abs(pixels[..., :3].astype(int) - frame(index))[well_inside]
+        assert error.mean() < 12  # of 255: two lossy steps, but no dark fringe and no shift of hue
+    assert not (made.results / "export" / "cutout" / "film").exists()
+
+
+def test_a_cutout_video_of_odd_size_keeps_it(tmp_path):
+    image = np.zeros((33, 51, 4), np.uint8)
+    image[10:20, 10:30] = (200, 80, 40, 255)
+    write_transparent_video(tmp_path / "odd.webm", iter([image] * 3), [0.0, 0.04, 0.08])
+    frames, _ = decode_webm(tmp_path / "odd.webm")
+    assert [pixels.shape for pixels in frames] == [image.shape] * 3
+    assert np.abs(frames[2][15, 20].astype(int) - (200, 80, 40, 255)).max() < 12
+
+
+def test_a_browser_sees_through_the_cutout_video(made):
+    made.add("film", is_file=True)
+    run(made, "cutout")
+    folder = made.results / "export" / "cutout"
+    (folder / "page.html").write_text('<video src="film.webm" muted></video>')
+    # A file's pixels may not be read by script, but drawn over blue they can be seen. A frame may
+    # be decoded some time after the browser says that it has one, so it is drawn again and again.
+    draw = """() => {
+        const video = document.querySelector("video"), canvas = document.createElement("canvas");
+        canvas.width = video.videoWidth;
+        canvas.height = video.videoHeight;
+        canvas.style.cssText = "display: block; background: rgb(0, 0, 255)";
+        document.body.style.margin = 0;
+        document.body.prepend(canvas);
+        const again = () => {
+            const context = canvas.getContext("2d");
+            context.clearRect(0, 0, canvas.width, canvas.height);
+            context.drawImage(video, 0, 0);
+            requestAnimationFrame(again);
+        };
+        again();
+    }"""
+    with open_page(folder / "page.html") as page:
+        wait_until(page, "document.querySelector('video').readyState >= 2")
+        page.evaluate(draw)
+        clip = {"x": 0, "y": 0, "width": WIDTH, "height": HEIGHT}
+
+        def is_background() -> np.ndarray:
+            seen = np.array(Image.open(io.BytesIO(page.screenshot(clip=clip))).convert("RGB"))
+            return (np.abs(seen.astype(int) - (0, 0, 255)) < 40).all(axis=-1)
+
+        wait_until(page, lambda: not is_background().all())
+        assert np.mean(is_background() == (animal(0) == 0)) > 0.97
+
+
+def test_a_cutout_needs_the_video_that_was_segmented(made, capsys):
+    made.add("moved", is_file=True)
+    (made.root / "moved.mp4").unlink()
+    made.add("shorter")
+    (made.dataset / "JPEGImages" / "shorter" / "00011.jpg").unlink()
+    made.add("unknown", labelled=None)
+    made.add("resized")
+    path = made.dataset / "JPEGImages" / "resized" / "00002.jpg"
+    Image.fromarray(frame(2)).resize((50, 40)).save(path)
+    made.add("well")
+    assert run(made, "cutout") == 1
+    errors = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[1].strip() for line in errors] == [
+        "moved",
+        "resized",
+        "shorter",
+        "unknown",
+    ]
+    assert "moved.mp4" in errors[0] and "put them back" in errors[0]
+    assert "00002.png" in errors[1] and "50x40" in errors[1]
+    written = [path.name for path in (made.results / "export" / "cutout").iterdir()]
+    assert sorted(written) == ["well", "well.webm"]
+
+
+@pytest.mark.parametrize("what", ["coco", "davis", "csv"])
+def test_a_bad_mask_stops_neither_the_others_nor_spoils_what_was_there(made, capsys, what):
+    made.add("ant")
+    made.add("bee")
+    made.add("cat")
+    assert run(made, what) == 0
+    before = contents(made.results / "export")
+    bad = made.mask_path("bee", 6)
+    bad.write_bytes(bad.read_bytes()[:50])
+    write_mask(made.mask_path("cat", 6), np.ones((5, 5), np.uint8))
+    write_mask(made.mask_path("ant", 6), animal(0))
+    assert run(made, what) == 1
+    after = contents(made.results / "export")
+    changed = {path for path in before if before[path] != after.get(path)}
+    assert changed and all("ant" in path or "meta" in path for path in changed)
+    assert set(before) == set(after)  # nothing half-written lies about
+    errors = capsys.readouterr().err
+    assert str(bad) in errors and str(made.mask_path("cat", 6)) in errors
+
+
+def contents(folder) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_missing_masks_are_an_error(made, capsys):
+    made.add("hen")
+    made.mask_path("hen", 4).unlink()
+    assert run(made, "coco") == 1
+    assert f"expected {NUM_FRAMES} masks" in capsys.readouterr().err
+
+
+def test_named_videos_only_and_unknown_names(made):
+    made.add("ant")
+    made.add("bee")
+    assert run(made, "coco", sequences=("bee", "bee")) == 0
+    assert [path.name for path in (made.results / "export" / "coco").iterdir()] == ["bee.json"]
+    with pytest.raises(UsageError, match="ant, bee"):
+        run(made, "coco", sequences=("cow",))
+
+
+def test_nothing_segmented_says_what_to_run(made):
+    with pytest.raises(InputError, match="finetune_test.py"):
+        run(made, "csv")
+
+
+def test_without_a_format_it_lists_and_writes_nothing(made, capsys):
+    made.add("hen")
+    config = parse_config(export.Config, None, ["--results", str(made.results)])
+    assert export.main(config) == 0
+    assert "hen: 12 masks" in capsys.readouterr().out
+    assert not (made.results / "export").exists()
+
+
+def test_flags():
+    config = parse_config(export.Config, None, ["coco", "--sequences", "a", "b"])
+    assert (config.format, config.sequences) == ("coco", ("a", "b"))
+    for words in (["yolo"], ["coco", "davis"], ["coco", "--seq", "a"]):
+        with pytest.raises(SystemExit) as stop:
+            parse_config(export.Config, None, words)
+        assert stop.value.code == 2
+
+
+@pytest.mark.parametrize("what", ["coco", "csv", "davis"])
+def test_memory_does_not_grow_with_the_video(made, what):
+    made.add("hen")
+    video = open_segmented(made.results, "hen")
+
+    def peak(repeats: int) -> int:
+        masks = (np.pad(animal(k % NUM_FRAMES), 200) for k in range(repeats * NUM_FRAMES))
+        longer = open_segmented(made.results, "hen")
+        object.__setattr__(longer, "mask_paths", video.mask_paths[:1] * (repeats * NUM_FRAMES))
+        tracemalloc.start()
+        try:
+            if what == "coco":
+                names = [path.name for path in longer.mask_paths]
+                exports.export_coco(made.root / "long.json", longer, masks, names)
+            elif what == "davis":
+                exports.export_davis(made.root / "long", longer, masks)
+            else:
+                exports.export_table(
+                    made.root / "long.csv", longer, follow_animals(masks), None, None
+                )
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(1)  # what is made once
+    short, long = peak(2), peak(20)
+    one_mask = np.pad(animal(0), 200).nbytes
+    assert long - short < one_mask  # 216 frames more, in the room of less than one
+
+
+def test_masks_of_the_exported_davis_folder_read_back(made):
+    made.add("two", [pair(index) for index in range(NUM_FRAMES)])
+    run(made, "davis")
+    folder = made.results / "export" / "davis" / "Annotations" / "two"
+    for index in range(NUM_FRAMES):
+        np.testing.assert_array_equal(read_mask(folder / f"{index:05d}.png"), pair(index))

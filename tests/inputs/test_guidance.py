@@ -1,0 +1,275 @@
+"""Which label the network may see, and what is read from it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.labelled_video import SIZE, World, animal_label, write_label
+from utils import paths
+from utils.errors import InputError, UsageError
+from utils.inputs.guidance import (
+    check_visible,
+    list_animals,
+    parse_guidance,
+    read_labels,
+    read_selection,
+)
+from utils.inputs.sequences import open_dataset_sequence
+from utils.media.images import davis_palette
+
+
+@pytest.fixture(autouse=True)
+def labels_dir(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "LABELS", tmp_path / "labels")
+
+
+@pytest.fixture
+def world(tmp_path):
+    return World(tmp_path)
+
+
+# Guidance
+
+
+def test_the_only_labelled_frame_is_taken(world):
+    world.annotate(7)
+    guidance = world.choose()
+    assert guidance.frames == (7,) and guidance.reason == "the only labelled frame"
+    # Even where a selection names others.
+    assert world.choose(selected=[2, 3]).frames == (7,)
+
+
+def test_of_several_the_one_that_the_selection_ranks_highest(world):
+    world.annotate(0, 5, 8)
+    guidance = world.choose(selected=[3, 8, 5])
+    assert guidance.frames == (8,)
+    assert guidance.reason == "of 3 annotated frames the best by bubblenet_select.py (BNLF)"
+
+
+@pytest.mark.parametrize("labelled, nearest", [((0, 5, 8), 5), ((1, 7), 1), ((0, 3, 4, 8), 4)])
+def test_else_the_one_nearest_the_middle(world, labelled, nearest):
+    world.annotate(*labelled)
+    guidance = world.choose()
+    assert guidance.frames == (nearest,)
+    assert guidance.reason == f"of {len(labelled)} annotated frames the one nearest the middle"
+    assert world.choose(selected=[2, 6]).frames == (nearest,)  # a selection of unlabelled frames
+
+
+def test_of_several_labels_made_here_it_says_how_all_are_used(world):
+    world.annotate(0, 4)
+    world.annotate_in_labels(2, 6)
+    guidance = world.choose(selected=[4, 6])
+    assert guidance.frames == (6,)
+    assert guidance.reason.endswith(
+        "the best by bubblenet_select.py (BNLF); for all: --guidance 2,6"
+    )
+    assert world.choose().reason.startswith("of 2 labelled frames the one nearest the middle; for")
+
+
+def test_frames_that_are_named_may_be_labels_made_here_or_annotations(world):
+    world.annotate(2, 5)
+    world.annotate_in_labels(5)
+    assert world.choose("2,5").frames == (2, 5)
+    labels = open_dataset_sequence(world.dataset, "hen", (), "2,5").labels
+    assert labels[5] == paths.LABELS / "hen" / "00005.png" and labels[2].parent == world.annotations
+
+
+def test_no_label_at_all_names_the_file_to_make(world):
+    with pytest.raises(InputError, match="no frame is labelled") as error:
+        world.choose()
+    assert str(world.annotations / "00004.png") in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "guidance, frames",
+    [
+        ("first", (0,)),
+        ("middle", (4,)),
+        ("last", (8,)),
+        ("3", (3,)),
+        ("7,2,7", (2, 7)),
+        ("0", (0,)),
+    ],
+)
+def test_a_named_frame_is_taken(world, guidance, frames):
+    world.annotate(*range(9))
+    chosen = world.choose(guidance, selected=[6])
+    assert chosen.frames == frames and chosen.reason == f"--guidance {guidance}"
+
+
+@pytest.mark.parametrize("guidance, stem", [("first", "00000"), ("2", "00002"), ("5,6", "00006")])
+def test_a_named_frame_without_label_names_the_file_to_make(world, guidance, stem):
+    world.annotate(5, 8)
+    with pytest.raises(InputError) as error:
+        world.choose(guidance)
+    assert not isinstance(error.value, UsageError)
+    assert f"Make {world.annotations / stem}.png" in str(error.value)
+    assert "--guidance (5, 8)" in str(error.value)
+
+
+def test_a_frame_that_the_video_does_not_have_is_a_usage_error(world):
+    world.annotate(0)
+    with pytest.raises(InputError, match="hen: there is no frame 9, the video has frames 0 to 8"):
+        world.choose("9")
+
+
+def test_bubblenet_takes_the_best_of_the_selection_and_says_who_chose(world):
+    world.annotate(2, 4)
+    guidance = world.choose("bubblenet", [2, 4])
+    assert guidance.frames == (2,)
+    assert guidance.reason == "chosen by bubblenet_select.py (BNLF)"
+    with pytest.raises(InputError, match=r"frame 6 .*has no label.*00006\.png"):
+        world.choose("bubblenet", [6, 2])
+
+
+@pytest.mark.parametrize("text", ["auto", "bubblenet", "first", "middle", "last", "0", "12,40"])
+def test_forms_of_guidance(text):
+    assert parse_guidance(text) == text
+
+
+@pytest.mark.parametrize("text", ["", "centre", "-1", "1,", "1, 2", "1.5", "First", "3;4"])
+def test_malformed_guidance_is_a_usage_error(text):
+    with pytest.raises(UsageError, match="--guidance must be"):
+        parse_guidance(text)
+
+
+# Selections
+
+NAMES = [f"{i:05d}" for i in range(40)]
+
+
+def write_selection(folder: Path, name: str, text: str) -> Path:
+    (folder / f"{name}.txt").write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "selection, text, frames",
+    [
+        ("BN0", "BN0\n32\n00032.jpg\n", [32]),
+        ("BNLF", "BNLF\n7\n00007.jpg", [7]),
+        ("all", "2 suggested annotations for hen\n32\n00032.jpg\n7\n00007.jpg\n", [32, 7]),
+        ("all", "1 suggested annotation for hen\r\n32\r\n00032.jpg\r\n\r\n", [32]),
+    ],
+)
+def test_selections_of_the_original_are_read(tmp_path, selection, text, frames):
+    assert read_selection(write_selection(tmp_path, selection, text), selection, NAMES) == frames
+
+
+def test_the_name_counts_before_the_index(tmp_path):
+    # The original counts frames of its own list, which may be a subset.
+    folder = write_selection(tmp_path, "BN0", "BN0\n3\nframe 20.jpg\n")
+    assert read_selection(folder, "BN0", ["frame 10", "frame 20", "frame 30", "frame 40"]) == [1]
+    assert read_selection(folder, "BN0", NAMES) == [3]
+
+
+def test_no_selection_is_an_empty_one(tmp_path):
+    write_selection(tmp_path, "BN0", "BN0\n3\n00003.jpg\n")
+    assert read_selection(tmp_path, "BNLF", NAMES) == []
+    assert read_selection(tmp_path / "nowhere", "BN0", NAMES) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "BN0\n", "BN0\n3\n", "BN0\nthree\n00003.jpg\n", "BN0\n40\n00040.jpg\n", "BN0\n-1\nx.jpg\n"]
+    + ["3\n00003.jpg\n", "2 suggested\n3\n00003.jpg\n4\n", "BN0\n3\n00003.jpg\n77\n00077.jpg\n"],
+)
+def test_broken_selections_are_refused_by_name(tmp_path, text):
+    folder = write_selection(tmp_path, "BN0", text)
+    with pytest.raises(InputError, match=r"BN0\.txt: expected a header.*bubblenet_select\.py"):
+        read_selection(folder, "BN0", NAMES)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00\x80 binary", "BN0\n²\nx.jpg\n".encode()])
+def test_selections_that_are_no_text_are_refused_by_name(tmp_path, content):
+    (tmp_path / "BN0.txt").write_bytes(content)
+    with pytest.raises(InputError, match=r"BN0\.txt"):
+        read_selection(tmp_path, "BN0", NAMES)
+
+
+def test_selections_stand_in_the_data_sets_folder(tmp_path):
+    folder = Path("bubbleNet_data", "rawData", "hen", "frame_selection")
+    assert paths.frame_selection_dir(tmp_path, "hen") == tmp_path.resolve() / folder
+    for default in (paths.FINETUNE_TEST_DATASET, paths.SAMPLE_DATASET):
+        assert paths.frame_selection_dir(default, "hen") == paths.DATASETS / folder
+
+
+# Labels as read
+
+
+def labels_of(world, label):
+    write_label(world.annotations / "00004.png", label)
+    return read_labels(world.open(), [4])
+
+
+def test_a_label_is_read_with_void(world):
+    label = animal_label()
+    label[0] = 128
+    found = labels_of(world, label)
+    assert list(found) == [4] and found[4].dtype == np.uint8
+    np.testing.assert_array_equal(found[4] == 1, label == 255)
+    np.testing.assert_array_equal(found[4] == 255, label == 128)
+
+
+def test_only_the_chosen_labels_are_read(world):
+    world.annotate(2)
+    (world.annotations / "00005.png").write_bytes(b"no image")
+    assert list(read_labels(world.open(), (2,))) == [2]
+
+
+def test_a_label_of_another_size_is_refused(world):
+    with pytest.raises(InputError, match=r"00004\.png: the label is 16x12, the video 12x16"):
+        labels_of(world, animal_label().T)
+
+
+def test_an_empty_label_is_refused(world):
+    with pytest.raises(InputError, match=r"00004\.png: the label marks no animal"):
+        labels_of(world, np.zeros(SIZE, "uint8"))
+
+
+def test_a_full_label_is_refused(world):
+    with pytest.raises(InputError, match=r"00004\.png: the label has no background"):
+        labels_of(world, np.full(SIZE, 255, "uint8"))
+
+
+def write_palette_label(world, frame, label) -> None:
+    world.annotations.mkdir(parents=True, exist_ok=True)
+    image = Image.fromarray(label)
+    image.putpalette(davis_palette().tobytes())
+    image.save(world.annotations / f"{frame:05d}.png")
+
+
+def test_several_animals_have_one_number_in_all_labels(world):
+    two = np.zeros(SIZE, "uint8")
+    two[2:4, 2:4], two[8:10, 8:12] = 1, 2
+    write_palette_label(world, 4, two)
+    write_palette_label(world, 6, np.where(two == 2, 2, 0).astype("uint8"))
+    labels = read_labels(world.open(), (4, 6))
+    assert list_animals(labels.values()) == [1, 2]
+    assert list_animals([labels[6]]) == [2]
+    np.testing.assert_array_equal(labels[4], two)
+    # Alone it shows one animal, which is animal 1 as ever.
+    assert list_animals(read_labels(world.open(), (6,)).values()) == [1]
+
+
+def test_an_animal_that_vanishes_in_all_labels_is_refused(world):
+    label = np.zeros(SIZE, "uint8")
+    label[:6], label[9, 3] = 1, 2
+    write_palette_label(world, 4, label)
+    labels = read_labels(world.open(), (4,))
+    check_visible(world.open(), labels, 12)
+    with pytest.raises(InputError, match=r"00004\.png: animal 2 vanishes at 4x5, .* larger"):
+        check_visible(world.open(), labels, 4)
+    bigger = np.where(label == 1, 2, 0).astype("uint8")
+    write_palette_label(world, 6, bigger)
+    check_visible(world.open(), read_labels(world.open(), (4, 6)), 4)  # large enough in one label
+
+
+def test_a_label_that_vanishes_is_refused(world):
+    label = np.zeros(SIZE, "uint8")
+    label[9, 3] = 1
+    write_palette_label(world, 4, label)
+    with pytest.raises(InputError, match=r"00004\.png: the animal vanishes at 4x5"):
+        check_visible(world.open(), read_labels(world.open(), (4,)), 4)

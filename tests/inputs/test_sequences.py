@@ -1,0 +1,214 @@
+"""Which videos there are, and which of their frames are labelled."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.labelled_video import World, write_frames, write_label
+from utils import paths
+from utils.errors import InputError, UsageError
+from utils.inputs import guidance
+from utils.inputs.guidance import choose_guidance
+from utils.inputs.sequences import choose_sequences, list_video_paths, open_video_sequence
+
+
+@pytest.fixture(autouse=True)
+def labels_dir(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "LABELS", tmp_path / "labels")
+
+
+@pytest.fixture
+def world(tmp_path):
+    return World(tmp_path)
+
+
+# Where labels come from
+
+
+def test_labels_made_here_are_preferred_to_annotations(world):
+    world.annotate(0, 1, 2)
+    assert world.open().source == "annotations"
+    world.annotate_in_labels(6)
+    sequence = world.open()
+    assert sequence.source == "datasets/labels" and list(sequence.labels) == [6]
+    assert world.choose().frames == (6,)
+    assert sequence.annotation_dir == world.annotations  # still there to score
+
+
+def test_given_labels_are_preferred_to_all_and_all_are_seen(world, tmp_path):
+    world.annotate(0)
+    world.annotate_in_labels(1)
+    files = [write_label(tmp_path / "mine" / f"{stem}.png") for stem in ("00008", "00003")]
+    sequence = world.open(*files)
+    assert sequence.source == "--label" and sorted(sequence.labels) == [3, 8]
+    assert world.choose(labels=files).frames == (3, 8)
+    assert world.choose("8", labels=files).frames == (8,)
+
+
+def test_an_empty_folder_of_labels_is_as_none(world):
+    (paths.LABELS / "hen").mkdir(parents=True)
+    (paths.LABELS / "hen" / ".00001.png").touch()
+    world.annotate(2)
+    assert world.open().source == "annotations"
+
+
+def test_annotations_of_frames_that_are_not_there_do_not_count(world):
+    world.annotate(4, 77)
+    assert list(world.open().labels) == [4]
+
+
+def test_annotations_of_either_layout_are_found(tmp_path):
+    world = World(tmp_path, layout="")
+    world.annotate(4)
+    assert world.choose().frames == (4,)
+
+
+def test_looking_for_labels_opens_none(world, monkeypatch):
+    world.annotate(1, 2)
+    (world.annotations / "00005.png").write_bytes(b"no image")
+    monkeypatch.setattr(guidance, "read_annotations", lambda paths: pytest.fail(f"opened {paths}"))
+    assert world.choose("2").frames == (2,)
+
+
+@pytest.mark.parametrize("stem", ["00009", "9", "my mask"])
+def test_a_label_made_for_no_frame_is_refused(world, stem):
+    write_label(paths.LABELS / "hen" / f"{stem}.png")
+    world.annotate(4)  # is not taken in its place without a word
+    with pytest.raises(InputError, match=rf"{stem}\.png: which frame .* to 00008\.png\.") as error:
+        world.open()
+    assert not isinstance(error.value, UsageError)
+
+
+def test_two_labels_made_for_one_frame_are_refused(world):
+    for stem in ("00003", "3"):
+        write_label(paths.LABELS / "hen" / f"{stem}.png")
+    with pytest.raises(InputError, match=r"label one frame \(3\)"):
+        world.open()
+
+
+def test_a_label_made_belongs_to_the_frame_of_its_number(world):
+    write_label(paths.LABELS / "hen" / "3.png")
+    assert list(world.open().labels) == [3]
+
+
+# --label
+
+
+@pytest.mark.parametrize("stem, frame", [("00003", 3), ("3", 3), ("0008", 8)])
+def test_a_label_belongs_to_the_frame_of_its_name_or_number(world, tmp_path, stem, frame):
+    assert list(world.open(write_label(tmp_path / f"{stem}.png")).labels) == [frame]
+
+
+def test_a_stem_that_is_a_frames_name_goes_before_its_number(tmp_path):
+    folder = write_frames(tmp_path / "hen", ["10", "20", "30"])
+    label = write_label(tmp_path / "label" / "20.png")
+    assert list(open_video_sequence(folder, [label], "auto").labels) == [1]
+
+
+@pytest.mark.parametrize("guidance, frame", [("first", 0), ("middle", 4), ("last", 8), ("6", 6)])
+def test_guidance_says_which_frame_a_label_of_another_name_belongs_to(
+    world, tmp_path, guidance, frame
+):
+    label = write_label(tmp_path / "my mask.png")
+    sequence = open_video_sequence(world.frames, [label], guidance)
+    assert list(sequence.labels) == [frame]
+    assert choose_guidance(sequence, guidance, []).frames == (frame,)
+
+
+@pytest.mark.parametrize("guidance", ["auto", "bubblenet", "1,2"])
+def test_a_label_that_names_no_frame_is_a_usage_error(world, tmp_path, guidance):
+    label = write_label(tmp_path / "my mask.png")
+    with pytest.raises(UsageError, match=r"my mask\.png: which frame does it label.*00000\.png"):
+        open_video_sequence(world.frames, [label], guidance)
+
+
+def test_two_labels_for_one_frame_are_a_usage_error(world, tmp_path):
+    labels = [write_label(tmp_path / name) for name in ("a/00003.png", "b/3.png")]
+    with pytest.raises(UsageError, match=r"label one frame \(3\)"):
+        world.open(*labels)
+
+
+def test_a_label_beyond_the_video_is_a_usage_error(world, tmp_path):
+    with pytest.raises(UsageError, match=r"00009\.png: which frame does it label.* to 00008\.png"):
+        world.open(write_label(tmp_path / "00009.png"))
+
+
+def test_a_missing_label_file_is_named(world, tmp_path):
+    with pytest.raises(InputError, match=r"00003\.png: no such label file"):
+        world.open(tmp_path / "00003.png")
+
+
+@pytest.mark.parametrize("stem", ["²", "٣x"])
+def test_odd_digits_in_a_labels_name_are_no_number(world, tmp_path, stem):
+    with pytest.raises(UsageError, match="which frame does it label"):
+        world.open(write_label(tmp_path / f"{stem}.png"))
+
+
+def test_a_video_without_label_names_the_file_in_datasets_labels(world):
+    sequence = open_video_sequence(world.frames, [], "auto")
+    with pytest.raises(InputError, match="no frame is labelled") as error:
+        choose_guidance(sequence, "auto", [])
+    assert str(paths.LABELS / "hen" / "00004.png") in str(error.value)
+    world.annotate_in_labels(4)
+    assert list(open_video_sequence(world.frames, [], "auto").labels) == [4]
+
+
+# Videos
+
+
+def test_a_folder_of_videos_stands_for_all_of_them(tmp_path):
+    for name in ("b.mp4", "a 10.MOV", "a 9.mov", "notes.txt", ".hidden.mp4"):
+        (tmp_path / name).touch()
+    found = [path.name for path in list_video_paths([tmp_path])]
+    assert found == ["a 9.mov", "a 10.MOV", "b.mp4"]
+
+
+def test_a_folder_of_frames_is_one_video(world):
+    assert list_video_paths([world.frames]) == [world.frames]
+
+
+def test_two_videos_of_one_name_are_a_usage_error(tmp_path):
+    for name in ("a/hen.mp4", "b/hen.mov"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    with pytest.raises(UsageError, match="Two videos are named hen"):
+        list_video_paths([tmp_path / "a", tmp_path / "b"])
+    with pytest.raises(UsageError, match="Two videos are named hen"):
+        list_video_paths([tmp_path / "a", tmp_path / "a" / "hen.mp4"])
+
+
+def test_a_missing_video_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"cow\.mp4: no such file or folder. Check --video"):
+        list_video_paths([tmp_path / "cow.mp4"])
+
+
+def test_the_name_of_a_folder_given_as_a_dot_is_its_own(world, monkeypatch):
+    monkeypatch.chdir(world.frames)
+    world.annotate_in_labels(4)
+    assert open_video_sequence(Path("."), [], "auto").name == "hen"
+
+
+def test_unknown_and_repeated_sequences_are_usage_errors(world):
+    write_frames(world.dataset / "JPEGImages" / "480p" / "cow", ["1"])
+    assert choose_sequences(world.dataset, ()) == ["cow", "hen"]
+    assert choose_sequences(world.dataset, ("hen",)) == ["hen"]
+    with pytest.raises(UsageError, match="No sequence hne in .*; there are: cow, hen"):
+        choose_sequences(world.dataset, ("hen", "hne"))
+    with pytest.raises(UsageError, match="twice"):
+        choose_sequences(world.dataset, ("hen", "hen"))
+
+
+def test_missing_and_empty_data_sets_are_named(tmp_path):
+    with pytest.raises(InputError, match="nowhere: no such folder.*--dataset"):
+        choose_sequences(tmp_path / "nowhere", ())
+    (tmp_path / "JPEGImages" / "480p").mkdir(parents=True)
+    with pytest.raises(InputError, match="no sequences, expected folders of frames"):
+        choose_sequences(tmp_path, ())
+
+
+def test_a_label_goes_by_the_number_in_its_frames_name(tmp_path):
+    """Frames that count from 1: label 3.png is frame 00003.jpg, index 2."""
+    write_frames(tmp_path / "hen", [f"{number:05d}" for number in range(1, 5)])
+    label = write_label(tmp_path / "3.png")
+    sequence = open_video_sequence(tmp_path / "hen", [label], "auto")
+    assert list(sequence.labels) == [2]

@@ -1,0 +1,155 @@
+"""The second look: learning also from sure masks of other frames."""
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+
+import finetune_test
+from tests.stage3_world import NUM_FRAMES, TINY
+from utils.media.images import VOID
+from utils.stage3 import pipeline, presets
+from utils.stage3.fine_tuning import FineTuner
+from utils.stage3.second_look import (
+    SecondLook,
+    SureFrame,
+    choose_frames,
+    make_target,
+    mix,
+    survey_frames,
+)
+
+EPOCHS = 2
+
+
+@pytest.fixture
+def second_look(small_stage3, monkeypatch):
+    """The world's preset with a second look; returns a function that changes it."""
+
+    def change(**settings):
+        look = SecondLook(**{"epochs": EPOCHS, "min_confidence": 0.0, **settings})
+        preset = replace(presets.PRESETS["fast"], second_look=look)
+        monkeypatch.setitem(presets.PRESETS, "fast", preset)
+
+    change()
+    return change
+
+
+def test_every_frame_of_a_short_video_is_surveyed_and_few_of_a_long_one():
+    assert survey_frames(6, SecondLook()) == [0, 1, 2, 3, 4, 5]
+    frames = survey_frames(1001, SecondLook(num_surveyed=11))
+    assert frames == list(range(0, 1001, 100))
+
+
+def test_sure_frames_are_spread_and_have_no_label():
+    confidence = [0.9] * 10
+    confidence[4] = 0.2
+    settings = SecondLook(num_frames=3, min_confidence=0.5)
+    assert choose_frames(range(10), confidence, [0, 9], settings) == [1, 5, 8]
+    assert choose_frames(range(10), [0.1] * 10, [0], settings) == []
+    assert choose_frames([3], [0.9], [0], settings) == [3]
+
+
+def test_target_is_void_where_the_network_is_not_sure():
+    settings = SecondLook(animal=0.8, background=0.2, far=0.5)
+    probability = np.array([[250, 100, 10, 250, 10]], "uint8")
+    region = np.array([[1, 1, 0, 0, 0]], bool)
+    target = make_target(probability, region, settings)
+    # What is likely, near, but no continuation of the animal, is left open; far off it is not.
+    assert target.tolist() == [[1, VOID, 0, VOID if 2 <= 0.5 * np.hypot(1, 5) else 0, 0]]
+    far = make_target(probability, region, replace(settings, far=0.1))
+    assert far.tolist() == [[1, VOID, 0, 0, 0]]
+
+
+@pytest.mark.parametrize("labelled, share", [(1, 0.5), (2, 0.5), (1, 0.25), (1, 0.75)])
+def test_labelled_frames_have_their_share(labelled, share):
+    one = SureFrame(np.zeros((2, 2, 3), "uint8"), np.zeros((2, 2), "uint8"))
+    other = SureFrame(np.ones((2, 2, 3), "uint8"), np.zeros((2, 2), "uint8"))
+    frames = mix([one] * labelled, [other] * 6, SecondLook(label_share=share))
+    found = np.mean([frame is one for frame in frames])
+    assert abs(found - share) < 0.08
+
+
+def test_labelled_frames_are_seen_where_sure_ones_are_few():
+    one = SureFrame(np.zeros((2, 2, 3), "uint8"), np.zeros((2, 2), "uint8"))
+    assert mix([one], [one], SecondLook(label_share=0.01))[0] is one
+
+
+def test_second_look_takes_its_steps_and_changes_the_network(world, second_look, monkeypatch):
+    world.add()
+    world.run(save_weights=True)
+    tuning = TINY.fine_tuning
+    assert world.record()["seconds"]["steps"] == 8 + EPOCHS * tuning.epoch_steps
+    assert len(world.record()["losses"]["1"]) == 4 + EPOCHS
+
+
+def test_no_sure_frame_leaves_the_network_as_it_is(world, second_look, monkeypatch):
+    world.add()
+    second_look(min_confidence=1.1)
+    world.run()
+    masks = world.masks()
+    assert world.record()["seconds"]["steps"] == 8
+    monkeypatch.setitem(presets.PRESETS, "fast", replace(presets.PRESETS["fast"], second_look=None))
+    world.run()
+    np.testing.assert_array_equal(world.masks(), masks)
+
+
+def test_no_annotation_but_the_label_reaches_the_network(world, second_look, monkeypatch):
+    world.add(labelled=(2,))
+    world.run(guidance="2")
+    masks = world.masks()
+    for index in (0, 1, 3, 4, 5):  # wrong on purpose: upside down
+        label = 255 * (1 - np.asarray(finetune_test.read_mask(world.annotation())))
+        world.write_label("hen", index, label.astype("uint8"))
+    world.run(guidance="2", overwrite=True)
+    np.testing.assert_array_equal(world.masks(), masks)
+
+
+@pytest.mark.parametrize("where", ["first epochs", "survey", "second look"])
+def test_a_run_that_was_cut_off_goes_on_to_the_same_masks(world, second_look, monkeypatch, where):
+    world.add()
+    world.run()
+    expected, steps = world.masks(), world.record()["seconds"]["steps"]
+    world.results = world.root / "again"
+    stop_before = {"first epochs": 2, "survey": None, "second look": 5}[where]
+
+    def stop(title, steps):
+        def on_epoch_begin(epoch, logs):
+            if epoch == stop_before:
+                raise KeyboardInterrupt
+
+        return [keras.callbacks.LambdaCallback(on_epoch_begin=on_epoch_begin)]
+
+    predicted = []
+
+    def predict(*arguments, **options):
+        if len(predicted) == 3:
+            raise KeyboardInterrupt
+        predicted.append(1)
+        return real_predict(*arguments, **options)
+
+    real_predict = pipeline.predict_probability
+    with monkeypatch.context() as patched:
+        patched.setattr(finetune_test, "training_progress", stop)
+        if where == "survey":
+            patched.setattr(pipeline, "predict_probability", predict)
+        with pytest.raises(KeyboardInterrupt):
+            world.run()
+    survey = world.results / "runs" / "hen" / "partial" / "survey_1"
+    assert len(list(survey.glob("*.png"))) == {"first epochs": 0, "survey": 3}.get(
+        where, NUM_FRAMES
+    )
+    trained, real_train = [], FineTuner._train
+
+    def train(tuner, *arguments):
+        trained.append(tuner.epochs_done)
+        return real_train(tuner, *arguments)
+
+    monkeypatch.setattr(FineTuner, "_train", train)
+    assert world.run() == 0
+    np.testing.assert_array_equal(world.masks(), expected)
+    done = {"first epochs": 2, "survey": 4, "second look": 5}[where]
+    assert trained[0] == done
+    assert world.record()["seconds"]["steps"] == steps - 2 * done
+    assert not (world.results / "runs" / "hen" / "partial").exists()

@@ -1,0 +1,248 @@
+"""Stage 3 with several animals in one label: each is learnt and followed by itself."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import finetune_test
+from tests.stage3_world import (
+    NUM_FRAMES,
+    World,
+    as_palette,
+    small_stage3_in,
+    tiny_network,
+    two_animals,
+)
+from utils.media import images
+from utils.media.videos import VideoFile
+from utils.stage3 import pipeline
+from utils.stage3.fine_tuning import FineTuner
+from utils.stage3.temporal_filter import Refinement
+from utils.training.weights import load_weights
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory, weights_file):
+    """A finished video of two animals, all frames annotated, and what was printed meanwhile."""
+    folder = tmp_path_factory.mktemp("pair")
+    world = World(folder / "world", weights_file).add_two(labelled=range(NUM_FRAMES))
+    titles = []
+
+    def show_progress(items, title):
+        titles.append(title)
+        return items
+
+    def training_progress(title, steps):
+        titles.append(title)
+        return []
+
+    with small_stage3_in(folder), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finetune_test, "show_progress", show_progress)
+        patch.setattr(finetune_test, "training_progress", training_progress)
+        assert world.run(guidance="2", save_weights=True) == 0
+    world.titles, world.networks = titles, folder / "fine_tune_weights" / "pair"
+    return world
+
+
+def test_each_animal_gets_its_mask_in_every_frame(done):
+    masks = done.masks("pair")
+    assert len(masks) == NUM_FRAMES
+    for index, mask in enumerate(masks):
+        for number in (1, 2):
+            found, truth = mask == number, two_animals(index) == number
+            overlap = (found & truth).sum() / (found | truth).sum()
+            assert overlap > 0.5, (index, number, overlap)
+
+
+def test_masks_are_palette_images_of_davis(done):
+    for path in done.mask_paths("pair"):
+        with Image.open(path) as image:
+            assert image.mode == "P"
+            palette = np.array(image.getpalette()).reshape(-1, 3)
+            assert set(np.unique(image)) <= {0, 1, 2}
+        np.testing.assert_array_equal(palette[:3], images.davis_palette()[:3])
+
+
+def test_the_overlay_shows_each_in_a_colour_of_its_own(done):
+    with VideoFile(done.results / "overlay" / "pair.mp4") as video:
+        assert len(video) == NUM_FRAMES
+        frame, mask = video.read(3).astype(int), done.masks("pair")[3]
+    # Of the one the tint is pink, of the other green.
+    one, other = (np.median(frame[mask == number], axis=0) for number in (1, 2))
+    assert one[0] > one[1] and np.abs(one - other).max() > 40
+
+
+def test_run_json_and_the_output_tell_of_each_animal(done):
+    record = done.record("pair")
+    assert record["num_animals"] == 2
+    assert list(record["losses"]) == ["1", "2"] and len(record["losses"]["2"]) == 4
+    assert record["seconds"]["steps"] == 16 and record["seconds"]["frames"] == 2 * NUM_FRAMES
+    scores = record["scores"]
+    assert list(scores["animals"]) == ["1", "2"]
+    for measure in ("J-Mean", "F-Mean"):
+        each = [scores["animals"][number][measure] for number in ("1", "2")]
+        assert scores[measure] == pytest.approx(np.mean(each)) and min(each) > 0.5
+    assert "pair, animal 2 of 2: fine-tuning" in done.titles
+    assert "pair, animal 2 of 2: segmenting" in done.titles
+
+
+def test_confidence_is_given_per_frame_and_animal(done):
+    record = json.loads((done.results / "runs" / "pair" / "confidence.json").read_text())
+    animals = np.array([record["animals"]["1"], record["animals"]["2"]])
+    assert animals.shape == (2, NUM_FRAMES) and (0 < animals).all() and (animals <= 1).all()
+    assert record["confidence"] == animals.min(axis=0).tolist()
+    assert done.record("pair")["confidence_mean"] == pytest.approx(animals.min(0).mean(), abs=1e-4)
+
+
+def test_each_animals_network_is_kept(done):
+    names = ["deeplab_animal1.safetensors", "deeplab_animal2.safetensors"]
+    assert sorted(done.record("pair")["saved_weights_sha256"]) == names
+    kernels = []
+    for name in names:
+        network = tiny_network()
+        load_weights(network, done.networks / name)
+        kernels.append(network.get_layer("mask_logits").get_weights()[0])
+    assert np.abs(kernels[0] - kernels[1]).max() > 1e-3
+
+
+def test_an_animals_mask_does_not_depend_on_its_number(world, done):
+    world.add_two(labelled=())
+    numbers = np.array([0, 7, 3], "uint8")  # other numbers, another order, a gap
+    world.write_label("pair", 2, as_palette(numbers[two_animals(2)]))
+    world.run()
+    np.testing.assert_array_equal(world.masks("pair"), numbers[done.masks("pair")])
+    assert list(world.record("pair")["losses"]) == ["3", "7"]
+
+
+@pytest.mark.parametrize("function, calls", [("predict_probability", 8), ("write_mask", 3)])
+def test_a_run_that_was_cut_off_goes_on_to_the_same_masks(
+    world, done, monkeypatch, function, calls
+):
+    world.add_two()
+    real, made = getattr(pipeline, function), []
+
+    def cut_off(*arguments, **options):
+        if len(made) == calls:
+            raise KeyboardInterrupt
+        made.append(1)
+        return real(*arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pipeline, function, cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            world.run()
+    with monkeypatch.context() as patched:  # what was learnt is not learnt again
+        patched.setattr(FineTuner, "fit", lambda *_, **__: pytest.fail("trained again"))
+        assert world.run() == 0
+    np.testing.assert_array_equal(world.masks("pair"), done.masks("pair"))
+
+
+def test_training_of_the_second_animal_that_was_cut_off_goes_on(world, done, monkeypatch):
+    world.add_two()
+
+    def stop_in_the_third_epoch(title, steps):
+        def on_epoch_begin(epoch, logs):
+            if epoch == 2 and "animal 2" in title:
+                raise KeyboardInterrupt
+
+        return [keras.callbacks.LambdaCallback(on_epoch_begin=on_epoch_begin)]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(finetune_test, "training_progress", stop_in_the_third_epoch)
+        with pytest.raises(KeyboardInterrupt):
+            world.run()
+    partial = world.results / "runs" / "pair" / "partial"
+    assert (partial / "fine_tuned_1.npz").exists() and (partial / "training_2.npz").exists()
+    assert world.run() == 0
+    assert list(world.record("pair")["losses"]) == ["2"]  # of what was still to do
+    assert world.record("pair")["seconds"]["steps"] == 4
+    np.testing.assert_array_equal(world.masks("pair"), done.masks("pair"))
+
+
+# Which frames teach, and where following starts
+
+
+class Recorder:
+    """Stands for a FineTuner: keeps what it is shown and learns nothing."""
+
+    def __init__(self):
+        self.settings = type("Settings", (), {"epochs": 1, "epoch_steps": 1})
+        self.model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        self.targets = []
+
+    def fit(self, frames, backup_path, callbacks):
+        self.targets.append([frame.target for frame in frames])
+        return [0.0]
+
+
+def labels_of_two():
+    """Animal 1 in frames 1 and 4, animal 2 in frames 4 and 5; some void in frame 4."""
+    labels = {1: two_animals(1), 4: two_animals(4), 5: two_animals(5)}
+    labels[1][labels[1] == 2] = 0
+    labels[5][labels[5] == 1] = 0
+    labels[4][0] = images.VOID
+    return labels
+
+
+def segment(world, labels, predict, monkeypatch, refinement=None):
+    """Runs `segment_video` with probabilities from `predict(animal, frame)`; returns the tuner."""
+    world.add_two(labelled=())
+    video = images_of(world)
+    tuner = Recorder()
+    calls = iter([(a, f) for a in (1, 2) for f in range(NUM_FRAMES)])
+    monkeypatch.setattr(pipeline, "predict_probability", lambda *_: predict(*next(calls)))
+    preset = dataclasses.replace(
+        finetune_test.PRESETS["fast"], refinement=refinement or Refinement(radius=0)
+    )
+    pipeline.segment_video(
+        tuner, preset, video, labels, world.results, {}, lambda x, _: x, lambda *_: []
+    )
+    return tuner
+
+
+def images_of(world):
+    return finetune_test.find_sequences(world.dataset, (), (), (), "auto")[1]["pair"]().video
+
+
+def flat(animal, frame):
+    return np.full((36, 48), 0.1, "float32")
+
+
+def test_an_animal_is_background_in_labels_that_show_others_alone(world, monkeypatch):
+    first, second = segment(world, labels_of_two(), flat, monkeypatch).targets
+    assert [bool((target == 1).any()) for target in first] == [True, True, False]
+    assert [bool((target == 1).any()) for target in second] == [False, True, True]
+    for targets in (first, second):
+        assert set(np.unique(targets[1])) == {0, 1, images.VOID}
+    assert not first[2].any() and not second[0].any()
+    assert not ((first[1] == 1) & (second[1] == 1)).any()
+
+
+def test_following_starts_where_the_animal_is_labelled(world, monkeypatch):
+    """A far spot is dropped in all frames, also between a label and the animal's own label."""
+
+    def with_ghost(animal, frame):
+        probability = flat(animal, frame)
+        probability[images.resize_labels(two_animals(frame), 36, 48) == animal] = 0.9
+        probability[1:3, 1 if animal == 2 else 45] = 0.8
+        return probability
+
+    segment(world, labels_of_two(), with_ghost, monkeypatch, Refinement(radius=0.15))
+    for index, mask in enumerate(world.masks("pair")):
+        assert not mask[:6].any(), index
+        assert set(np.unique(mask)) == {0, 1, 2}
+
+
+def test_where_two_claim_a_pixel_the_likelier_has_it(world, monkeypatch):
+    def both(animal, frame):
+        probability = flat(animal, frame)
+        probability[10:20] = 0.9 if (frame + animal) % 2 else 0.7
+        return probability
+
+    segment(world, labels_of_two(), both, monkeypatch)
+    for index, mask in enumerate(world.masks("pair")):
+        assert set(np.unique(mask)) == {0, 2 if index % 2 else 1}

@@ -1,0 +1,358 @@
+"""From probabilities to masks: what continues the animal stays, each frame once, at input size."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from utils.stage3.motion import Motion
+from utils.stage3.pipeline import merge_animals
+from utils.stage3.temporal_filter import (
+    Refinement,
+    TemporalFilter,
+    make_passes,
+    mask_confidence,
+    sort_regions,
+)
+
+SIZE = (40, 60)  # diagonal 72.1
+REFINEMENT = Refinement(threshold=0.5, radius=0.1)  # 7.2 px between two frames
+
+
+def square(y, x, side=6):
+    mask = np.zeros(SIZE, bool)
+    mask[y : y + side, x : x + side] = True
+    return mask
+
+
+def probability(*masks, high=0.9, low=0.1):
+    return np.where(np.any(masks, axis=0), high, low).astype("float32")
+
+
+# Which region is whose
+
+
+def keep_near(*arguments):
+    return sort_regions(*arguments)[0]
+
+
+def test_regions_near_the_reference_stay_whole():
+    near, far = square(10, 20), square(10, 45)
+    reference = square(10, 10)  # ends at column 15: `near` begins 5 px from it, `far` 30 px
+    np.testing.assert_array_equal(keep_near(near | far, reference, 5), near)
+    np.testing.assert_array_equal(keep_near(near | far, reference, 30), near | far)
+    assert not keep_near(near | far, reference, 4).any()
+
+
+def test_a_region_that_touches_a_near_one_by_a_corner_belongs_to_it():
+    mask = square(10, 10) | square(16, 16)
+    np.testing.assert_array_equal(keep_near(mask, square(10, 10), 0), mask)
+
+
+def test_a_full_and_an_empty_mask_pass_through():
+    full, empty = np.ones(SIZE, bool), np.zeros(SIZE, bool)
+    np.testing.assert_array_equal(keep_near(full, square(10, 10), 1), full)
+    np.testing.assert_array_equal(keep_near(empty, square(10, 10), 1), empty)
+
+
+def test_a_region_nearer_to_others_is_theirs():
+    mask = square(10, 20)  # 5 px from the reference, 4 from the others
+    reference, others = square(10, 10), square(10, 29)
+    assert keep_near(mask, reference, 5).any()
+    assert not keep_near(mask, reference, 5, others).any()
+    np.testing.assert_array_equal(keep_near(mask, reference, 5, square(10, 31)), mask)
+
+
+def test_what_is_just_out_of_reach_is_nobodys_and_what_is_far_is_another():
+    mask, reference = square(10, 26), square(10, 10)  # 11 px apart
+    for radius, is_animal, is_other in ((11, True, False), (6, False, False), (5, False, True)):
+        animal, other = sort_regions(mask, reference, radius)
+        assert (animal.any(), other.any()) == (is_animal, is_other), radius
+    _, other = sort_regions(mask, reference, 6, square(10, 38))  # 7 px
+    np.testing.assert_array_equal(other, mask)
+
+
+def test_a_region_grown_together_is_shared_by_distance():
+    left, right = square(10, 10, 10), square(10, 26, 10)
+    bridge = np.zeros(SIZE, bool)
+    bridge[12:18, 20:26] = True
+    kept = keep_near(left | bridge | right, left, 5, right)
+    assert kept[left].all() and not kept[right].any()
+    assert kept[14, 22] and not kept[14, 23]
+
+
+def test_keeping_near_changes_no_input():
+    mask, reference = square(10, 20) | square(10, 45), square(10, 10)
+    copies = mask.copy(), reference.copy()
+    keep_near(mask, reference, 5)
+    np.testing.assert_array_equal(mask, copies[0])
+    np.testing.assert_array_equal(reference, copies[1])
+
+
+# TemporalFilter
+
+
+def test_a_far_region_is_dropped_and_the_moving_animal_kept():
+    keep = TemporalFilter(REFINEMENT, square(10, 5))
+    for x in range(9, 50, 4):
+        ghost = square(30, 2) if x > 20 else square(30, 50)
+        np.testing.assert_array_equal(keep(probability(square(10, x), ghost)), square(10, x))
+
+
+def test_an_animal_that_falls_into_parts_is_kept_in_parts():
+    keep = TemporalFilter(REFINEMENT, square(10, 10, 12))
+    parts = square(10, 10, 4) | square(17, 17, 5)
+    np.testing.assert_array_equal(keep(probability(parts)), parts)
+
+
+def test_an_animal_returns_after_being_out_of_sight():
+    keep = TemporalFilter(REFINEMENT, square(10, 0))
+    nothing, later = probability(np.zeros(SIZE, bool)), square(10, 26)  # 21 px away
+    assert not keep(probability(later)).any()  # too far for one frame
+    keep = TemporalFilter(REFINEMENT, square(10, 0))
+    for _ in range(3):
+        assert not keep(nothing).any()
+    np.testing.assert_array_equal(keep(probability(later)), later)
+    # Seen again, it may move as little as before.
+    assert not keep(probability(square(10, 50))).any()
+
+
+def test_while_the_animal_is_hidden_ghosts_stay_out():
+    keep = TemporalFilter(REFINEMENT, square(10, 0))
+    for _ in range(2):
+        assert not keep(probability(square(30, 50))).any()
+
+
+def test_another_animal_that_comes_near_stays_another():
+    animal = square(10, 10, 10)
+    keep = TemporalFilter(REFINEMENT, animal)
+    for x in range(45, 20, -2):  # until it stands 2 px beside the animal
+        kept = keep(probability(animal, square(10, x, 10)))
+        np.testing.assert_array_equal(kept, animal)
+
+
+def test_another_animal_that_is_labelled_stays_another_from_the_first():
+    animal, other = square(10, 10, 10), square(10, 23, 10)  # 3 px apart
+    seen = probability(animal, other)
+    np.testing.assert_array_equal(TemporalFilter(REFINEMENT, animal)(seen), animal | other)
+    np.testing.assert_array_equal(
+        TemporalFilter(REFINEMENT, animal + np.uint8(2) * other)(seen), animal
+    )
+
+
+def test_another_animal_that_walks_behind_is_told_apart_by_the_flow():
+    still = square(10, 20, 10)
+    for flow_is_given in (True, False):
+        keep = TemporalFilter(REFINEMENT, still + np.uint8(2) * square(12, 0, 8))
+        for x in range(3, 19, 3):  # from its left side to half behind it
+            other = square(12, x, 8)
+            flow = np.zeros((*SIZE, 2), "float32")
+            flow[other & ~still, 0] = -3  # where it was in the frame before
+            motion = Motion(flow, np.zeros(SIZE, bool)) if flow_is_given else None
+            kept = keep(probability(still, other), motion)
+        assert (kept == still).all() == flow_is_given
+
+
+def still_picture(reliable=True):
+    return Motion(np.zeros((*SIZE, 2), "float32"), np.full(SIZE, reliable))
+
+
+def test_what_the_label_shows_as_background_stays_background_while_the_flow_is_reliable():
+    animal, near = square(10, 10, 10), square(10, 25, 8)  # 5 px apart: it could be a part
+    unsure = np.where(near, 255, animal).astype("uint8")
+    for label, motion, expected in (
+        (animal, still_picture(), animal),
+        (animal, still_picture(reliable=False), animal | near),
+        (animal, None, animal | near),
+        (unsure, still_picture(), animal | near),
+    ):
+        keep = TemporalFilter(REFINEMENT, label)
+        for _ in range(3):
+            np.testing.assert_array_equal(keep(probability(animal), motion), animal)
+        np.testing.assert_array_equal(keep(probability(animal, near), motion), expected)
+
+
+def test_known_background_is_cut_off_what_has_grown_together():
+    animal, shadow = square(10, 10, 12), square(16, 22, 6)
+    keep = TemporalFilter(REFINEMENT, animal)
+    keep(probability(animal), still_picture())
+    kept = keep(probability(animal, shadow), still_picture())
+    assert kept[animal].all()
+    assert (kept & shadow).sum() < shadow.sum() / 2
+
+
+def test_the_margin_next_to_the_animal_may_change():
+    animal, larger = square(10, 10, 10), square(9, 9, 12)  # 1 px, less than 2 % of 72
+    keep = TemporalFilter(REFINEMENT, animal)
+    np.testing.assert_array_equal(keep(probability(larger), still_picture()), larger)
+
+
+def test_a_head_that_comes_out_behind_a_tree_just_out_of_reach_belongs_to_the_animal():
+    body = square(10, 10, 10)
+    keep = TemporalFilter(REFINEMENT, body.astype("uint8"))
+    assert not keep(probability(body, square(14, 28, 2)))[:, 20:].any()  # 9 px: it may be anything
+    head = square(12, 25, 6)
+    assert (keep(probability(body, head)) == (body | head)).all()
+
+
+def test_an_animal_that_was_taken_for_another_can_be_found_again():
+    keep = TemporalFilter(REFINEMENT, square(10, 0))
+    assert not keep(probability(square(10, 26))).any()  # jumped too far, and there is nothing else
+    for _ in range(3):
+        kept = keep(probability(square(10, 26)))
+    np.testing.assert_array_equal(kept, square(10, 26))
+
+
+def test_radius_zero_keeps_all_regions():
+    keep = TemporalFilter(Refinement(threshold=0.5, radius=0), square(10, 0))
+    both = square(30, 50) | square(10, 0)
+    np.testing.assert_array_equal(keep(probability(both)), both)
+
+
+def test_a_label_that_shows_nothing_keeps_all_regions():
+    keep = TemporalFilter(REFINEMENT, np.zeros(SIZE, bool))
+    np.testing.assert_array_equal(keep(probability(square(30, 50))), square(30, 50))
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.8])
+def test_bytes_and_floats_have_one_threshold(threshold):
+    refinement = Refinement(threshold=threshold, radius=0)
+    levels = np.linspace(0, 1, 256).reshape(16, 16)
+    start = np.ones((16, 16), bool)
+    from_floats = TemporalFilter(refinement, start)(levels.astype("float32"))
+    from_bytes = TemporalFilter(refinement, start)(np.round(levels * 255).astype("uint8"))
+    np.testing.assert_array_equal(from_floats, from_bytes)
+    np.testing.assert_array_equal(from_floats, levels > threshold)
+
+
+# Order
+
+
+@given(st.integers(1, 40).flatmap(lambda n: st.tuples(st.just(n), st.sets(st.integers(0, n - 1)))))
+def test_each_frame_comes_once_going_away_from_its_nearest_label(case):
+    num_frames, labelled = case
+    if not labelled:
+        return
+    passes = make_passes(num_frames, tuple(labelled))
+    frames = [frame for _, one in passes for frame in one]
+    assert sorted(frames) == list(range(num_frames))
+    for label, one in passes:
+        assert label in labelled
+        distances = [abs(frame - label) for frame in one]
+        # From the label, or next to it, outwards one frame at a time.
+        assert distances == list(range(distances[0], distances[0] + len(one))) if one else True
+        assert distances[:1] in ([], [0], [1])
+        for frame in one:
+            assert abs(frame - label) == min(abs(frame - other) for other in labelled)
+
+
+def test_passes_of_one_label_by_hand():
+    assert make_passes(5, [2]) == [(2, [2, 3, 4]), (2, [1, 0])]
+    assert make_passes(1, [0]) == [(0, [0]), (0, [])]
+
+
+def test_passes_of_two_labels_meet_half_way():
+    assert make_passes(8, [6, 1]) == [
+        (1, [1, 2, 3]),
+        (1, [0]),
+        (6, [6, 7]),
+        (6, [5, 4]),
+    ]
+
+
+# merge_animals
+
+
+def as_bytes(*arguments, **options):
+    return np.round(probability(*arguments, **options) * 255).astype("uint8")
+
+
+def test_one_animal_at_working_size_is_its_kept_region():
+    kept, ghost = square(10, 10), square(30, 40)
+    mask = merge_animals([as_bytes(kept, ghost)], [kept], REFINEMENT, *SIZE)
+    assert mask.dtype == np.uint8
+    np.testing.assert_array_equal(mask, kept)
+
+
+def test_of_two_animals_the_likelier_has_the_pixel():
+    first, second = square(10, 10, 10), square(10, 15, 10)
+    probabilities = [as_bytes(first, high=0.7), as_bytes(second, high=0.9)]
+    mask = merge_animals(probabilities, [first, second], REFINEMENT, *SIZE)
+    expected = first.astype("uint8")
+    expected[second] = 2
+    np.testing.assert_array_equal(mask, expected)
+    probabilities = [as_bytes(first, high=0.9), as_bytes(second, high=0.7)]
+    mask = merge_animals(probabilities, [first, second], REFINEMENT, *SIZE)
+    expected = second * np.uint8(2)
+    expected[first] = 1
+    np.testing.assert_array_equal(mask, expected)
+
+
+def test_an_animal_that_was_filtered_out_leaves_the_pixel_to_the_other():
+    first, second = square(10, 10, 10), square(10, 15, 10)
+    probabilities = [as_bytes(first, high=0.7), as_bytes(second, high=0.9)]
+    nowhere = np.zeros(SIZE, bool)
+    mask = merge_animals(probabilities, [first, nowhere], REFINEMENT, *SIZE)
+    np.testing.assert_array_equal(mask, first)
+
+
+@pytest.mark.parametrize("scale", [0.5, 2, 3.3])
+def test_masks_come_back_at_the_inputs_size(scale):
+    kept, ghost = square(10, 10, 12), square(30, 40)
+    height, width = round(SIZE[0] * scale), round(SIZE[1] * scale)
+    mask = merge_animals([as_bytes(kept, ghost)], [kept], REFINEMENT, height, width)
+    assert mask.shape == (height, width) and set(np.unique(mask)) == {0, 1}
+    y, x = np.nonzero(mask)
+    # The square's sides within a pixel of the working size, and no ghost.
+    for side in (y, x):
+        assert abs(side.min() - 10 * scale) <= max(1, scale)
+        assert abs(side.max() + 1 - 22 * scale) <= max(1, scale)
+
+
+def test_a_slanted_contour_is_smooth_at_the_inputs_size():
+    y, x = np.mgrid[:40, :60]
+    levels = np.clip((30 - x + 0.5 * y) * 40 + 127, 0, 255).astype("uint8")
+    kept = levels > 127
+    mask = merge_animals([levels], [kept], REFINEMENT, 160, 240)
+    edges = mask.sum(1).astype(int)
+    # A contour blown up from 40 lines by nearest neighbour would step by 4 px, then not at all.
+    steps = np.diff(edges)[8:-8]
+    assert steps.min() >= 0 and steps.max() <= 1
+
+
+# mask_confidence
+
+
+def test_confidence_is_the_expected_overlap():
+    mask, rim = square(10, 10, 10), square(10, 20, 5)  # 100 and 25 pixels
+    levels = np.zeros(SIZE, "uint8")
+    levels[mask], levels[rim] = 204, 102  # 0.8 and 0.4
+    assert mask_confidence(levels, mask) == pytest.approx(80 / (100 + 10))
+
+
+def test_a_certain_mask_is_trusted_and_none_is_not():
+    mask = square(10, 10, 10)
+    certain = as_bytes(mask, high=1.0, low=0.0)
+    assert mask_confidence(certain, mask) == 1
+    assert mask_confidence(certain, np.zeros(SIZE, bool)) == 0
+    assert mask_confidence(certain * np.uint8(0), np.zeros(SIZE, bool)) == 0
+
+
+def test_doubts_in_the_mask_and_a_dropped_region_lower_confidence():
+    mask, part = square(10, 10, 12), square(10, 10, 6)
+    certain = as_bytes(mask, high=0.95, low=0.02)
+    doubtful = certain.copy()
+    doubtful[part] = 128  # where a view and its mirror image disagree, the mean is a half
+    ghost = as_bytes(mask, square(30, 40, 10), high=0.95, low=0.02)
+    sure = mask_confidence(certain, mask)
+    assert sure > 0.9
+    assert mask_confidence(doubtful, mask) < sure - 0.05
+    assert mask_confidence(ghost, mask) < sure - 0.2
+
+
+def test_confidence_does_not_depend_on_the_animals_size_in_a_faint_background():
+    values = [
+        mask_confidence(as_bytes(square(5, 5, side), high=0.9, low=0.05), square(5, 5, side))
+        for side in (2, 30)
+    ]
+    assert values[0] == pytest.approx(values[1], abs=1e-6)

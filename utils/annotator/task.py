@@ -1,0 +1,156 @@
+"""What annotate.py works on: one video, its labels and results on disk, and the next command."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from utils import paths
+from utils.command_line import shown_command
+from utils.errors import InputError
+from utils.evaluation.confidence import frames_to_check, read_confidence
+from utils.evaluation.results import open_segmented
+from utils.inputs.guidance import list_animals
+from utils.inputs.sequences import VideoSequence
+from utils.media.images import MAX_ANIMALS, VOID, list_files, read_annotations, read_mask
+from utils.media.videos import Video
+
+PRESETS = ("default", "fast", "accurate")  # utils.presets would bring Keras with it
+
+
+@dataclass(frozen=True)
+class AnnotationTask:
+    """What is to be labelled, and where things are.
+
+    Attributes:
+        sequence: the video.
+        first_frame: index of the frame that the page opens on.
+        first_reason: in words, why that one.
+        input_flags: name the video to stage 3: --video FILE, or --dataset DIR --sequences SEQ.
+        results: folder of stage 3's results.
+        stage3: the script.
+    """
+
+    sequence: VideoSequence
+    first_frame: int
+    first_reason: str
+    input_flags: tuple[str, ...]
+    results: Path = paths.RESULTS
+    stage3: Path = paths.ROOT / "finetune_test.py"
+
+    @property
+    def video(self) -> Video:
+        return self.sequence.video
+
+    @property
+    def label_dir(self) -> Path:
+        return paths.LABELS / self.sequence.name
+
+    @property
+    def overlay_path(self) -> Path:
+        return self.results / paths.OVERLAY / f"{self.sequence.name}.mp4"
+
+    def label_path(self, frame: int) -> Path:
+        """Where the label of a frame is, or will be."""
+        return self.label_dir / f"{self.video.frame_names[frame]}.png"
+
+    def annotations(self) -> dict[int, Path]:
+        """The data set's own annotations by frame; none where there are labels of ours."""
+        return self.sequence.labels if self.sequence.source == "annotations" else {}
+
+    def labelled_frames(self) -> list[int]:
+        """Indices of the frames with a label of ours, in increasing order."""
+        if not self.label_dir.is_dir():
+            return []
+        stems = {path.stem for path in list_files(self.label_dir, (".png",))}
+        return [index for index, name in enumerate(self.video.frame_names) if name in stems]
+
+    def stage3_flags(self, preset: str = "default") -> list[str]:
+        """The flags of the run that uses all labels made here, and the annotations that the run
+        before had, whose result they correct."""
+        flags = list(self.input_flags)
+        labelled = self.labelled_frames()
+        labelled = sorted({*labelled, *self._annotations_used()}) if labelled else []
+        if len(labelled) > 1:  # by itself it would choose one of them
+            flags += ["--guidance", ",".join(map(str, labelled))]
+        if preset != "default":
+            flags += ["--preset", preset]
+        if self.results != paths.RESULTS:
+            flags += ["--results", str(self.results)]
+        return flags
+
+    def _annotations_used(self) -> list[int]:
+        """Frames that the last run had labelled, those that the data set has an annotation of."""
+        folder, names = self.sequence.annotation_dir, self.video.frame_names
+        if folder is None:
+            return []
+        used = self.describe_results().get("labelled", [])
+        return [frame for frame in used if (folder / f"{names[frame]}.png").is_file()]
+
+    def run_command(self, preset: str) -> list[str]:
+        """What runs stage 3 from here, with this Python."""
+        return [sys.executable, str(self.stage3), *self.stage3_flags(preset)]
+
+    def next_command(self) -> str:
+        """What to type for it in the terminal and the folder where annotate.py was started."""
+        return shown_command(self.stage3, self.stage3_flags())
+
+    def read_label(self, path: Path) -> np.ndarray:
+        """Reads a label of the video, whatever program made it; animals keep their numbers.
+
+        Returns: uint8 (height, width): 0 background, 1..MAX_ANIMALS animals, 255 void.
+
+        Raises: InputError naming the file if it is no label or of another size.
+        """
+        labels = read_annotations([path])[0]
+        self._check_size(path, labels)
+        if list_animals([labels]) == [1]:  # alone, it is called 1 whatever its number
+            try:
+                numbers = list_animals([read_mask(path)])
+            except InputError:
+                numbers = []
+            if len(numbers) == 1 and numbers[0] <= MAX_ANIMALS:
+                labels[(labels > 0) & (labels != VOID)] = numbers[0]
+        return labels
+
+    def read_result(self, frame: int) -> np.ndarray | None:
+        """The mask that stage 3 wrote, uint8 (height, width), 0 background, 1..N animals; None
+        where there is none. Raises: InputError."""
+        folder = self.results / paths.SEGMENTATION / self.sequence.name
+        path = folder / f"{self.video.frame_names[frame]}.png"
+        if not path.is_file():
+            return None
+        mask = read_mask(path)
+        self._check_size(path, mask)
+        return mask
+
+    def describe_results(self) -> dict[str, Any]:
+        """For JSON: whether the video is segmented, and which frames to look at first."""
+        try:
+            video = open_segmented(self.results, self.sequence.name)
+            names = tuple(path.stem for path in video.mask_paths)
+            if not video.record or names != tuple(self.video.frame_names):
+                return {"available": False}
+            confidence = read_confidence(video)
+        except InputError:
+            return {"available": False}
+        values = None if confidence is None else confidence.frames
+        labelled = video.labelled_frames
+        return {
+            "available": True,
+            "labelled": labelled,
+            "version": (video.run_dir / paths.RUN_FILE).stat().st_mtime_ns,
+            "has_overlay": self.overlay_path.is_file(),
+            "confidence": None if values is None else values.round(4).tolist(),
+            "check_first": [] if values is None else frames_to_check(values, labelled),
+        }
+
+    def _check_size(self, path: Path, labels: np.ndarray) -> None:
+        height, width = self.video.height, self.video.width
+        if labels.shape != (height, width):
+            raise InputError(
+                f"{path}: expected {width}x{height} as the video, found {labels.shape[1]}x"
+                f"{labels.shape[0]}; it is of another video of that name: move it away."
+            )

@@ -1,0 +1,163 @@
+"""Reading tar and zip archives that nobody vouches for.
+
+Nothing is ever unpacked by the archive's own names: members are read one after the other, and the
+caller writes what it wants under names of its own. An archive that tries to lead outside is
+refused all the same.
+"""
+
+import gzip
+import lzma
+import posixpath
+import re
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Container, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from utils.errors import InputError
+from utils.media.images import list_files
+
+SUFFIXES = (".tar", ".tgz", ".gz", ".zip")
+MAX_MEMBER_BYTES = 64 * 2**20  # far above any image or .mat file of these data sets
+_GZIP_START = b"\x1f\x8b"
+_ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")  # the second: an empty archive
+_BROKEN = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    gzip.BadGzipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,  # a way of compression that Python does not know
+    ValueError,  # numbers in a header that are none
+)
+_Entry = tuple[str, int, Callable[[], BinaryIO]]
+
+
+def list_archives(folder: Path) -> list[Path]:
+    """The tar, tar.gz and zip files of a folder by their names; none if there is no such folder."""
+    files = list_files(folder, SUFFIXES) if Path(folder).exists() else []
+    return [path for path in files if path.suffix != ".gz" or ".tar" in path.suffixes]
+
+
+def list_members(path: Path) -> dict[str, int]:
+    """Name and size in bytes of every regular file of a tar, tar.gz or zip archive, in its order.
+
+    Names have forward slashes and no leading `./`. A tar.gz is decompressed to its end, so that a
+    broken one is found before anything is made of it.
+
+    Raises: InputError naming the archive if it is none, cut off or broken; naming the member if
+        that is absolute, holds `..`, is a device, or a link out of the archive.
+    """
+    with _naming(path):
+        return {name: size for name, size, _ in _entries(path)}
+
+
+def read_members(path: Path, names: Container[str]) -> Iterator[tuple[str, bytes]]:
+    """Reads those members of an archive that are in `names`, in the archive's order.
+
+    Holds one member in memory at a time. Raises: InputError as `list_members`, and for a member of
+        more than MAX_MEMBER_BYTES.
+    """
+    with _naming(path):
+        for name, size, open_member in _entries(path):
+            if name not in names:
+                continue
+            if size > MAX_MEMBER_BYTES:
+                raise InputError(
+                    f"{path}: expected an image or label, found {name} of more than "
+                    f"{MAX_MEMBER_BYTES >> 20} MiB; is it the official archive?"
+                )
+            with open_member() as stream:
+                data = stream.read(size + 1)  # it may hold more than it says
+            if len(data) != size:
+                raise EOFError(f"{name} is not of the size that it says")
+            yield name, data
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except InputError:
+        raise
+    except _BROKEN as error:
+        raise InputError(
+            f"{path}: expected a whole archive, found a broken or unfinished one "
+            f"({error or type(error).__name__}); remove it and get it again."
+        ) from error
+
+
+def _entries(path: Path) -> Iterator[_Entry]:
+    with open(path, "rb") as file:
+        start = file.read(4)
+        file.seek(0)
+        yield from (_zip_entries if start in _ZIP_STARTS else _tar_entries)(path, file)
+
+
+def _tar_entries(path: Path, file: BinaryIO) -> Iterator[_Entry]:
+    is_compressed = file.read(2) == _GZIP_START
+    file.seek(0)
+    stream = gzip.GzipFile(fileobj=file) if is_compressed else file
+    with tarfile.open(fileobj=stream, mode="r:") as tar:
+        while (info := tar.next()) is not None:
+            tar.members.clear()  # else it remembers every member
+            name = _safe_name(path, info.name)
+            if info.issym() or info.islnk():
+                base = posixpath.dirname(name) if info.issym() else ""
+                _check_link(path, name, base, info.linkname)
+            elif info.isreg():
+                yield name, info.size, lambda info=info: tar.extractfile(info)
+            elif not info.isdir():
+                raise InputError(
+                    f"{path}: expected files and folders, found the device {name}; "
+                    "is it the official archive?"
+                )
+        # tarfile takes a damaged header for the end without a word.
+        if is_compressed:
+            while stream.read(2**20):  # the checksum comes last
+                pass
+        else:
+            stream.seek(tar.offset)
+            if any(stream.read(tarfile.BLOCKSIZE)):
+                raise tarfile.ReadError(f"damaged at byte {tar.offset}")
+
+
+def _zip_entries(path: Path, file: BinaryIO) -> Iterator[_Entry]:
+    with zipfile.ZipFile(file) as archive:
+        for info in archive.infolist():
+            name = _safe_name(path, info.filename)
+            if info.flag_bits & 1:
+                raise zipfile.BadZipFile(f"{name} is encrypted")
+            if stat.S_ISLNK(info.external_attr >> 16):
+                target = archive.read(info) if info.file_size <= 4096 else b"/"
+                _check_link(path, name, posixpath.dirname(name), target.decode("utf-8", "replace"))
+            elif not info.is_dir():
+                yield name, info.file_size, lambda info=info: archive.open(info)
+
+
+def _safe_name(path: Path, name: str) -> str:
+    slashed = name.replace("\\", "/")  # some programs for Windows write these
+    if _is_absolute(slashed) or ".." in slashed.split("/"):
+        raise InputError(
+            f"{path}: expected names inside the archive, found {name!r}, which leads outside; "
+            "nothing was unpacked. Get the archive from its official address."
+        )
+    return posixpath.normpath(slashed)
+
+
+def _check_link(path: Path, name: str, base: str, target: str) -> None:
+    target = target.replace("\\", "/")
+    if _is_absolute(target) or posixpath.normpath(posixpath.join(base, target)).startswith(".."):
+        raise InputError(
+            f"{path}: expected names inside the archive, found the link {name} to {target!r}, "
+            "which leads outside; nothing was unpacked. Get the archive from its official address."
+        )
+
+
+def _is_absolute(name: str) -> bool:
+    return name.startswith("/") or re.match("[A-Za-z]:", name) is not None

@@ -1,0 +1,157 @@
+"""Every animal of a segmented video as numbers per frame: where it is, how large, which way it
+lies, and how well its outline agrees with that in the next frame."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from utils.media.images import resize_labels, working_size
+
+OVERLAP_LINES = 240  # of the masks whose outlines are compared: enough, and a 4K video stays quick
+
+# Pixels are counted from 0 at the centre of the upper left one, x to the right, y down.
+COLUMNS = (
+    "area_px",
+    "centroid_x",
+    "centroid_y",
+    "box_x",  # its left and upper edge, so that box_x + box_width is the first column outside
+    "box_y",
+    "box_width",
+    "box_height",
+    "orientation_degrees",
+    "major_axis_px",
+    "minor_axis_px",
+    "num_components",
+    "largest_component_px",
+)
+
+
+@dataclass(frozen=True)
+class MaskTrack:
+    """One animal through a video.
+
+    Attributes:
+        shapes: float64 (frames, len(COLUMNS)), see `measure_shape`; a row of an animal that is not
+            there holds area 0, no components and NaN.
+        overlaps: float64 (frames - 1,), entry k: intersection over union of the masks in frames k
+            and k + 1, laid centroid on centroid; 1 where both are empty, 0 where one is.
+    """
+
+    shapes: np.ndarray
+    overlaps: np.ndarray
+
+    def column(self, name: str) -> np.ndarray:
+        """One of `COLUMNS` for all frames."""
+        return self.shapes[:, COLUMNS.index(name)]
+
+
+def measure_shape(animal: np.ndarray) -> tuple[float, ...]:
+    """The `COLUMNS` of one mask.
+
+    Orientation and axes are those of the ellipse with the mask's second moments, a pixel counting
+    as a square (as in MATLAB's regionprops; scikit-image's takes it for a point). The orientation
+    is the angle from the x axis to the major axis, positive counter-clockwise as seen on the
+    screen, in -90 < angle <= 90; it does not tell head from tail, and is NaN where no direction is
+    longer than another. Components touch by an edge or a corner.
+
+    Args: animal: uint8 (height, width), non-zero is the animal.
+    """
+    left, top, width, height = cv2.boundingRect(animal)
+    if width == 0:
+        return (0, *(np.nan,) * 9, 0, 0)
+    crop = np.ascontiguousarray(animal[top : top + height, left : left + width])
+    moments = cv2.moments(crop, binaryImage=True)
+    area = moments["m00"]
+    x, y = moments["m10"] / area, moments["m01"] / area
+    # 1/12 is the variance of a pixel, which is a square.
+    xx, yy = moments["mu20"] / area + 1 / 12, moments["mu02"] / area + 1 / 12
+    xy = moments["mu11"] / area
+    spread = np.hypot(xx - yy, 2 * xy)
+    angle = np.nan
+    if spread > 1e-9 * (xx + yy):
+        angle = np.degrees(np.arctan2(-2 * xy, xx - yy)) / 2  # the minus: y points down
+        angle = 90.0 if angle <= -90 + 1e-9 else angle
+    axes = [4 * np.sqrt(max(0.0, (xx + yy + sign * spread) / 2)) for sign in (1, -1)]
+    num_labels, _, stats, _ = cv2.connectedComponentsWithStats(crop, connectivity=8)
+    largest = stats[1:, cv2.CC_STAT_AREA].max()
+    box = (left, top, width, height)
+    return (area, left + x, top + y, *box, angle, *axes, num_labels - 1, largest)
+
+
+def follow_animals(masks: Iterable[np.ndarray]) -> dict[int, MaskTrack]:
+    """Measures every animal in every frame, one mask at a time.
+
+    Args: masks: per frame uint8 (height, width), 0 background, 1..N animals.
+
+    Returns: animal (from 1; there is always a first) -> its track, 8 bytes a number.
+    """
+    shapes: dict[int, dict[int, tuple[float, ...]]] = {}  # animal -> frame -> shape
+    overlaps: dict[int, dict[int, float]] = {}
+    before: dict[int, _Outline] = {}
+    num_frames = 0
+    for frame, mask in enumerate(masks):
+        num_frames = frame + 1
+        small = resize_labels(mask, *working_size(*mask.shape, OVERLAP_LINES))
+        now = {}
+        for animal in _animals_in(mask):
+            shapes.setdefault(animal, {})[frame] = measure_shape((mask == animal).view(np.uint8))
+            outline = _outline((small == animal).view(np.uint8))
+            if outline is not None:
+                now[animal] = outline
+        for animal in before.keys() | now.keys():
+            overlap = _overlap(before.get(animal), now.get(animal))
+            overlaps.setdefault(animal, {})[frame - 1] = overlap
+        before = now
+    return {
+        animal: _make_track(shapes.get(animal, {}), overlaps.get(animal, {}), num_frames)
+        for animal in range(1, max(shapes, default=1) + 1)
+    }
+
+
+def _animals_in(mask: np.ndarray) -> list[int]:
+    # Not np.bincount, which makes 8 bytes of each pixel.
+    counts = cv2.calcHist([mask], [0], None, [256], [0, 256]).ravel()
+    return (np.flatnonzero(counts[1:]) + 1).tolist()
+
+
+def _make_track(shapes: dict, overlaps: dict, num_frames: int) -> MaskTrack:
+    rows = np.tile(measure_shape(np.zeros((1, 1), np.uint8)), (num_frames, 1))
+    for frame, shape in shapes.items():
+        rows[frame] = shape
+    agreement = np.ones(max(0, num_frames - 1))
+    for frame, overlap in overlaps.items():
+        if frame >= 0:  # before the first frame there is none to compare with
+            agreement[frame] = overlap
+    return MaskTrack(rows, agreement)
+
+
+@dataclass(frozen=True)
+class _Outline:
+    crop: np.ndarray  # bool, the animal's box
+    centroid: np.ndarray  # y, x within it
+
+
+def _outline(animal: np.ndarray) -> _Outline | None:
+    left, top, width, height = cv2.boundingRect(animal)
+    if width == 0:
+        return None
+    crop = animal[top : top + height, left : left + width].copy()
+    moments = cv2.moments(crop, binaryImage=True)
+    centroid = np.array([moments["m01"], moments["m10"]]) / moments["m00"]
+    return _Outline(crop.astype(bool), centroid)
+
+
+def _overlap(a: _Outline | None, b: _Outline | None) -> float:
+    if a is None or b is None:
+        return float(a is b)
+    # Where a's upper left corner lies in b's crop once the centroids coincide.
+    offset = np.rint(b.centroid - a.centroid).astype(int)
+    start = np.maximum(offset, 0)
+    stop = np.minimum(offset + a.crop.shape, b.crop.shape)
+    part_b = b.crop[start[0] : stop[0], start[1] : stop[1]]
+    part_a = a.crop[start[0] - offset[0] : stop[0] - offset[0]]
+    part_a = part_a[:, start[1] - offset[1] : stop[1] - offset[1]]
+    both = np.count_nonzero(part_a & part_b)
+    return both / (np.count_nonzero(a.crop) + np.count_nonzero(b.crop) - both)

@@ -1,0 +1,216 @@
+"""What the choice of a frame looks at: one vector per frame from a backbone, and cheap cues.
+
+The video is read once, frame by frame; the result is cached with the hashes of frames and weights.
+"""
+
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import keras
+import numpy as np
+
+from utils.errors import InputError
+from utils.files import sha256_of, write_atomically
+from utils.media.images import resize_image, working_size
+from utils.media.videos import Video
+
+SOURCES = ("xception", "resnet50v2")
+FEATURE_LINES = 160  # shorter side at which the backbone sees a frame, px
+CUE_LINES = 240  # shorter side at which sharpness, brightness and motion are measured, px
+BATCH_SIZE = 4
+CUES = ("sharpness", "brightness", "motion")
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """A backbone as a feature extractor.
+
+    Attributes:
+        source: one of `SOURCES`.
+        weights_sha256: of its weights file.
+        prepare: a frame, uint8 (H, W, 3) RGB, to what the network sees, of one size per video.
+        network: (batch, h, w, 3) of these to float (batch, d).
+    """
+
+    source: str
+    weights_sha256: str
+    prepare: Callable[[np.ndarray], np.ndarray]
+    network: Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class FrameFeatures:
+    """What is known of the n frames of a video.
+
+    Attributes:
+        vectors: float32 (n, d), one per frame.
+        cues: name -> float32 (n,): "sharpness" (variance of the Laplacian of the grey image, grey
+            levels squared), "brightness" (mean, 0..1), "motion" (mean absolute difference to the
+            neighbouring frames, 0..1).
+        source, weights_sha256: of the extractor.
+        frames_sha256: of the video.
+    """
+
+    vectors: np.ndarray
+    cues: dict[str, np.ndarray]
+    source: str
+    weights_sha256: str
+    frames_sha256: str
+
+
+def xception_extractor(model: keras.Model, weights_sha256: str) -> Extractor:
+    """Global average of block 13 of the project's backbone.
+
+    Args:
+        model: of `models.build_model`, weights loaded; its head is not run. Output stride 32 is
+            that of the ImageNet weights, and the cheapest.
+        weights_sha256: of these weights.
+    """
+    block13 = model.get_layer("block13_add").output
+    pooled = keras.layers.GlobalAveragePooling2D(name="pooled")(block13)
+    network = keras.Model(model.input, pooled, name="xception_pooled")
+
+    def prepare(image):
+        return resize_image(image, *working_size(*image.shape[:2], FEATURE_LINES))
+
+    return Extractor("xception", weights_sha256, prepare, network.predict_on_batch)
+
+
+def resnet_extractor(weights: Path) -> Extractor:
+    """The global average of ResNet-50 V2 (2048 values), prepared as in the original BubbleNets.
+
+    Args:
+        weights: ImageNet weights of `keras.applications.ResNet50V2(include_top=False)`. Close to
+            the original's, but another training: networks imported from its checkpoints see
+            features that they were not trained on.
+
+    Raises: InputError if the file is not there.
+    """
+    if not weights.is_file():
+        raise InputError(
+            f"{weights}: expected the weights of ResNet-50 V2, found no such file. Save there "
+            "what keras.applications.ResNet50V2(include_top=False) downloads, or choose "
+            "--features xception."
+        )
+    network = keras.applications.ResNet50V2(
+        include_top=False, weights=str(weights), pooling="avg", input_shape=(224, 224, 3)
+    )
+
+    def prepare(image):
+        top, left = (int(size * 0.125 / 2) for size in image.shape[:2])
+        image = image[top : image.shape[0] - top, left : image.shape[1] - left]
+        # Bilinear without area average, aspect not kept: as the features of the original.
+        image = cv2.resize(image, (224, 224), interpolation=cv2.INTER_LINEAR)
+        return image.astype("float32") / 127.5 - 1
+
+    return Extractor("resnet50v2", sha256_of(weights), prepare, network.predict_on_batch)
+
+
+def read_features(
+    video: Video,
+    extractor: Extractor,
+    cache: Path | None = None,
+    progress: Callable[[range, str], range] = lambda frames, title: frames,
+) -> FrameFeatures:
+    """Computes the features of all frames, or reads them from the cache.
+
+    Args:
+        video: read once, in order.
+        extractor: the backbone.
+        cache: an .npz file; one of other frames or weights is replaced. None keeps nothing.
+        progress: wraps the frames for display: (frames, title).
+    """
+    frames_sha256 = video.sha256()
+    known = cache and find_features(cache, extractor, frames_sha256)
+    if known:
+        return known
+    vectors, cues = _compute(video, extractor, progress)
+    features = FrameFeatures(
+        vectors, cues, extractor.source, extractor.weights_sha256, frames_sha256
+    )
+    if cache is not None:
+        save_features(cache, features)
+    return features
+
+
+def find_features(path: Path, extractor: Extractor, frames_sha256: str) -> FrameFeatures | None:
+    """What `save_features` wrote, if this extractor made it from these frames; else None."""
+    known = load_features(path)
+    found = known and (known.source, known.weights_sha256, known.frames_sha256)
+    wanted = (extractor.source, extractor.weights_sha256, frames_sha256)
+    return known if found == wanted else None
+
+
+def save_features(
+    path: Path,
+    features: FrameFeatures,
+    scores: np.ndarray | None = None,
+    measured_by: str = "",
+) -> None:
+    """Writes features as .npz, atomically; with scores it is a row of the training table.
+
+    Args:
+        features: arrays "features" and the cues by name, and where they come from.
+        scores: (n,), the score of the whole video (J + F) with this frame labelled, NaN where it
+            was not measured.
+        measured_by: how and from what the scores were measured, so that they can be measured again
+            when that changes.
+    """
+    arrays = {"features": features.vectors, **features.cues}
+    facts = {name: getattr(features, name) for name in ("source", *_HASHES)}
+    if scores is not None:
+        arrays["scores"] = np.asarray(scores, "float32")
+        arrays["measured_by"] = np.array(measured_by)
+
+    def write(aside):
+        with open(aside, "wb") as file:
+            np.savez(file, **arrays, **facts)
+
+    write_atomically(path, write)
+
+
+def load_features(path: Path) -> FrameFeatures | None:
+    """What `save_features` wrote, or None if it cannot be read."""
+    try:
+        with np.load(path) as file:
+            cues = {name: file[name] for name in CUES if name in file}
+            facts = [str(file[name]) if name in file else "" for name in ("source", *_HASHES)]
+            return FrameFeatures(file["features"], cues, *facts)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+_HASHES = ("weights_sha256", "frames_sha256")
+
+
+def _compute(video, extractor, progress):
+    vectors, batch, cues, greys = [], [], {name: [] for name in CUES}, []
+    for index in progress(range(len(video)), f"{video.name}: looking at"):
+        image = video.read(index)
+        batch.append(extractor.prepare(image))
+        if len(batch) == BATCH_SIZE or index == len(video) - 1:
+            vectors.append(_run(extractor.network, batch))
+            batch = []
+        size = working_size(video.height, video.width, CUE_LINES)
+        grey = cv2.cvtColor(resize_image(image, *size), cv2.COLOR_RGB2GRAY)
+        cues["sharpness"].append(cv2.Laplacian(grey, cv2.CV_32F).var())
+        cues["brightness"].append(grey.mean() / 255)
+        greys = [*greys[-1:], grey]  # no more than two frames are held
+        if index:
+            cues["motion"].append(cv2.absdiff(*greys).mean() / 255)
+    steps = cues["motion"] or [0.0]
+    # To both neighbours; the ends have one.
+    cues["motion"] = (np.array([steps[0], *steps]) + np.array([*steps, steps[-1]])) / 2
+    if len(video) == 1:
+        cues["motion"] = np.zeros(1)
+    return np.concatenate(vectors), {k: np.array(v, "float32") for k, v in cues.items()}
+
+
+def _run(network, batch):
+    missing = BATCH_SIZE - len(batch)
+    # A batch of another size would trace the network again, which costs more than to fill it up.
+    filled = np.stack(batch + [batch[-1]] * missing)
+    return np.asarray(network(filled), "float32")[: len(batch)]

@@ -1,0 +1,150 @@
+"""Stage 3's training: the network learns one animal from the labelled frames of one video."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from utils import backend
+from utils.training.augmentation import PRESETS, Augmentation
+from utils.training.batches import Batches, FrameSample, Sample
+from utils.training.optimizers import Backup, make_optimizer, reset_optimizer, warmup_cosine
+
+FINAL_RATE = 0.5  # of the learning rates, at the last step
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """How long and how fast to fine-tune."""
+
+    steps: int
+    crop: tuple[int, int] = (320, 560)  # height, width
+    batch_size: int = 1
+    head_learning_rate: float = 1e-3
+    backbone_learning_rate: float = 1e-4
+    frozen_blocks: int = 3  # the first blocks of the backbone stay as they are
+    steps_per_epoch: int = 25  # at most; a backup is kept at the end of each epoch
+    augmentation: Augmentation = PRESETS["fine_tune"]
+
+    @property
+    def epochs(self) -> int:
+        return -(-self.steps // self.steps_per_epoch)
+
+    @property
+    def epoch_steps(self) -> int:
+        """Steps of each epoch, equal for all, so that `steps` may be passed by a few."""
+        return -(-self.steps // self.epochs)
+
+
+class FineTuner:
+    """Fine-tunes one network on one video after the other; the training step is traced once for
+    all.
+
+    Args:
+        model: of `models.build_model`, with the weights to start from: each video starts from
+            these.
+        loss: on the "mask" logits.
+        settings: see `FineTuning`.
+        seed: of crops and their augmentation.
+    """
+
+    def __init__(
+        self, model: keras.Model, loss: keras.losses.Loss, settings: FineTuning, seed: int
+    ):
+        self.model = model
+        self.settings = settings
+        self.seed = seed
+        self.epochs_done = 0
+        self.start_weights = [keras.ops.convert_to_numpy(v.value) for v in model.variables]
+        freeze_first_blocks(model, settings.frozen_blocks)
+        # Only the fused output learns here (the paper's "supervision 3").
+        self.trained = keras.Model(model.input, {"mask": model.output["mask"]})
+        schedule = (
+            warmup_cosine(settings.head_learning_rate, settings.steps, FINAL_RATE),
+            warmup_cosine(settings.backbone_learning_rate, settings.steps, FINAL_RATE),
+        )
+        self.trained.compile(
+            optimizer=make_optimizer(*schedule),
+            loss={"mask": loss},
+            jit_compile=backend.jit_compile(),
+        )
+
+    def fit(
+        self,
+        frames: Sequence[FrameSample],
+        backup_path: Path | None = None,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+    ) -> list[float]:
+        """Trains from the start weights on the labelled frames; the model then holds the result.
+
+        Args:
+            frames: images with their targets (0, 1, 255 void) of one animal.
+            backup_path: where to keep the state for a resumed run, and to look for one.
+            callbacks: progress display and the like.
+
+        Returns: mean loss of each epoch that was run now.
+
+        Raises: FloatingPointError if the loss is not finite.
+        """
+        for variable, value in zip(self.model.variables, self.start_weights, strict=True):
+            variable.assign(value)
+        reset_optimizer(self.trained.optimizer)
+        self.epochs_done = Backup(backup_path).restore(self.trained) if backup_path else 0
+        return self._train(frames, self.settings.epochs, backup_path, callbacks)
+
+    def fit_further(
+        self,
+        frames: Sequence[Sample],
+        epochs: int,
+        backup_path: Path | None = None,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+    ) -> list[float]:
+        """Goes on after `fit` with other frames, at the learning rates that it ended with.
+
+        Args and returns: as of `fit`. A run that `fit` found in the midst of these epochs only
+            does what is left.
+        """
+        return self._train(frames, self.settings.epochs + epochs, backup_path, callbacks)
+
+    def _train(self, frames, last_epoch, backup_path, callbacks):
+        settings = self.settings
+        batches = Batches(
+            frames,
+            settings.crop,
+            settings.epoch_steps,
+            settings.batch_size,
+            settings.augmentation,
+            self.seed,
+        )
+        check = keras.callbacks.LambdaCallback(on_epoch_end=_stop_if_not_finite)
+        callbacks = [batches.follow_epochs(), check, *callbacks]  # the check before the backup
+        if backup_path is not None:
+            callbacks.append(Backup(backup_path))
+        history = self.trained.fit(
+            batches,
+            epochs=last_epoch,
+            initial_epoch=self.epochs_done,
+            callbacks=callbacks,
+            shuffle=False,  # else Keras hands out the batches of a PyDataset in another order
+            verbose=0,
+        )
+        self.epochs_done = max(self.epochs_done, last_epoch)
+        return history.history.get("loss", [])
+
+
+def freeze_first_blocks(model: keras.Model, num_blocks: int) -> None:
+    """Stops the backbone's first blocks from learning: what they see is the same in all images,
+    and their gradients, at full resolution, are the dearest."""
+    names = tuple(f"block{block}_" for block in range(1, num_blocks + 1))
+    for layer in model.layers:
+        if names and layer.name.startswith(names):
+            layer.trainable = False
+
+
+def _stop_if_not_finite(epoch, logs):
+    if not np.isfinite(logs["loss"]):
+        raise FloatingPointError(
+            "The loss of fine-tuning is not finite. Try --precision float32 or another --seed."
+        )

@@ -1,0 +1,38 @@
+"""From a fine-tuned network to the probability of the animal in every pixel of a frame."""
+
+from collections.abc import Sequence
+
+import cv2
+import keras
+import numpy as np
+
+from utils.media.images import resize_image
+
+
+def predict_probability(
+    model: keras.Model, image: np.ndarray, flip: bool = True, scales: Sequence[float] = (1.0,)
+) -> np.ndarray:
+    """Segments one image, with test-time augmentation.
+
+    Args:
+        model: of `models.build_model`.
+        image: uint8 (H, W, 3) RGB at working size.
+        flip: average with the mirrored image, both in one batch (as the original does).
+        scales: sizes at which the network sees the image; the results are averaged.
+
+    Returns: float32 (H, W), probability 0..1.
+    """
+    height, width = image.shape[:2]
+    total = np.zeros((height, width), "float32")
+    for scale in scales:
+        size = (max(1, round(height * scale)), max(1, round(width * scale)))
+        scaled = image if scale == 1 else resize_image(image, *size)
+        views = np.stack([scaled, scaled[:, ::-1]]) if flip else scaled[None]
+        logits = model.predict_on_batch(views)["mask"][..., 0]
+        # 0.5 * (1 + tanh(x / 2)) is the sigmoid, and overflows nowhere.
+        probability = 0.5 * (1 + np.tanh(0.5 * np.asarray(logits, "float32")))
+        mean = (probability[0] + probability[1][:, ::-1]) / 2 if flip else probability[0]
+        if mean.shape != total.shape:
+            mean = cv2.resize(mean, (width, height), interpolation=cv2.INTER_LINEAR)
+        total += mean
+    return total / len(scales)

@@ -1,0 +1,147 @@
+"""The one loader of all stages: augmented crops from labelled images, streamed in worker threads.
+
+Sample k of a run depends on (seed, k) alone, so a run that is cut off and resumed sees exactly
+what it would have seen. Memory holds the batches in flight and nothing that grows with the data
+set.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Protocol
+
+import keras
+import numpy as np
+
+from utils.media.images import read_annotation, read_image
+from utils.training.augmentation import VOID, Augmentation, augment, fill_object
+
+
+@lru_cache(maxsize=4)
+def _permutation(seed, passes, count):
+    return np.random.default_rng([seed, passes]).permutation(count)
+
+
+class Sample(Protocol):
+    """A labelled image: `read` gives uint8 image (H, W, 3) RGB, uint8 target (H, W) 0/1/255, and
+    its filled background or None."""
+
+    def read(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]: ...
+
+
+@dataclass(frozen=True)
+class FileSample:
+    """An image and its annotation on disk; every animal or object is object."""
+
+    image_path: Path
+    annotation_path: Path
+
+    def read(self):
+        annotation = read_annotation(self.annotation_path)
+        target = np.where(annotation == VOID, VOID, annotation > 0).astype("uint8")
+        return read_image(self.image_path), target, None
+
+
+@dataclass(frozen=True)
+class FrameSample:
+    """The labelled frame of a video, held in memory."""
+
+    image: np.ndarray
+    target: np.ndarray
+
+    @cached_property
+    def background(self) -> np.ndarray:
+        return fill_object(self.image, self.target)
+
+    def read(self):
+        return self.image, self.target, self.background
+
+
+class Batches(keras.utils.PyDataset):
+    """Endless augmented crops, cut into epochs of `steps_per_epoch`.
+
+    Give `fit` the callback `follow_epochs()` and `shuffle=False`.
+
+    Item i of epoch e is batch first_batch + e * steps_per_epoch + i of the run: images uint8
+    (batch, h, w, 3) and one target uint8 (batch, h, w, 1), 255 = void, for each supervised output
+    of the network.
+
+    Args:
+        samples: drawn in an order shuffled anew for each pass through them.
+        crop: height and width.
+        steps_per_epoch: length of an epoch.
+        batch_size: crops per batch.
+        augmentation: see `utils.training.augmentation.PRESETS`.
+        seed: of the run.
+        outputs: names of the supervised outputs.
+        workers: threads that prepare batches beside the training step.
+        first_batch: batches that the run had before epoch 0.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        crop: tuple[int, int],
+        steps_per_epoch: int,
+        batch_size: int,
+        augmentation: Augmentation,
+        seed: int,
+        outputs: Sequence[str] = ("mask",),
+        workers: int = 2,
+        first_batch: int = 0,
+    ):
+        super().__init__(workers=workers, max_queue_size=4)
+        self.samples = samples
+        self.crop = crop
+        self.steps_per_epoch = steps_per_epoch
+        self.batch_size = batch_size
+        self.augmentation = augmentation
+        self.seed = seed
+        self.outputs = outputs
+        self.first_batch = first_batch
+        self.epoch = 0
+
+    def __len__(self):
+        return self.steps_per_epoch
+
+    def __getitem__(self, index):
+        number = self.first_batch + self.epoch * self.steps_per_epoch + index
+        first = number * self.batch_size
+        crops = [self.crop_number(first + k) for k in range(self.batch_size)]
+        images = np.stack([image for image, _ in crops])
+        targets = np.stack([target for _, target in crops])[..., None]
+        return images, {name: targets for name in self.outputs}
+
+    def crop_number(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Crop k of the run: uint8 (h, w, 3) and uint8 (h, w)."""
+        image, target, background = self.samples[self._sample_number(k)].read()
+        pasted, occluders = self._read_others(k)
+        rng = np.random.default_rng([self.seed, 1, k])
+        return augment(
+            image, target, self.crop, self.augmentation, rng, background, pasted, occluders
+        )
+
+    def _sample_number(self, k):
+        passes, position = divmod(k, len(self.samples))
+        return _permutation(self.seed, passes, len(self.samples))[position]
+
+    def _read_others(self, k):
+        """What crop k gets in front of it: (image, target) of objects, and of occluders."""
+        a = self.augmentation
+        rng = np.random.default_rng([self.seed, 2, k])
+        numbers = rng.integers(len(self.samples), size=a.max_pasted + 1)
+        count = 1 + rng.integers(a.max_pasted) if rng.random() < a.paste else 0
+        occluded = rng.random() < a.occlude
+        pasted = [self.samples[number].read()[:2] for number in numbers[:count]]
+        return pasted, [self.samples[numbers[-1]].read()[:2]] if occluded else []
+
+    def follow_epochs(self) -> keras.callbacks.Callback:
+        """The callback for `fit` that tells the loader the epoch.
+
+        Keras calls a PyDataset's own `on_epoch_end` also before the first epoch, so it cannot
+        count epochs itself.
+        """
+        return keras.callbacks.LambdaCallback(
+            on_epoch_begin=lambda epoch, logs: setattr(self, "epoch", epoch)
+        )

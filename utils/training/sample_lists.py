@@ -1,0 +1,34 @@
+"""The lists of image and annotation pairs that stages 1 and 2 train on."""
+
+from pathlib import Path
+
+from utils.errors import InputError
+from utils.training.batches import FileSample
+from utils.training.pair_lists import pair_problem, read_pairs
+
+
+def read_sample_list(list_path: Path, dataset: Path) -> list[FileSample]:
+    """Reads lines `JPEGImages/ID.jpg Annotations/ID.png`, paths relative to the data set.
+
+    A repeated line is a sample that is seen more often. Empty lines and lines that begin with #
+    do not count.
+
+    Raises: InputError if the list or any file it names is missing, or a line is not a pair.
+    """
+    samples = [
+        FileSample(dataset / image, dataset / annotation)
+        for image, annotation in read_pairs(list_path)
+    ]
+    problems = [
+        problem
+        for sample in samples
+        if (problem := pair_problem(sample.image_path, sample.annotation_path, False))
+    ]
+    if problems:
+        raise InputError(
+            f"{list_path}: {len(problems)} of {len(samples)} pairs cannot be used, the first: "
+            f"{problems[0]}. Run prepare_data.py, or name another --dataset or --list."
+        )
+    if not samples:
+        raise InputError(f"{list_path} lists no images. Name another --list.")
+    return samples
