@@ -33,7 +33,8 @@ from utils.annotator.server import HOST, create_app, open_server, serve
 from utils.annotator.task import AnnotationTask
 from utils.command_line import run_script, setting
 from utils.errors import UsageError
-from utils.inputs.guidance import TRUSTED, read_selection
+from utils.frame_choice.selection_files import read_selection
+from utils.inputs.guidance import TRUSTED
 from utils.inputs.sequences import VideoSequence, find_sequences
 from utils.media.videos import VideoFile
 

@@ -32,6 +32,7 @@ from tqdm import tqdm
 
 from utils import paths
 from utils.command_line import run_script, setting
+from utils.environment import git_commit
 from utils.errors import InputError, UsageError
 from utils.evaluation.measures import NUMBERS
 from utils.evaluation.report.page import VideoReport, gather, write_report
@@ -45,7 +46,6 @@ from utils.evaluation.scoring import (
 from utils.files import write_atomically, write_json
 from utils.inputs.sequences import default_dataset, list_sequences, sequence_dir
 from utils.media.images import list_frames
-from utils.stage3.run_record import git_commit
 
 
 @dataclass(frozen=True)

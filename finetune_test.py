@@ -41,9 +41,10 @@ from models.bubblenets import build_bubblenet
 from models.losses import SegmentationLoss
 from utils.command_line import run_script, setting, shard_slice
 from utils.console import training_progress
+from utils.environment import describe_environment, git_commit
 from utils.errors import InputError, UsageError, describe
 from utils.evaluation.scoring import NothingToScoreError, format_table, score_folders
-from utils.files import check_writable, hold_lock, sha256_of, write_json
+from utils.files import check_writable, hold_lock, read_json, sha256_of, write_json
 from utils.frame_choice.selection_files import Chooser, find_selection, load_chooser
 from utils.inputs.guidance import (
     TRUSTED,
@@ -61,7 +62,7 @@ from utils.media.videos import Video
 from utils.stage3.fine_tuning import FineTuner
 from utils.stage3.pipeline import partial_dir, remove_partial, segment_video
 from utils.stage3.presets import PRESETS
-from utils.stage3.run_record import format_summary, git_commit, make_record, read_record, same_run
+from utils.stage3.run_record import format_summary, make_record, same_run
 from utils.training.weights import find_weights, load_weights, save_weights
 
 EXPECTED = (InputError, OSError, FloatingPointError)  # all others are faults of ours
@@ -256,7 +257,7 @@ def run_video(job: Job, config: Config, tuner: FineTuner, weights: Path) -> dict
 def warn_of_namesake(video: Video, key: dict[str, Any], run_file: Path) -> None:
     """Says so where other frames were segmented under this name: their results will be replaced,
     and a label in datasets/labels may be theirs."""
-    before = read_record(run_file)
+    before = read_json(run_file)
     if not isinstance(before, dict):
         return
     frames = before.get("key", {}).get("sha256", {}).get("frames")
@@ -272,7 +273,7 @@ def warn_of_namesake(video: Video, key: dict[str, Any], run_file: Path) -> None:
 def finished_record(job: Job, config: Config) -> dict[str, Any] | None:
     """The record of an earlier run that did the same and whose files are there."""
     name = job.sequence.name
-    record = read_record(config.results / paths.RUNS / name / paths.RUN_FILE)
+    record = read_json(config.results / paths.RUNS / name / paths.RUN_FILE)
     files = mask_paths(job.sequence, config.results)
     if config.overwrite or not same_run(record, job.key) or not all(map(Path.is_file, files)):
         return None
@@ -336,7 +337,7 @@ def segment(job: Job, config: Config, tuner: FineTuner, weights: Path) -> dict[s
         losses={str(a): [round(x, 5) for x in losses] for a, losses in timing.losses.items()},
         weights=str(weights),
         saved_weights_sha256=saved or None,
-        environment=backend.describe(),
+        environment=describe_environment(),
         key=job.key,
     )
     write_json(config.results / paths.RUNS / video.name / paths.RUN_FILE, record)  # last: "done"

@@ -39,6 +39,7 @@ from models.bubblenets import VARIANTS, build_bubblenet
 from models.losses import SegmentationLoss
 from utils.command_line import run_script, setting
 from utils.console import frame_progress, training_progress
+from utils.environment import git_commit
 from utils.errors import InputError, UsageError, describe
 from utils.files import check_writable, write_atomically, write_json
 from utils.frame_choice.bubblenet_import import feature_size, read_checkpoint
@@ -74,7 +75,6 @@ from utils.frame_choice.standin_scoring import (
 )
 from utils.inputs.sequences import choose_sequences, open_dataset_sequence
 from utils.stage3.presets import PRESETS
-from utils.stage3.run_record import git_commit
 from utils.training.weights import load_weights, save_weights
 
 BOOTSTRAP_SAMPLES = 10_000

@@ -16,8 +16,8 @@ from utils import backend
 import keras
 
 from models import build_model
+from models.xception import freeze_first_blocks
 from utils.command_line import run_script, setting
-from utils.stage3.fine_tuning import freeze_first_blocks
 from utils.stage3.presets import PRESETS
 from utils.training.optimizers import make_optimizer
 

@@ -18,10 +18,9 @@ import numpy as np
 from utils import paths
 from utils.command_line import run_script, setting
 from utils.errors import InputError
-from utils.files import write_json
+from utils.files import read_json, write_json
 from utils.media.images import write_mask
 from utils.media.video_writing import write_video
-from utils.stage3.run_record import read_record
 
 FOUR_K = (2160, 3840)
 CHILD = """
@@ -95,7 +94,7 @@ def main(config: Config) -> None:
             run = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True)
             if run.returncode:
                 raise InputError(f"Stage 3 failed: {run.stderr[-500:]}")
-            record = read_record(results / "runs" / "blob" / "run.json")
+            record = read_json(results / "runs" / "blob" / "run.json")
         peaks[num_frames] = record["peak_memory_mib"]
         print(f"{num_frames} frames: peak {peaks[num_frames]:.0f} MiB", flush=True)
     first, last = peaks[config.frames[0]], peaks[config.frames[-1]]

@@ -28,10 +28,10 @@ import keras
 
 from models import build_model
 from models.losses import SegmentationLoss
+from models.xception import freeze_first_blocks
 from utils.command_line import run_script, setting
-from utils.stage3.fine_tuning import freeze_first_blocks
+from utils.environment import describe_environment, git_commit, peak_memory_mib
 from utils.stage3.presets import PRESETS
-from utils.stage3.run_record import git_commit, peak_memory_mib
 from utils.training.optimizers import make_optimizer
 
 FRAME = (480, 854)
@@ -179,7 +179,7 @@ def main(config: Config) -> None:
     rates = {name: max(rate, after[name]) for name, rate in rates.items()}
     best = max(rates.values())
 
-    print(f"{platform.machine()}, {json.dumps(backend.describe())}, commit {git_commit()}")
+    print(f"{platform.machine()}, {json.dumps(describe_environment())}, commit {git_commit()}")
     print("matrix product, GFLOP/s: " + ", ".join(f"{k} {v:.0f}" for k, v in rates.items()))
     print(f"{'':48s} median s   (min - max)    GFLOP  GFLOP/s  share")
     rows = {}

@@ -28,10 +28,9 @@ import numpy as np
 from benchmarks.stage3_runs import start_stage3
 from utils.command_line import run_script, setting
 from utils.errors import InputError, UsageError
-from utils.files import write_json
+from utils.files import read_json, write_json
 from utils.frame_choice.bubblenet_training import MeasuredVideo, read_table
 from utils.frame_choice.standin_scoring import spread_frames
-from utils.stage3.run_record import read_record
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def frames_to_run(video: MeasuredVideo, count: int) -> list[int]:
 
 def read_scores(path: Path) -> dict[str, dict[str, float]]:
     """What `run_stage3` wrote. Raises: InputError."""
-    scores = read_record(path)
+    scores = read_json(path)
     if isinstance(scores, dict) and all(isinstance(video, dict) for video in scores.values()):
         return scores
     raise InputError(

@@ -11,6 +11,7 @@ from keras import layers
 from models.resampling import DilatedMaxPooling2D
 
 BATCH_NORM_EPSILON = 1e-3
+NUM_BLOCKS = 13
 # The maps that heads read, by block, all before the next block's activation. Stride at the output
 # strides 32 | 16 | 8.
 FEATURES = {
@@ -116,6 +117,15 @@ def xception_features(
     stride = 2 if output_stride == 32 else 1
     features["block13"] = down_block(x, (728, 1024), "block13", stride, dilation)
     return features
+
+
+def freeze_first_blocks(model: keras.Model, num_blocks: int) -> None:
+    """Stops the backbone's first blocks from learning: what they see is the same in all images,
+    and their gradients, at full resolution, are the most expensive."""
+    names = tuple(f"block{block}_" for block in range(1, num_blocks + 1))
+    for layer in model.layers:
+        if names and layer.name.startswith(names):
+            layer.trainable = False
 
 
 def build_xception(output_stride: int = 32, width: float = 1.0) -> keras.Model:

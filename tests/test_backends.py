@@ -63,7 +63,8 @@ moved = [
     )
 ]
 import json
-print(json.dumps({"losses": [float(x) for x in losses], "moved": sum(moved), **backend.describe()}))
+result = {"losses": [float(x) for x in losses], "moved": sum(moved)}
+print(json.dumps(result | describe_environment()))
 """
 
 

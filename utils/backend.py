@@ -119,24 +119,3 @@ def num_loader_threads() -> int:
 
 def _devices() -> list[str]:
     return keras.distribution.list_devices()
-
-
-def describe() -> dict[str, str]:
-    """Names and versions that a result depends on: backend, Keras, NumPy, Python, device."""
-    import platform
-
-    import numpy as np
-
-    name = keras.backend.backend()
-    module = sys.modules.get(name)
-    return {
-        "backend": name,
-        "backend_version": getattr(module, "__version__", "unknown"),
-        "keras": keras.version(),
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "processor": platform.processor() or platform.machine(),
-        "cpu_cores": str(os.cpu_count()),
-        "device": str(getattr(keras.ops.zeros(1), "device", "unknown")),
-    }

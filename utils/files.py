@@ -46,6 +46,14 @@ def write_json(path: Path, content: Any) -> None:
     write_atomically(path, lambda aside: aside.write_text(text, encoding="utf-8"))
 
 
+def read_json(path: Path) -> Any:
+    """The content of a JSON file, or None where none can be read: what was cut off leaves none."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
 def sha256_of(path: Path) -> str:
     """The sha256 of a file's bytes in hexadecimal, read as a stream."""
     with open(path, "rb") as file:

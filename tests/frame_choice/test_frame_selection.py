@@ -48,9 +48,9 @@ from utils.frame_choice.selection_files import (
     is_outdated,
     load_chooser,
     read_ranking,
+    read_selection,
     write_linear_rule,
 )
-from utils.inputs.guidance import read_selection
 from utils.media.images import write_mask
 from utils.media.video_writing import write_video
 from utils.media.videos import FrameFolder, VideoFile

@@ -1,7 +1,5 @@
 """Which label the network may see, and what is read from it."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,7 +12,6 @@ from utils.inputs.guidance import (
     list_animals,
     parse_guidance,
     read_labels,
-    read_selection,
 )
 from utils.inputs.sequences import open_dataset_sequence
 from utils.media.images import davis_palette
@@ -133,67 +130,6 @@ def test_forms_of_guidance(text):
 def test_malformed_guidance_is_a_usage_error(text):
     with pytest.raises(UsageError, match="--guidance must be"):
         parse_guidance(text)
-
-
-# Selections
-
-NAMES = [f"{i:05d}" for i in range(40)]
-
-
-def write_selection(folder: Path, name: str, text: str) -> Path:
-    (folder / f"{name}.txt").write_text(text)
-    return folder
-
-
-@pytest.mark.parametrize(
-    "selection, text, frames",
-    [
-        ("BN0", "BN0\n32\n00032.jpg\n", [32]),
-        ("BNLF", "BNLF\n7\n00007.jpg", [7]),
-        ("all", "2 suggested annotations for hen\n32\n00032.jpg\n7\n00007.jpg\n", [32, 7]),
-        ("all", "1 suggested annotation for hen\r\n32\r\n00032.jpg\r\n\r\n", [32]),
-    ],
-)
-def test_selections_of_the_original_are_read(tmp_path, selection, text, frames):
-    assert read_selection(write_selection(tmp_path, selection, text), selection, NAMES) == frames
-
-
-def test_the_name_counts_before_the_index(tmp_path):
-    # The original counts frames of its own list, which may be a subset.
-    folder = write_selection(tmp_path, "BN0", "BN0\n3\nframe 20.jpg\n")
-    assert read_selection(folder, "BN0", ["frame 10", "frame 20", "frame 30", "frame 40"]) == [1]
-    assert read_selection(folder, "BN0", NAMES) == [3]
-
-
-def test_no_selection_is_an_empty_one(tmp_path):
-    write_selection(tmp_path, "BN0", "BN0\n3\n00003.jpg\n")
-    assert read_selection(tmp_path, "BNLF", NAMES) == []
-    assert read_selection(tmp_path / "nowhere", "BN0", NAMES) == []
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "BN0\n", "BN0\n3\n", "BN0\nthree\n00003.jpg\n", "BN0\n40\n00040.jpg\n", "BN0\n-1\nx.jpg\n"]
-    + ["3\n00003.jpg\n", "2 suggested\n3\n00003.jpg\n4\n", "BN0\n3\n00003.jpg\n77\n00077.jpg\n"],
-)
-def test_broken_selections_are_refused_by_name(tmp_path, text):
-    folder = write_selection(tmp_path, "BN0", text)
-    with pytest.raises(InputError, match=r"BN0\.txt: expected a header.*bubblenet_select\.py"):
-        read_selection(folder, "BN0", NAMES)
-
-
-@pytest.mark.parametrize("content", [b"\xff\xfe\x00\x80 binary", "BN0\n²\nx.jpg\n".encode()])
-def test_selections_that_are_no_text_are_refused_by_name(tmp_path, content):
-    (tmp_path / "BN0.txt").write_bytes(content)
-    with pytest.raises(InputError, match=r"BN0\.txt"):
-        read_selection(tmp_path, "BN0", NAMES)
-
-
-def test_selections_stand_in_the_data_sets_folder(tmp_path):
-    folder = Path("bubbleNet_data", "rawData", "hen", "frame_selection")
-    assert paths.frame_selection_dir(tmp_path, "hen") == tmp_path.resolve() / folder
-    for default in (paths.FINETUNE_TEST_DATASET, paths.SAMPLE_DATASET):
-        assert paths.frame_selection_dir(default, "hen") == paths.DATASETS / folder
 
 
 # Labels as read

@@ -13,8 +13,8 @@ from utils import backend
 from utils.errors import InputError
 from utils.stage3.fine_tuning import FineTuner, FineTuning
 from utils.training.augmentation import PRESETS, Augmentation
+from utils.training.backup import Backup
 from utils.training.batches import Batches, FileSample, FrameSample
-from utils.training.optimizers import Backup
 
 CROP = (16, 20)
 STEPS = 4

@@ -9,10 +9,10 @@ import numpy as np
 
 from utils import paths
 from utils.errors import InputError, UsageError
+from utils.files import read_json
 from utils.inputs.sequences import list_sequences
 from utils.media.images import list_files, read_mask
 from utils.media.videos import FrameFolder, Video, VideoFile
-from utils.stage3.run_record import read_record
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def open_segmented(results: Path, name: str) -> SegmentedVideo:
     masks = tuple(list_files(folder, (".png",)))
     if not masks:
         raise InputError(f"{folder}: expected masks (.png), found none; segment {name} again.")
-    record = read_record(Path(results) / paths.RUNS / name / paths.RUN_FILE)
+    record = read_json(Path(results) / paths.RUNS / name / paths.RUN_FILE)
     record = record if isinstance(record, dict) else {}
     expected = record.get("num_frames", len(masks))
     if expected != len(masks):

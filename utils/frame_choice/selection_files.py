@@ -14,7 +14,7 @@ import numpy as np
 
 from utils import paths
 from utils.errors import InputError, UsageError
-from utils.files import sha256_of, write_atomically, write_json
+from utils.files import read_json, sha256_of, write_atomically, write_json
 from utils.frame_choice.features import (
     Extractor,
     FrameFeatures,
@@ -28,9 +28,9 @@ from utils.frame_choice.rules import (
     rank_by_bubblenet,
     rank_by_rule,
 )
-from utils.inputs.guidance import DEFAULT_RULE, TRUSTED, read_selection
+from utils.inputs.guidance import DEFAULT_RULE, TRUSTED
 from utils.media.videos import FrameFolder, Video
-from utils.stage3.run_record import read_record, same_run
+from utils.stage3.run_record import same_run
 from utils.training.weights import load_weights, read_weights
 
 BUBBLENETS = ("BNLF", "BN0")  # in the order in which the original and stage 3 go by them
@@ -153,7 +153,7 @@ def choose_frames(
         write: False leaves the disk as it is (a dry run).
     """
     key = {**chooser.key, "frames": video.sha256()}
-    record = read_record(folder / paths.SELECTION_RECORD)
+    record = read_json(folder / paths.SELECTION_RECORD)
     if same_run(record, key) and _is_complete(folder, record, video):
         return Selection(video.name, record["rankings"], chooser.rule, is_new=False)
     features = None
@@ -166,6 +166,43 @@ def choose_frames(
         write_selection(folder, video, rankings)
         write_json(folder / paths.SELECTION_RECORD, {"key": key, "rankings": rankings})  # last
     return Selection(video.name, rankings, chooser.rule, is_new=True)
+
+
+def read_selection(folder: Path, selection: str, frame_names: Sequence[str]) -> list[int]:
+    """Frames that `bubblenet_select.py` (or the original BubbleNets) suggests.
+
+    Args:
+        folder: of BN0.txt, BNLF.txt, all.txt: a header line, then index and file name of each
+            suggestion.
+        selection: the file's stem.
+        frame_names: stems of the video's frames; where a file name is one of them it counts, else
+            the index.
+
+    Returns: indices, best first; empty if there is no such file.
+
+    Raises: InputError if the file is not of that form.
+    """
+    path = folder / f"{selection}.txt"
+    if not path.is_file():
+        return []
+    lines = [
+        line.strip()
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
+        if line.strip()
+    ]
+    stems = {name: index for index, name in enumerate(frame_names)}
+    frames = []
+    for number, name in zip(lines[1::2], lines[2::2], strict=False):
+        if not number.isdecimal() or int(number) >= len(frame_names):
+            break
+        frames.append(stems.get(Path(name).stem, int(number)))
+    if not frames or len(lines) != 1 + 2 * len(frames):
+        raise InputError(
+            f"{path}: expected a header, then index and file name of frames 0 to "
+            f"{len(frame_names) - 1}. "
+            "Run bubblenet_select.py again."
+        )
+    return frames
 
 
 def find_selection(
@@ -229,13 +266,13 @@ def read_ranking(folder: Path, selection: str, selected: Sequence[int]) -> list[
     """All frames in the order of a selection, for the best of those that are labelled.
 
     Args:
-        folder, selection: as in `utils.inputs.guidance.read_selection`.
+        folder, selection: as in `read_selection`.
         selected: what that found; it goes first.
 
     Returns: `selected`, then the rest of the ranking if selection.json has it and it begins with
         the same frame (a file written by hand or by the original has no ranking).
     """
-    record = read_record(folder / paths.SELECTION_RECORD)
+    record = read_json(folder / paths.SELECTION_RECORD)
     ranking = record.get("rankings", {}).get(selection, []) if isinstance(record, dict) else []
     if not selected or ranking[:1] != list(selected[:1]):
         return list(selected)
@@ -248,7 +285,7 @@ def is_outdated(folder: Path, frames_sha256: str) -> bool:
     Args:
         frames_sha256: of `Video.sha256`.
     """
-    record = read_record(folder / paths.SELECTION_RECORD)
+    record = read_json(folder / paths.SELECTION_RECORD)
     return isinstance(record, dict) and record.get("key", {}).get("frames") != frames_sha256
 
 

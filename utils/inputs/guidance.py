@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -79,43 +78,6 @@ def parse_guidance(text: str) -> str:
         "--guidance must be auto, bubblenet, first, middle, last or frame numbers (12 or 12,40), "
         f"not {text!r}."
     )
-
-
-def read_selection(folder: Path, selection: str, frame_names: Sequence[str]) -> list[int]:
-    """Frames that `bubblenet_select.py` (or the original BubbleNets) suggests.
-
-    Args:
-        folder: of BN0.txt, BNLF.txt, all.txt: a header line, then index and file name of each
-            suggestion.
-        selection: the file's stem.
-        frame_names: stems of the video's frames; where a file name is one of them it counts, else
-            the index.
-
-    Returns: indices, best first; empty if there is no such file.
-
-    Raises: InputError if the file is not of that form.
-    """
-    path = folder / f"{selection}.txt"
-    if not path.is_file():
-        return []
-    lines = [
-        line.strip()
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
-        if line.strip()
-    ]
-    stems = {name: index for index, name in enumerate(frame_names)}
-    frames = []
-    for number, name in zip(lines[1::2], lines[2::2], strict=False):
-        if not number.isdecimal() or int(number) >= len(frame_names):
-            break
-        frames.append(stems.get(Path(name).stem, int(number)))
-    if not frames or len(lines) != 1 + 2 * len(frames):
-        raise InputError(
-            f"{path}: expected a header, then index and file name of frames 0 to "
-            f"{len(frame_names) - 1}. "
-            "Run bubblenet_select.py again."
-        )
-    return frames
 
 
 def read_labels(sequence: VideoSequence, frames: Iterable[int]) -> dict[int, np.ndarray]:

@@ -7,10 +7,12 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from models.xception import freeze_first_blocks
 from utils import backend
 from utils.training.augmentation import PRESETS, Augmentation
+from utils.training.backup import Backup
 from utils.training.batches import Batches, FrameSample, Sample
-from utils.training.optimizers import Backup, make_optimizer, reset_optimizer, warmup_cosine
+from utils.training.optimizers import make_optimizer, reset_optimizer, warmup_cosine
 
 FINAL_RATE = 0.5  # of the learning rates, at the last step
 
@@ -132,15 +134,6 @@ class FineTuner:
         )
         self.epochs_done = max(self.epochs_done, last_epoch)
         return history.history.get("loss", [])
-
-
-def freeze_first_blocks(model: keras.Model, num_blocks: int) -> None:
-    """Stops the backbone's first blocks from learning: what they see is the same in all images,
-    and their gradients, at full resolution, are the dearest."""
-    names = tuple(f"block{block}_" for block in range(1, num_blocks + 1))
-    for layer in model.layers:
-        if names and layer.name.startswith(names):
-            layer.trainable = False
 
 
 def _stop_if_not_finite(epoch, logs):

@@ -21,7 +21,7 @@ import keras
 import numpy as np
 
 from utils import paths
-from utils.files import write_atomically, write_json
+from utils.files import read_json, write_atomically, write_json
 from utils.inputs.guidance import list_animals
 from utils.media.images import VOID, resize_image, resize_labels, working_size, write_mask
 from utils.media.videos import Video
@@ -29,7 +29,6 @@ from utils.stage3.fine_tuning import FineTuner
 from utils.stage3.inference import predict_probability
 from utils.stage3.motion import find_motion, to_grey
 from utils.stage3.presets import Preset
-from utils.stage3.run_record import read_record
 from utils.stage3.second_look import SureFrame, choose_frames, make_target, mix, survey_frames
 from utils.stage3.temporal_filter import Refinement, TemporalFilter, make_passes, mask_confidence
 from utils.training.batches import FrameSample
@@ -73,7 +72,7 @@ class PartialRun:
     def __init__(self, folder: Path, key: dict[str, Any]):
         self.folder = folder
         self.key = json.loads(json.dumps(key))
-        if read_record(folder / "key.json") != self.key:
+        if read_json(folder / "key.json") != self.key:
             if folder.exists():
                 shutil.rmtree(folder)  # what resists is an error: old state must not mix with new
             folder.mkdir(parents=True)

@@ -15,20 +15,18 @@ from typing import Any
 import keras
 import numpy as np
 
+from models.xception import NUM_BLOCKS, freeze_first_blocks
 from utils import backend, paths
+from utils.environment import describe_environment, git_commit
 from utils.errors import InputError, UsageError
-from utils.evaluation.measures import region_similarity
 from utils.files import write_json
-from utils.stage3.fine_tuning import freeze_first_blocks
-from utils.stage3.inference import predict_probability
-from utils.stage3.run_record import git_commit
 from utils.training.augmentation import Augmentation
+from utils.training.backup import Backup
 from utils.training.batches import Batches, FileSample
 from utils.training.curves import draw_curves
-from utils.training.optimizers import Backup, make_optimizer, warmup_cosine
+from utils.training.optimizers import make_optimizer, warmup_cosine
+from utils.training.validation import mean_iou
 from utils.training.weights import load_weights, read_weights, save_weights
-
-NUM_BLOCKS = 13  # of the backbone
 
 
 @dataclass(frozen=True)
@@ -126,7 +124,7 @@ class Run:
                 "key": self.key,
                 "steps": self.steps,
                 "git_commit": git_commit(),
-                "environment": backend.describe(),
+                "environment": describe_environment(),
             },
         )
 
@@ -309,19 +307,6 @@ class Journal(keras.callbacks.Callback):
             if name not in ("epoch", "step"):
                 self.writer.add_scalar(name, value, step)
         self.writer.flush()
-
-
-def mean_iou(model: keras.Model, samples: Sequence[FileSample]) -> float:
-    """Mean over images of the intersection over union at probability 0.5, void left out."""
-    return float(np.mean([image_iou(model, sample) for sample in samples]))
-
-
-def image_iou(model: keras.Model, sample: FileSample, flip: bool = False) -> float:
-    """Intersection over union of one image at probability 0.5, void left out; 1 if both masks are
-    empty."""
-    image, target, _ = sample.read()
-    probability = predict_probability(model, image, flip)
-    return region_similarity(probability > 0.5, target == 1, target == 255)
 
 
 def run_key(

@@ -11,8 +11,8 @@ import keras
 from utils import backend
 from utils.command_line import setting
 from utils.console import training_progress
+from utils.environment import git_commit
 from utils.files import hold_lock
-from utils.stage3.run_record import git_commit
 from utils.training.sample_lists import read_sample_list
 from utils.training.stage import Recipe, Run, print_plan, run_key, train
 from utils.training.weights import load_weights

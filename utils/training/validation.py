@@ -1,0 +1,25 @@
+"""How well a network does on images that it was not trained on."""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+
+from utils.media.images import VOID
+from utils.training.batches import Sample
+
+
+def mean_iou(model: keras.Model, samples: Sequence[Sample]) -> float:
+    """Mean over images of the intersection over union at probability 0.5, void left out."""
+    return float(np.mean([image_iou(model, sample) for sample in samples]))
+
+
+def image_iou(model: keras.Model, sample: Sample) -> float:
+    """Intersection over union of one image at probability 0.5, void left out; 1 if both masks are
+    empty."""
+    image, target, _ = sample.read()
+    logits = np.asarray(model.predict_on_batch(image[None])["mask"])[0, ..., 0]
+    scored = target != VOID
+    found, annotated = (logits > 0) & scored, target == 1
+    union = np.count_nonzero(found | annotated)
+    return np.count_nonzero(found & annotated) / union if union else 1.0
