@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,18 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def move_into_place(source: Path, target: Path) -> None:
+    """Moves a finished file to where it belongs, so that it appears there whole even if that is on
+    another disk (a results folder may hold links)."""
+    try:
+        os.replace(source, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        write_atomically(target, lambda aside: shutil.copyfile(source, aside))
+        source.unlink()
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -36,6 +36,7 @@ OVERLAY = "overlay"
 RUNS = "runs"  # RUNS / SEQ / run.json
 RUN_FILE = "run.json"
 LOCK_FILE = "lock"  # held while a video is worked on
+PARTIAL = "partial"  # RUNS / SEQ / partial, the state of an unfinished video
 CONFIDENCE_FILE = "confidence.json"  # beside it; see utils/evaluation/confidence.py
 EXPORT = "export"  # EXPORT / {coco,davis,csv,deeplabcut,cutout}, by export.py
 REPORT_FILE = "report/index.html"  # by evaluate.py --report

@@ -106,7 +106,10 @@ def read_labels(sequence: VideoSequence, frames: Iterable[int]) -> dict[int, np.
             raise InputError(f"{path}: the label marks no animal. Paint the animal white on black.")
         if not (label == 0).any():
             raise InputError(f"{path}: the label has no background. Paint the background black.")
-    return dict(zip(frames, labels, strict=True))
+    from utils.media.labels import LabelMap
+
+    animals = tuple(list_animals(labels))
+    return {f: LabelMap(label, animals) for f, label in zip(frames, labels, strict=True)}
 
 
 def list_animals(labels: Iterable[np.ndarray]) -> list[int]:
@@ -121,6 +124,7 @@ def check_visible(sequence: VideoSequence, labels: dict[int, np.ndarray], lines:
     """Raises: InputError if a label's animals, or one animal in all labels, are so small that they
     vanish at working size."""
     size = working_size(sequence.video.height, sequence.video.width, lines)
+    labels = {f: label.values for f, label in labels.items()}
     small = {frame: list_animals([resize_labels(label, *size)]) for frame, label in labels.items()}
     visible = {animal for animals in small.values() for animal in animals}
     for frame, label in labels.items():
