@@ -35,7 +35,8 @@ import numpy as np
 from models import build_model
 from models.losses import SegmentationLoss
 from utils.training.batches import FrameSample
-from utils.stage3.fine_tuning import FineTuner, FineTuning
+from utils.stage3.fine_tuning import FineTuner
+from utils.stage3.settings import FineTuning
 from utils.training.weights import load_weights
 
 folder, width = sys.argv[1], float(sys.argv[2])

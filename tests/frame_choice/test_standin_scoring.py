@@ -32,7 +32,7 @@ from utils.frame_choice.standin_scoring import (
     train_heads,
 )
 from utils.inputs.sequences import open_dataset_sequence
-from utils.stage3.temporal_filter import Refinement
+from utils.stage3.settings import Refinement
 
 HEIGHT, WIDTH = 49, 65  # 16 k + 1, so that the maps below need no padding
 NUM_FRAMES = 8

@@ -11,7 +11,8 @@ from PIL import Image
 
 from utils import backend
 from utils.errors import InputError
-from utils.stage3.fine_tuning import FineTuner, FineTuning
+from utils.stage3.fine_tuning import FineTuner
+from utils.stage3.settings import FineTuning
 from utils.training.augmentation import PRESETS, Augmentation
 from utils.training.backup import Backup
 from utils.training.batches import Batches, FileSample, FrameSample

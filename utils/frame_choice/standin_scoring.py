@@ -26,7 +26,8 @@ from utils.files import sha256_of
 from utils.inputs.sequences import VideoSequence
 from utils.media.images import VOID, read_annotation, resize_image, resize_labels, working_size
 from utils.media.videos import Video
-from utils.stage3.temporal_filter import Refinement, TemporalFilter, make_passes
+from utils.stage3.settings import Refinement
+from utils.stage3.temporal_filter import TemporalFilter, make_passes
 from utils.training.optimizers import reset_optimizer
 
 METHOD = 1  # counts up when the same settings would give other scores
