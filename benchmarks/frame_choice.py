@@ -14,7 +14,6 @@ run. Finished runs are only read.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from utils import backend, paths  # noqa: F401  backend before Keras: it starts it without noise
 
@@ -31,6 +30,7 @@ from utils.frame_choice.rules import POSITION_RULES, RULES, rank_by_bubblenet, r
 from utils.frame_choice.selection_files import Chooser, load_chooser
 from utils.inputs.sequences import choose_sequences, open_dataset_sequence
 from utils.media.videos import Video
+from utils.stage3.presets import PresetName
 
 SPACING = 10
 EVERY_TENTH = "every tenth"
@@ -44,7 +44,7 @@ class Config:
     sequences: tuple[str, ...] = setting((), "names of the data set's videos; all if absent")
     tenths: tuple[str, ...] = setting((), "those of which every tenth frame is tried, too")
     rules: tuple[str, ...] = setting(("first", "middle", "linear"), "beside the networks")
-    preset: Literal["default", "fast", "accurate"] = setting("fast", "of finetune_test.py")
+    preset: PresetName = setting("fast", "of finetune_test.py")
     weights: Path | None = setting(None, "weights to start from; the best in weights/ if absent")
     seed: int = setting(0, "of fine-tuning")
     results: Path = setting(paths.RESULTS / "frame_choice", "where the runs go")

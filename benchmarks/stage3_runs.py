@@ -80,7 +80,7 @@ def start_stage3(
         )
         sequence = open_dataset_sequence(dataset, name)
         job = finetune_test.prepare_job(sequence, config, dataset, weights_sha256, _no_chooser)
-        finetune_test.run_video(job, config, tuner, weights_path)
+        finetune_test.run_job(job, config, tuner, weights_path)
         masks = folder / paths.SEGMENTATION / name
         names = sequence.video.frame_names
         means = []
