@@ -801,9 +801,9 @@ def test_next_goes_by_the_confidence_that_stage_3_saved(script, long_video, tmp_
 
 def test_next_does_not_ask_again_for_a_label_made_since(script, long_video, tmp_path, capsys):
     segment(tmp_path / "results")
-    write_mask_at = paths.LABELS / "hen" / "00030.png"
-    write_mask_at.parent.mkdir(parents=True)
-    write_label(write_mask_at, np.eye(24, 32, dtype="uint8"))
+    label_path = paths.LABELS / "hen" / "00030.png"
+    label_path.parent.mkdir(parents=True)
+    write_label(label_path, np.eye(24, 32, dtype="uint8"))
     script(dataset=long_video, next=True)
     text = capsys.readouterr().out
     assert proposed(text) != 30 and "labelled so far: 5, 30;" in text
