@@ -14,7 +14,7 @@ from utils.errors import InputError, UsageError
 from utils.evaluation.measures import NUMBERS
 from utils.evaluation.scoring import NothingToScoreError, score_folders
 from utils.inputs.sequences import default_dataset, list_sequences, sequence_dir
-from utils.media.images import write_mask
+from utils.media.labels import write_label
 
 NUM_FRAMES = 7
 SHAPE = (60, 80)
@@ -53,7 +53,7 @@ class World:
 
     def write(self, path, mask, num_animals=1):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_mask(path, mask, num_animals)
+        write_label(path, mask, range(1, num_animals + 1))
 
     def write_run(self, sequence, record):
         path = self.results / "runs" / sequence / "run.json"

@@ -14,7 +14,7 @@ from tests.browser import open_page, wait_until
 from tests.made_results import NUM_FRAMES, MadeResults, animal
 from utils.evaluation.report import page
 from utils.evaluation.report.charts import HEIGHT, MAX_POINTS, WIDTH, Series, draw_chart
-from utils.media.images import write_mask
+from utils.media.labels import write_label
 
 EVERY_FRAME = range(NUM_FRAMES)
 
@@ -245,7 +245,7 @@ def test_animals_have_scores_of_their_own(made):
     made.add("two", [pair(index) for index in EVERY_FRAME])
     for index in EVERY_FRAME:
         path = made.dataset / "Annotations" / "two" / f"{index:05d}.png"
-        write_mask(path, np.roll(pair(index), 2, axis=1), 2)
+        write_label(path, np.roll(pair(index), 2, axis=1), (1, 2))
     _, page, scores = make_page(made)
     for number, animal_scores in scores["sequences"]["two"]["animals"].items():
         assert f"animal {number}J {animal_scores['J-Mean']:.3f}" in page.text
@@ -300,7 +300,7 @@ def test_overlay_missing_or_of_another_run_is_said(made):
     made.add("ant")
     made.add("bee", overlay=True)
     made.write_record("bee", {"num_frames": NUM_FRAMES + 1})
-    write_mask(made.mask_path("bee", NUM_FRAMES), animal(0))
+    write_label(made.mask_path("bee", NUM_FRAMES), animal(0))
     made.add("cat", overlay=True)
     for suffix in ("mp4", "png"):
         (made.results / "overlay" / f"cat.{suffix}").write_bytes(b"no video, no picture")

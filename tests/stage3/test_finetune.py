@@ -24,7 +24,7 @@ from utils.errors import InputError, UsageError
 from utils.frame_choice.selection_files import Chooser
 from utils.inputs.guidance import read_labels
 from utils.media import images
-from utils.media.images import davis_palette
+from utils.media.labels import davis_palette
 from utils.media.video_writing import write_video
 from utils.media.videos import FrameFolder, VideoFile
 from utils.stage3 import partial_run, pipeline

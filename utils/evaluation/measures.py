@@ -10,10 +10,11 @@ from collections.abc import Iterable, Sequence
 import cv2
 import numpy as np
 
+from utils.media.labels import VOID
+
 BOUNDARY_TOLERANCE = 0.008  # of the image's diagonal
 RECALL_THRESHOLD = 0.5
 NUM_DECAY_BINS = 4
-VOID = 255
 NUMBERS = ("J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
 
 

@@ -11,7 +11,8 @@ from utils import paths
 from utils.errors import InputError, UsageError
 from utils.files import read_json
 from utils.inputs.sequences import list_sequences
-from utils.media.images import list_files, read_mask
+from utils.media.images import list_files
+from utils.media.labels import read_label
 from utils.media.videos import FrameFolder, Video, VideoFile
 
 
@@ -95,7 +96,7 @@ def read_masks(video: SegmentedVideo) -> Iterator[np.ndarray]:
     """
     first = None
     for path in video.mask_paths:
-        mask = read_mask(path)
+        mask = read_label(path).values
         first = first or mask.shape
         if mask.shape != first:
             raise InputError(

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from utils.errors import InputError
-from utils.evaluation.measures import NUMBERS, VOID, mean_scores, score_sequence
-from utils.media.images import list_frames, read_annotation
+from utils.evaluation.measures import NUMBERS, mean_scores, score_sequence
+from utils.media.images import list_frames
+from utils.media.labels import VOID, LabelMap, iterate_labels, read_label
 
 FIRST, CHOSEN, UNKNOWN = "first", "chosen", "unknown"
 LEFT_OUT = "chosen, labelled frame left out"
@@ -59,7 +59,7 @@ def score_folders(
 
     Args:
         sequence_name: for the record and for messages.
-        prediction_dir: masks as `utils.media.images.write_mask` writes them.
+        prediction_dir: masks as `utils.media.labels.write_label` writes them.
         annotation_dir: annotations under the frames' stems; need not be complete.
         frame_names: stems of all frames of the video, in natural order.
         labelled_frames: indices of the frames that the fine-tuning saw; None if not known.
@@ -86,34 +86,29 @@ def score_folders(
             f"{missing[0]}; run finetune_test.py --sequences {sequence_name}"
         )
 
-    sizes, several = {}, False
-    for frame, path in annotations.items():
-        annotation = read_annotation(path)
-        sizes[frame] = annotation.shape
-        several = several or bool(((annotation > 1) & (annotation != VOID)).any())
-    read = _read_indices if several else read_annotation
-    animals = {i for path in annotations.values() for i in _used(read(path))} if several else set()
+    def read_annotations() -> Iterator[tuple[str, LabelMap]]:
+        yield from zip(annotations, iterate_labels(list(annotations.values())), strict=True)
+
+    sizes, animals = {}, ()
+    for frame, label in read_annotations():
+        sizes[frame], animals = label.values.shape, label.animals
+    known = range(1, VOID) if len(animals) > 1 else None
 
     def read_predictions() -> Iterator[np.ndarray]:
         for frame, path in predictions.items():
-            prediction = read(path)
+            prediction = read_label(path, known).values
             if prediction.shape != sizes[frame]:
                 raise InputError(
                     f"{path}: the mask is {_size(prediction.shape)}, its annotation "
                     f"{annotations[frame]} is {_size(sizes[frame])} (height x width); "
                     "segment the frames that were annotated"
                 )
-            if several and VOID in _used(prediction):
-                raise InputError(
-                    f"{path}: expected a mask with an index per animal, as in {annotation_dir}, "
-                    "found 255, as if there were one animal; label and segment each of them"
-                )
             yield prediction
 
     scores = score_sequence(
         read_predictions(),
-        (read(annotations[frame]) for frame in frames),
-        sorted(animals - {0, VOID}),
+        (label.values for frame, label in read_annotations() if frame in frames),
+        animals,
     )
     return SequenceScore(
         sequence=sequence_name,
@@ -215,21 +210,3 @@ def _frames_that_count(
 
 def _size(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape))
-
-
-def _used(labels: np.ndarray) -> list[int]:
-    return np.flatnonzero(np.bincount(labels.ravel())).tolist()
-
-
-def _read_indices(path: Path) -> np.ndarray:
-    """Labels as numbered in the file: `read_annotation` would close the gap of an absent animal."""
-    try:
-        with Image.open(path) as image:
-            if image.mode in ("P", "L"):
-                return np.array(image)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error}); copy or segment it again") from error
-    raise InputError(
-        f"{path}: several animals are told apart by index, expected a palette or 8-bit grey PNG, "
-        f"found mode {image.mode}; save it as one"
-    )

@@ -21,7 +21,7 @@ from utils.evaluation.confidence import Confidence, consistency
 from utils.evaluation.mask_tracks import COLUMNS, MaskTrack
 from utils.evaluation.results import SegmentedVideo
 from utils.files import write_atomically, write_json
-from utils.media.images import write_mask
+from utils.media.labels import VOID, write_label
 
 CATEGORY = "animal"
 SCORER = "one_shot_animal_video_segmentation"  # DeepLabCut's word for who or what made the points
@@ -108,7 +108,7 @@ def export_davis(folder: Path, video: SegmentedVideo, masks: Iterable[np.ndarray
     seen: dict[int, list[str]] = {}
     with replaced_folder(folder / "Annotations" / video.name) as aside:
         for path, mask in zip(video.mask_paths, masks, strict=True):
-            write_mask(aside / path.name, mask, num_animals=255)  # more than one: a palette
+            write_label(aside / path.name, mask, range(1, VOID), as_palette=True)
             for animal in range(1, int(mask.max(initial=0)) + 1):
                 if (mask == animal).any():
                     seen.setdefault(animal, []).append(path.stem)
