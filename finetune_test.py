@@ -42,7 +42,7 @@ from models.losses import SegmentationLoss
 from utils.command_line import run_script, setting, shard_slice
 from utils.console import training_progress
 from utils.environment import describe_environment, git_commit
-from utils.errors import InputError, UsageError, describe
+from utils.errors import InputError, UsageError, one_line
 from utils.evaluation.scoring import NothingToScoreError, format_table, score_folders
 from utils.files import check_writable, hold_lock, read_json, sha256_of, write_json
 from utils.frame_choice.selection_files import Chooser, find_selection, load_chooser
@@ -155,7 +155,7 @@ def tell(name: str, error: Exception) -> str:
     """
     if not isinstance(error, EXPECTED):
         traceback.print_exception(error)
-    text = describe(error)
+    text = one_line(error)
     print(f"error: {name}: {text}", flush=True)
     return text
 

@@ -40,7 +40,7 @@ from models.losses import SegmentationLoss
 from utils.command_line import run_script, setting
 from utils.console import frame_progress, training_progress
 from utils.environment import git_commit
-from utils.errors import InputError, UsageError, describe
+from utils.errors import InputError, UsageError, one_line
 from utils.files import check_writable, write_atomically, write_json
 from utils.frame_choice.bubblenet_import import feature_size, read_checkpoint
 from utils.frame_choice.bubblenet_training import (
@@ -175,7 +175,7 @@ def measure(config: Config) -> int:
             if len(names) == 1:
                 raise
             failed += 1
-            print(f"error: {name}: {describe(error)}", flush=True)
+            print(f"error: {name}: {one_line(error)}", flush=True)
     print(f"{len(names) - failed} of {len(names)} videos measured: {config.table}")
     return 1 if failed else 0
 
