@@ -25,7 +25,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,7 +37,6 @@ import numpy as np
 from tqdm import tqdm
 
 from models import build_model
-from models.bubblenets import build_bubblenet
 from models.losses import SegmentationLoss
 from utils.command_line import run_script, setting, shard_slice
 from utils.console import training_progress
@@ -45,7 +44,7 @@ from utils.environment import describe_environment, git_commit
 from utils.errors import InputError, UsageError, one_line
 from utils.evaluation.scoring import NothingToScoreError, format_table, score_folders
 from utils.files import check_writable, hold_lock, read_json, sha256_of, write_json
-from utils.frame_choice.selection_files import Chooser, find_selection, load_chooser
+from utils.frame_choice.chooser import Chooser, find_selection, load_chooser
 from utils.inputs.guidance import (
     TRUSTED,
     Guidance,
@@ -174,7 +173,7 @@ def prepare_jobs(config: Config, weights_path: Path) -> tuple[list[Job], dict[st
         print(f"{paths.FINETUNE_TEST_DATASET} holds no videos: running on the sample, {dataset}.")
     weights_sha256 = sha256_of(weights_path) if weights_path.is_file() else "missing"
     # Loaded for the first video that needs it, before the run is seeded: it leaves no trace there.
-    load = cache(partial(load_chooser, build_model, build_bubblenet))
+    load = cache(load_chooser)
     jobs, failed = [], {}
     for name in list(openers)[shard_slice(config.shard)]:
         try:
