@@ -38,12 +38,12 @@ from utils.media.videos import Video, VideoFile
 @dataclass(frozen=True)
 class Config:
     dataset: Path | None = setting(None, "folder with JPEGImages/")
-    sequences: tuple[str, ...] = setting((), "names of videos of the data set; by default all")
+    sequences: tuple[str, ...] = setting((), "names of videos of the data set; all if absent")
     video: tuple[Path, ...] = setting((), "video files or folders of frames, instead of a data set")
     next: bool = setting(False, "in segmented videos: name the further frame to label")
     results: Path = setting(paths.RESULTS, "results folder: for thumbnails, and read by --next")
     features: Literal["xception", "resnet50v2"] | None = setting(
-        None, "backbone that describes the frames; by default that of the networks"
+        None, "backbone that describes the frames; that of the networks if absent"
     )
 
 

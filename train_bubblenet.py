@@ -54,18 +54,16 @@ class Config:
     measure: bool = setting(False, "make the table from annotated videos")
     dataset: Path | None = setting(
         None,
-        "with --measure: folder with JPEGImages/ and Annotations/; by default that of stage 2",
+        "with --measure: folder with JPEGImages/ and Annotations/; that of stage 2 if absent",
     )
-    sequences: tuple[str, ...] = setting((), "with --measure: names of videos; by default all")
+    sequences: tuple[str, ...] = setting((), "with --measure: names of videos; all if absent")
     weights: Path | None = setting(
         None,
-        "with --measure: weights that segment and have not seen these videos; by default those "
-        "of stage 1",
+        "with --measure: weights that segment and have not seen these videos; stage 1's if absent",
     )
     feature_weights: Path | None = setting(
         None,
-        "with --measure: weights of the backbone that describes the frames; by default "
-        "those of ImageNet",
+        "with --measure: weights of the backbone that describes the frames; ImageNet's if absent",
     )
     frames_per_video: int = setting(12, "with --measure: frames to try as the labelled one")
     cross_validate: bool = setting(False, "train on most videos and choose in the others, in turn")
