@@ -235,7 +235,7 @@ def test_the_lock_is_held_while_a_video_is_worked_on(world, monkeypatch):
     real, held = finetune_test.segment_video, []
 
     def spy(*arguments):
-        held.append((world.results / "runs" / "ant" / "lock").read_text())
+        held.append((world.results / "runs" / "ant" / "lock.holder").read_text())
         return real(*arguments)
 
     monkeypatch.setattr(finetune_test, "segment_video", spy)
