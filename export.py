@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from utils import paths
 from utils.command_line import run_script, setting
-from utils.errors import InputError, describe
+from utils.errors import InputError, one_line
 from utils.evaluation.confidence import read_confidence
 from utils.evaluation.mask_tracks import follow_animals
 from utils.evaluation.results import (
@@ -66,7 +66,7 @@ def main(config: Config) -> int:
                     print(f"{name}: {path}", flush=True)
         except (InputError, OSError) as error:
             failed = True  # the other videos are exported all the same
-            print(f"error: {name}: {describe(error)}", file=sys.stderr, flush=True)
+            print(f"error: {name}: {one_line(error)}", file=sys.stderr, flush=True)
     if config.format == "list":
         print("To export: python export.py coco|davis|csv|cutout")
     return 1 if failed else 0

@@ -25,7 +25,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,15 +36,14 @@ import keras
 import numpy as np
 
 from models import build_model
-from models.bubblenets import build_bubblenet
 from models.losses import SegmentationLoss
 from utils.command_line import run_script, setting, shard_slice
 from utils.console import make_display
 from utils.environment import describe_environment, git_commit
-from utils.errors import InputError, UsageError, describe
+from utils.errors import InputError, UsageError, one_line
 from utils.evaluation.scoring import NothingToScoreError, format_table, score_folders
 from utils.files import check_writable, hold_lock, sha256_of, write_json
-from utils.frame_choice.selection_files import Chooser, find_selection, load_chooser
+from utils.frame_choice.chooser import Chooser, find_selection, load_chooser
 from utils.inputs.guidance import (
     TRUSTED,
     Guidance,
@@ -163,7 +162,7 @@ def report_error(name: str, error: Exception) -> str:
     """
     if not isinstance(error, EXPECTED):
         traceback.print_exception(error)
-    text = describe(error)
+    text = one_line(error)
     print(f"error: {name}: {text}", flush=True)
     return text
 
@@ -180,8 +179,7 @@ def prepare_jobs(config: Config, weights_sha256: str) -> tuple[list[Job], dict[s
     )
     if config.dataset is None and dataset == paths.SAMPLE_DATASET:
         print(f"{paths.FINETUNE_TEST_DATASET} holds no videos: running on the sample, {dataset}.")
-    # Loaded for the first video that needs it.
-    load = cache(partial(load_chooser, build_model, build_bubblenet))
+    load = cache(load_chooser)  # for the first video that needs it
     jobs, failed = [], {}
     for name in list(openers)[shard_slice(config.shard)]:
         try:

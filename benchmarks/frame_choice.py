@@ -19,15 +19,14 @@ from utils import backend, paths  # noqa: F401  backend before Keras: it starts 
 
 # isort: split
 from benchmarks.stage3_runs import NUMBERS, make_row, mean_numbers, start_stage3
-from models import build_model
-from models.bubblenets import build_bubblenet
 from utils.command_line import run_script, setting
 from utils.console import frame_progress
 from utils.errors import UsageError
 from utils.files import write_json
+from utils.frame_choice.chooser import Chooser, load_chooser
 from utils.frame_choice.features import read_features
-from utils.frame_choice.rules import POSITION_RULES, RULES, rank_by_bubblenet, rank_by_rule
-from utils.frame_choice.selection_files import Chooser, load_chooser
+from utils.frame_choice.ranking import rank_by_bubblenet
+from utils.frame_choice.rules import POSITION_RULES, RULES, rank_by_rule
 from utils.inputs.sequences import choose_sequences, open_dataset_sequence
 from utils.media.videos import Video
 from utils.stage3.presets import PresetName
@@ -60,7 +59,7 @@ def main(config: Config) -> None:
         raise UsageError(f"--tenths {strangers[0]} is not among --sequences.")
     needs_features = not set(config.rules) <= set(POSITION_RULES)
     rule = "linear" if needs_features else config.rules[0]
-    chooser = load_chooser(build_model, build_bubblenet, rule=rule)
+    chooser = load_chooser(rule=rule)
     run = start_stage3(config.dataset, config.results, config.weights, config.preset, config.seed)
     rows = []
     for name in names:

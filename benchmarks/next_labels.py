@@ -23,11 +23,10 @@ from utils import backend, paths  # noqa: F401  backend before Keras: it starts 
 
 # isort: split
 from benchmarks.stage3_runs import NUMBERS, Run, make_row, mean_numbers, start_stage3
-from bubblenet_select import frame_difficulty
 from utils.command_line import run_script, setting
 from utils.evaluation.results import open_segmented
 from utils.files import write_json
-from utils.frame_choice.rules import rank_next_frames
+from utils.frame_choice.next_label import frame_difficulty, rank_next_frames
 from utils.inputs.sequences import choose_sequences, open_dataset_sequence
 from utils.stage3.presets import PresetName
 

@@ -28,7 +28,7 @@ from benchmarks.stage3_runs import start_stage3
 from utils.command_line import run_script, setting
 from utils.errors import InputError, UsageError
 from utils.files import read_json, write_json
-from utils.frame_choice.bubblenet_training import MeasuredVideo, read_table
+from utils.frame_choice.measured_videos import MeasuredVideo, read_table
 from utils.frame_choice.standin_scoring import spread_frames
 from utils.stage3.presets import PresetName
 

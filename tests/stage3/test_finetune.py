@@ -21,7 +21,7 @@ from tests.stage3_world import HEIGHT, NUM_FRAMES, WIDTH, World, animal, frame, 
 from utils import console, files, paths
 from utils.command_line import parse_config
 from utils.errors import InputError, UsageError
-from utils.frame_choice.selection_files import Chooser
+from utils.frame_choice.chooser import Chooser
 from utils.inputs.guidance import read_labels
 from utils.media import images
 from utils.media.labels import davis_palette
@@ -818,8 +818,8 @@ def choosing(monkeypatch):
     loaded."""
     loaded = []
 
-    def load(build_model, build_bubblenet):
-        loaded.append((build_model, build_bubblenet))
+    def load():
+        loaded.append("chooser")
         keras.random.normal((3,))  # as building networks does, it draws random numbers
         random.random()
         return Chooser({}, None, "last", (), {"rule": "last"})
@@ -860,7 +860,7 @@ def test_what_chooses_is_loaded_once_and_only_where_it_is_asked_for(world, choos
         world.run(guidance=guidance, dry_run=True)
     assert not choosing
     world.run(guidance="bubblenet", dry_run=True)
-    assert choosing == [(finetune_test.build_model, finetune_test.build_bubblenet)]
+    assert choosing == ["chooser"]
 
 
 def test_a_dry_run_of_bubblenet_writes_no_selection(world, choosing, capsys):

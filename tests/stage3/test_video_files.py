@@ -187,7 +187,7 @@ def test_a_full_disk_is_told_and_the_run_continues_when_there_is_room(
         patched.setattr(files.os, "replace", full)
         assert world.run(video=(video,)) == 1
     output = capsys.readouterr().out
-    assert "error: hen: the disk is full" in output and "goes on from here" in output
+    assert "error: hen: the disk is full" in output and "run the same command again" in output
     assert not (world.results / "runs" / "hen" / "run.json").exists()
     assert not [path for path in world.results.rglob(".writing-*")]
     assert world.run(video=(video,)) == 0
@@ -235,7 +235,7 @@ def test_the_lock_is_held_while_a_video_is_worked_on(world, monkeypatch):
     real, held = finetune_test.segment, []
 
     def spy(*arguments):
-        held.append((world.results / "runs" / "ant" / "lock").read_text())
+        held.append((world.results / "runs" / "ant" / "lock.holder").read_text())
         return real(*arguments)
 
     monkeypatch.setattr(finetune_test, "segment", spy)
