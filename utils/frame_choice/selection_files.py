@@ -1,4 +1,4 @@
-"""The choice of a frame for one video, and the files that tell of it (DESIGN.md, section 3).
+"""The choice of a frame for one video, and the files that tell of it (docs/design.md).
 
 BN0.txt, BNLF.txt and all.txt are the original's; rule.txt is of the same form; selection.json
 keeps the whole rankings and what they were made from, so that a stale choice is made again.
