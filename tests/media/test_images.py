@@ -1,4 +1,4 @@
-"""Frames, labels and masks on disk: the label table of datasets/README.md row by row, and odd files."""
+"""Frames, labels and masks on disk: DESIGN.md's label table row by row, and odd files."""
 
 import io
 import json

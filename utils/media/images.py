@@ -1,4 +1,4 @@
-"""Image files: frames in, labels in, masks out (docs/design.md).
+"""Image files: frames in, labels in, masks out (DESIGN.md, section 3).
 
 Everything is read with Pillow: OpenCV turns palettes into colours and may return half of a
 truncated JPEG without a word.
