@@ -140,3 +140,10 @@ def test_no_source_cites_a_design_document_that_is_not_in_the_repository():
     folders = [paths.ROOT / folder for folder in ("utils", "models", "benchmarks")]
     sources = [path for folder in folders for path in folder.rglob("*.py")]
     assert not [name_of(path) for path in sources if "DESIGN.md" in path.read_text("utf-8")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_source_file_that_a_page_names_exists(page):
+    text = page.read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:utils|models|tests|benchmarks|docs)/[\w./]*)`", text))
+    assert {path for path in named if not (paths.ROOT / path).exists()} == set()
