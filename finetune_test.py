@@ -126,7 +126,7 @@ def main(config: Config) -> int:
 
     tuner = FineTuner(
         model,
-        SegmentationLoss(preset.balance, preset.region_weight),
+        SegmentationLoss(preset.region_weight),
         preset.fine_tuning,
         config.seed,
     )

@@ -203,7 +203,8 @@ def measure_video(
     key = {
         "method": METHOD,
         "settings": asdict(settings),
-        "loss": [preset.balance, preset.region_weight],
+        # The 0.0 was a weight that the loss no longer has: tables made with it still count.
+        "loss": [0.0, preset.region_weight],
         "refinement": asdict(preset.refinement),
         "candidates": candidates,
         "weights": weights_sha256,
@@ -216,7 +217,7 @@ def measure_video(
     if scores is not None and features is not None:
         return f"{name}: measured before, skipped"
     if scores is None:
-        loss = SegmentationLoss(preset.balance, preset.region_weight)
+        loss = SegmentationLoss(preset.region_weight)
         scores = measure_frames(
             sequence, network, loss, preset.refinement, candidates, settings, frame_progress
         )

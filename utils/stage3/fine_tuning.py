@@ -9,7 +9,7 @@ import numpy as np
 
 from models.xception import freeze_first_blocks
 from utils import backend
-from utils.training.augmentation import PRESETS, Augmentation
+from utils.training.augmentation import AUGMENTATIONS, Augmentation
 from utils.training.backup import Backup
 from utils.training.batches import Batches, FrameSample, Sample
 from utils.training.optimizers import make_optimizer, reset_optimizer, warmup_cosine
@@ -28,7 +28,7 @@ class FineTuning:
     backbone_learning_rate: float = 1e-4
     frozen_blocks: int = 3  # the first blocks of the backbone stay as they are
     steps_per_epoch: int = 25  # at most; a backup is kept at the end of each epoch
-    augmentation: Augmentation = PRESETS["fine_tune"]
+    augmentation: Augmentation = AUGMENTATIONS["fine_tune"]
 
     @property
     def epochs(self) -> int:

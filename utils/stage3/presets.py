@@ -13,7 +13,6 @@ class Preset:
 
     Attributes:
         fine_tuning: steps, crops, learning rates, augmentation.
-        balance: of the cross-entropy's classes, see `models.losses.SegmentationLoss`.
         region_weight: of the soft Jaccard loss.
         lines: shorter side at which the network sees frames.
         flip: average each frame with its mirror image.
@@ -23,7 +22,6 @@ class Preset:
     """
 
     fine_tuning: FineTuning
-    balance: float = 0.0
     region_weight: float = 1.0
     lines: int = 480
     flip: bool = True
