@@ -10,9 +10,9 @@ Writes  weights/objectness_weights/HEAD.safetensors (best by validation IoU),
         curves.png, history.json and TensorBoard logs.
 
 A list may name several data sets below one --dataset, and a line that is repeated is seen more
-often. Two CPU cores take two hours for 3 000 steps. The paper's schedule, on a GPU:
-python train_davis_objectness.py --steps 20000 --batch-size 10 --crop 480
-  --precision mixed_bfloat16
+often. Two CPU cores take two hours for 3 000 steps. The paper's schedule, for a GPU:
+--steps 20000 --batch-size 10 --crop 480 --precision mixed_bfloat16
+A later leg that continues from its own weights: --weights FILE with lower learning rates.
 
 Paper: Xue et al., "One-shot Learning-based Animal Video Segmentation", IEEE TII 2022, objectness
 training.
@@ -94,9 +94,9 @@ def main(config: Config) -> list[dict]:
     """Returns: the history, a row per epoch; none after a dry run."""
     recipe = make_recipe(config)
     folder = RunFolder(config.output, config.head)
+    weights = config.weights or paths.PASCAL_BASE_WEIGHTS / f"{config.head}.safetensors"
+    check_stage(weights, ("pascal_base", "objectness"))
     with folder.lock(config.dry_run):
-        weights = config.weights or paths.PASCAL_BASE_WEIGHTS / f"{config.head}.safetensors"
-        check_stage(weights, ("pascal_base", "objectness"))
         samples = read_sample_list(config.list, config.dataset)
         validation = read_sample_list(config.validation_list, config.dataset)
         key = run_key(recipe, samples, validation, weights)

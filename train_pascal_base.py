@@ -9,8 +9,8 @@ Writes  weights/pascal_base_train_weights/HEAD.safetensors (best by validation I
         HEAD.last.safetensors, MANIFEST.json, and HEAD.training/ with the state to resume from,
         curves.png, history.json and TensorBoard logs.
 
-Two CPU cores take two hours for 3 000 steps. The paper's schedule, on a GPU:
-python train_pascal_base.py --steps 25000 --batch-size 10 --crop 480 --precision mixed_bfloat16
+Two CPU cores take two hours for 3 000 steps. The paper's schedule, for a GPU:
+--steps 25000 --batch-size 10 --crop 480 --precision mixed_bfloat16
 
 Paper: Xue et al., "One-shot Learning-based Animal Video Segmentation", IEEE TII 2022, base
 training.

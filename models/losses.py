@@ -10,7 +10,11 @@ from keras import ops
 
 
 def valid_pixels(targets):
-    """1.0 where a target counts, 0.0 where it is void; the targets with void set to 0."""
+    """Separates void from targets.
+
+    Returns: float32 1.0 where a target counts and 0.0 where it is void; float32 targets with void
+        set to 0. Both have the shape of `targets`.
+    """
     valid = ops.cast(targets < 1.5, "float32")
     return valid, ops.cast(targets, "float32") * valid
 
@@ -48,7 +52,10 @@ class SegmentationLoss(keras.losses.Loss):
 
 
 def soft_jaccard_loss(targets, logits):
-    """1 - intersection over union of probabilities in place of masks: float32 (batch,)."""
+    """Computes 1 - intersection over union with probabilities in place of masks.
+
+    Returns: float32 (batch,), 0..1.
+    """
     valid, targets = valid_pixels(targets)
     probabilities = ops.sigmoid(ops.cast(logits, "float32")) * valid
     axes = (1, 2, 3)

@@ -71,8 +71,8 @@ class WeightAverage(keras.callbacks.Callback):
             backend.sync_variables(self.model)
             count = int(self.count.numpy()) + 1
             for average, variable in zip(self.averages, self.model.weights, strict=True):
-                if count == 1:
-                    average.assign(variable.value)
+                if count == 1:  # copied, because JAX reuses the memory of what a step was given
+                    average.assign(keras.ops.copy(variable.value))
                 else:
                     average.assign_add((variable.value - average.value) / count)
             self.count.assign(count)
@@ -95,7 +95,7 @@ class WeightAverage(keras.callbacks.Callback):
         """Gives the model the average for good, if there is one."""
         if self._begun():
             for variable, average in zip(self.model.weights, self.averages, strict=True):
-                variable.assign(average.value)
+                variable.assign(keras.ops.copy(average.value))
 
     def _begun(self):
         return self.enabled and int(self.count.numpy()) > 0
