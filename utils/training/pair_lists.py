@@ -1,5 +1,5 @@
-"""Text files of image and annotation pairs, without Keras; `sample_lists.py` makes
-samples of them."""
+"""Text files of image and annotation pairs, without Keras; `sample_lists.py` turns them into
+samples."""
 
 from pathlib import Path
 
@@ -28,21 +28,28 @@ def read_pairs(list_path: Path) -> list[tuple[str, str]]:
         if len(words) != 2:
             raise InputError(
                 f"{list_path}, line {number}: expected an image and an annotation, separated by "
-                f"a space, found {line!r}; mend the line."
+                f"a space, found {line!r}; fix the line."
             )
         pairs.append((words[0], words[1]))
     return pairs
 
 
 def pair_problem(image: Path, mask: Path, look_inside: bool) -> str:
-    """What is wrong with an image and its mask in a few words, "" for nothing."""
+    """Says what is wrong with an image and its mask.
+
+    Args:
+        image, mask: files.
+        look_inside: also compare their sizes, which takes longer.
+
+    Returns: a few words, "" if nothing is wrong.
+    """
     absent = [path for path in (image, mask) if not path.is_file()]
     if absent:
         return f"{absent[0]} is not there"
     if look_inside:
         size = _upright_size(image)
         if size is None or size != _upright_size(mask):
-            return f"{image} and its mask differ in size, or one is no image"
+            return f"{image} and its mask differ in size, or one is not an image"
     return ""
 
 

@@ -13,6 +13,8 @@ def read_sample_list(list_path: Path, dataset: Path) -> list[FileSample]:
     A repeated line is a sample that is seen more often. Empty lines and lines that begin with #
     do not count.
 
+    Returns: one sample per line, in the order of the list.
+
     Raises: InputError if the list or any file it names is missing, or a line is not a pair.
     """
     samples = [
