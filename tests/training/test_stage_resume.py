@@ -87,7 +87,6 @@ def test_fewer_steps_than_were_made_are_refused(stage_config):
 
 
 def test_a_second_start_in_the_same_folder_is_refused_and_touches_nothing(stage_config, tmp_path):
-    pytest.importorskip("fcntl")
     folder = tmp_path / "weights/deeplab.training"
     folder.mkdir(parents=True)
     (folder / "best.safetensors").write_bytes(b"of the run at work, before its first backup")

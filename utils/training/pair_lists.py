@@ -3,12 +3,7 @@ samples."""
 
 from pathlib import Path
 
-from PIL import Image
-
 from utils.errors import InputError
-
-Pair = tuple[Path, Path]  # an image and its mask
-_EXIF_ORIENTATION, _SIDEWAYS = 0x0112, (5, 6, 7, 8)
 
 
 def read_pairs(list_path: Path) -> list[tuple[str, str]]:
@@ -32,32 +27,3 @@ def read_pairs(list_path: Path) -> list[tuple[str, str]]:
             )
         pairs.append((words[0], words[1]))
     return pairs
-
-
-def pair_problem(image: Path, mask: Path, look_inside: bool) -> str:
-    """Says what is wrong with an image and its mask.
-
-    Args:
-        image, mask: files.
-        look_inside: also compare their sizes, which takes longer.
-
-    Returns: a few words, "" if nothing is wrong.
-    """
-    absent = [path for path in (image, mask) if not path.is_file()]
-    if absent:
-        return f"{absent[0]} is not there"
-    if look_inside:
-        size = _upright_size(image)
-        if size is None or size != _upright_size(mask):
-            return f"{image} and its mask differ in size, or one is not an image"
-    return ""
-
-
-def _upright_size(path: Path) -> tuple[int, int] | None:
-    """Width and height as `read_image` sees them, from the head of the file; None if unreadable."""
-    try:
-        with Image.open(path) as image:
-            is_sideways = image.getexif().get(_EXIF_ORIENTATION) in _SIDEWAYS
-            return image.size[::-1] if is_sideways else image.size
-    except (OSError, SyntaxError, ValueError):
-        return None
