@@ -23,7 +23,7 @@ from utils.command_line import parse_config
 from utils.errors import InputError, UsageError
 from utils.frame_choice.chooser import Chooser
 from utils.inputs.guidance import read_labels
-from utils.media import images
+from utils.media.images import open_image
 from utils.media.labels import davis_palette
 from utils.media.video_writing import write_video
 from utils.media.videos import FrameFolder, VideoFile
@@ -112,12 +112,12 @@ def test_annotations_are_opened_only_after_all_masks_are_written(world, monkeypa
     world.add(labelled=range(NUM_FRAMES))
     opened = []
 
-    def spy(path, real=images._open):
+    def spy(path, real=open_image):
         if "Annotations" in path.parts:
             opened.append((path.stem, len(world.mask_paths())))
         return real(path)
 
-    monkeypatch.setattr(images, "_open", spy)
+    monkeypatch.setattr("utils.media.labels.open_image", spy)
     world.run(guidance="2")
     others = [number for stem, number in opened if stem != "00002"]
     assert ("00002", 0) in opened and len(others) >= NUM_FRAMES - 3
