@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 from werkzeug.exceptions import BadRequest, HTTPException, UnprocessableEntity
 
-from utils.annotator.segment_click import Box, Click
+from utils.annotator.click_marks import Box, Click
 from utils.media.images import MAX_ANIMALS
 
 MAX_CLICKS = 500
@@ -25,7 +25,7 @@ class Prompt:
         clicks: in the order in which they were made, within the frame.
         box: around the animal, or None.
         is_fresh: whether to begin anew, without what was found before.
-        is_given: whether the animal had a mask before the first click; see `segment_clicks`.
+        is_given: whether the animal had a mask before the first click; see `Marks`.
     """
 
     animal: int
