@@ -4,6 +4,7 @@ The page is tried in test_annotate_browser.py.
 """
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 
 import av
 import numpy as np
@@ -18,10 +20,13 @@ import pytest
 
 import annotate
 from tests.bright_hen import NUM_FRAMES, ellipse, picture
+from tests.page_client import PATIENCE_SECONDS
 from utils import paths
 from utils.errors import InputError, UsageError
+from utils.files import write_json
 from utils.media.images import write_mask
 from utils.media.video_writing import write_video
+from utils.media.videos import FrameFolder
 
 
 def test_the_first_frame_is_the_selected_one_else_the_middle_one(dataset):
@@ -34,6 +39,21 @@ def test_the_first_frame_is_the_selected_one_else_the_middle_one(dataset):
     assert task.first_frame == 5 and "BNLF" in task.first_reason
     (folder / "rule.txt").write_text("rule\n1\n00001.png\n")  # trusted more
     assert annotate.open_task(annotate.Config(dataset=dataset)).first_frame == 1
+
+
+def test_a_selection_for_other_frames_is_not_followed_and_that_is_said(dataset):
+    folder = paths.frame_selection_dir(dataset, "hen")
+    folder.mkdir(parents=True)
+    (folder / "rule.txt").write_text("rule\n5\n00005.png\n")
+    frames = FrameFolder(dataset / "JPEGImages" / "480p" / "hen")
+    rankings = {"rule": [5, 4]}
+    for key, first, words in (
+        ({"frames": frames.sha256()}, 5, "rule"),
+        ({"frames": "of another video"}, NUM_FRAMES // 2, "chosen for other frames"),
+    ):
+        write_json(folder / paths.SELECTION_RECORD, {"key": key, "rankings": rankings})
+        task = annotate.open_task(annotate.Config(dataset=dataset))
+        assert task.first_frame == first and words in task.first_reason
 
 
 def test_the_first_video_without_a_label_is_taken(dataset, capsys):
@@ -74,31 +94,85 @@ def test_wrong_flags_and_bad_videos_are_one_line(dataset, tmp_path):
     assert "a, b" in fails(UsageError, video=tmp_path / "two")
 
 
+class Script:
+    """annotate.py as a process, with a short video of its own."""
+
+    def __init__(self, folder: Path, *flags: str, **environment: str):
+        cockatoo = paths.SAMPLE_DATASET / "JPEGImages" / "480p" / "cockatoo" / "00020.jpg"
+        (folder / "hen").mkdir()
+        shutil.copy(cockatoo, folder / "hen")
+        self.process = subprocess.Popen(
+            [sys.executable, str(paths.ROOT / "annotate.py"), "--video", "hen", *flags],
+            cwd=folder,
+            env=os.environ | environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+    def line_with(self, word: str) -> str:
+        """The next line of its output that has a word in it."""
+        return next(line for line in self.process.stdout if word in line)
+
+    def address(self) -> str:
+        return re.search(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{40,}", self.line_with("http"))[0]
+
+    def end(self) -> int:
+        """Ctrl-C. Returns: the status."""
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(PATIENCE_SECONDS)
+
+
 def test_the_script_serves_the_page_loads_the_network_and_ends_with_ctrl_c(tmp_path):
-    cockatoo = paths.SAMPLE_DATASET / "JPEGImages" / "480p" / "cockatoo" / "00020.jpg"
-    (tmp_path / "hen").mkdir()
-    shutil.copy(cockatoo, tmp_path / "hen")
-    command = [sys.executable, str(paths.ROOT / "annotate.py"), "--no-browser"]
-    process = subprocess.Popen(
-        [*command, "--video", "hen"], cwd=tmp_path, stdout=subprocess.PIPE, text=True
-    )
-    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
-    try:
-        line = next(line for line in process.stdout if "http" in line)
-        address = re.search(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{40,}", line)[0]
-        with browser.open(address, timeout=300) as answer:
+    with Script(tmp_path, "--no-browser") as script:
+        browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        address = script.address()
+        with browser.open(address, timeout=PATIENCE_SECONDS) as answer:
             assert b"<canvas" in answer.read()
         root = address.partition("?")[0]
         status = {"state": "loading"}
-        end = time.monotonic() + 600
+        end = time.monotonic() + 2 * PATIENCE_SECONDS
         while status["state"] == "loading" and time.monotonic() < end:
             time.sleep(0.1)
-            with browser.open(f"{root}api/network", timeout=300) as answer:
+            with browser.open(f"{root}api/network", timeout=PATIENCE_SECONDS) as answer:
                 status = json.load(answer)
         assert status == {"state": "ready", "reason": None}
-        assert "weights/" in next(line for line in process.stdout if "Clicks use" in line)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(300) == 0
-    finally:
-        process.kill()
-        process.wait()
+        assert "weights/" in script.line_with("Clicks use")
+        assert script.end() == 0
+
+
+# Stands for a browser: notes its arguments, and what is in the file that it is to open.
+BROWSER = """#!/bin/sh
+printf '%s\\n' "$@" > "$NOTES.part"
+file=${1#file://}
+ls -ld "$(dirname "$file")" "$file" >> "$NOTES.part"
+cat "$file" >> "$NOTES.part"
+mv "$NOTES.part" "$NOTES"
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the browser of this test is a shell script")
+def test_the_token_is_in_no_command_line_but_in_a_file_of_the_users_own(tmp_path):
+    notes, browser = tmp_path / "notes.txt", tmp_path / "browser"
+    browser.write_text(BROWSER)
+    browser.chmod(0o700)
+    with Script(tmp_path, BROWSER=str(browser), NOTES=str(notes)) as script:
+        address = script.address()
+        end = time.monotonic() + PATIENCE_SECONDS
+        while not notes.exists():
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        argument, folder, file, *content = notes.read_text().splitlines()
+        path = Path(argument.removeprefix("file://"))
+        assert address.partition("token=")[2] not in argument and path.is_file()
+        assert folder.startswith("drwx------") and file.startswith("-rw-------")
+        assert f'content="0; url={address}"' in "".join(content)
+        assert script.end() == 0
+        assert not path.exists() and not path.parent.exists()

@@ -10,12 +10,13 @@ from PIL import Image
 
 from tests.bright_hen import HEIGHT, NOTHING, WIDTH, ellipse
 from tests.page_client import TOKEN, labels_of, png
+from utils import paths
 from utils.annotator.prompts import BY_HAND
 from utils.annotator.server import create_app
 from utils.annotator.task import AnnotationTask
 from utils.inputs.guidance import read_labels
 from utils.inputs.sequences import open_dataset_sequence
-from utils.media.images import davis_palette
+from utils.media.images import davis_palette, write_mask
 
 
 def test_one_animal_is_saved_white_on_black_and_read_back_exactly(client, task):
@@ -134,6 +135,25 @@ def test_a_label_can_be_deleted_and_nothing_else(client, task):
     assert [path.name for path in task.label_path(1).parent.iterdir()] == ["notes.txt"]
     assert client.delete("/api/labels/1").status_code == 200
     assert client.delete("/api/labels/99").status_code == 404
+
+
+def test_a_label_that_stage_3_finds_under_another_name_is_the_frames_label(client, task, dataset):
+    other_name = paths.LABELS / "hen" / "6.png"
+    write_mask(other_name, ellipse(6))
+    state = client.get("/api/labels").get_json()
+    assert state["labelled"] == [6] and state["command"]
+    np.testing.assert_array_equal(labels_of(client.get("/api/masks/label/6")), ellipse(6))
+    answer = client.post("/api/labels/6", data=png(np.uint8(ellipse(5)))).get_json()
+    assert answer["path"] == str(other_name)  # a second file for the frame would be refused
+    assert open_dataset_sequence(dataset, "hen").labels == {6: other_name}
+    assert client.delete("/api/labels/6").get_json()["labelled"] == []
+    assert not list(other_name.parent.iterdir())
+
+
+def test_a_file_among_the_labels_that_names_no_frame_is_told(client):
+    write_mask(paths.LABELS / "hen" / "notes.png", ellipse(1))
+    response = client.get("/api/labels")
+    assert response.status_code == 422 and "notes.png" in response.get_json()["error"]
 
 
 def test_annotations_of_the_data_set_are_a_beginning_and_their_void_is_told(dataset, tmp_path):

@@ -158,7 +158,7 @@ def test_the_time_left_goes_by_the_pace_since_this_part_of_the_work_began():
     assert clock.seconds_left() is None
     clock.update(Progress("hen: segmenting", 10, 40), 50.0)
     assert clock.seconds_left() == 60
-    clock.update(Progress("hen: segmenting", 1, 40), 51.0)  # another video of the same name
+    clock.update(Progress("hen: segmenting", 1, 40), 51.0)  # begun anew
     assert clock.seconds_left() is None
 
 
