@@ -34,6 +34,7 @@ from utils.annotator.server import create_app, open_server, serve
 from utils.annotator.task import AnnotationTask
 from utils.command_line import run_script, setting
 from utils.errors import UsageError
+from utils.frame_choice.selection_files import is_outdated, read_selection
 from utils.inputs.guidance import TRUSTED
 from utils.inputs.sequences import VideoSequence, find_sequences
 from utils.media.videos import VideoFile
@@ -71,7 +72,7 @@ def main(config: Config) -> None:
             open_in_browser(stack.enter_context(redirect_file(address)))
         print("Ctrl-C ends.", flush=True)
         serve(server, app.extensions["run"])
-    labelled = task.labels()
+    labelled = task.labelled_frames()
     if labelled:
         print(f"\nLabelled frames: {len(labelled)}. Next: {task.next_command()}")
 
@@ -118,17 +119,16 @@ def choose_first_frame(sequence: VideoSequence, dataset: Path) -> tuple[int, str
 
     Raises: InputError for a broken selection file.
     """
-    middle = len(sequence.video) // 2, "the middle one"
+    middle = len(sequence.video) // 2
     folder = paths.frame_selection_dir(dataset, sequence.name)
-    if not any((folder / f"{selection}.txt").is_file() for selection in TRUSTED):
-        return middle
-    # Here, since it imports Keras, which the page of a video without selection need not wait for.
-    from utils.frame_choice.selection_files import find_selection
-
-    frames, chooser = find_selection(sequence.video, folder, TRUSTED)
-    if not frames:
-        return middle[0], "the middle one, since the selected one was chosen for other frames"
-    return frames[0], f"suggested by {chooser}"
+    for selection in TRUSTED:
+        frames = read_selection(folder, selection, sequence.video.frame_names)
+        if not frames:
+            continue
+        if is_outdated(folder, sequence.video.sha256()):
+            return middle, "the middle one, since the selected one was chosen for other frames"
+        return frames[0], f"suggested by bubblenet_select.py ({selection})"
+    return middle, "the middle one"
 
 
 def load_network(height: int, width: int) -> Callable[[np.ndarray], np.ndarray]:

@@ -5,12 +5,15 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests import page_session
 from tests.bright_hen import NUM_FRAMES, picture
+from tests.browser import launch_browser
 from tests.page_client import TOKEN
 from utils import paths
 from utils.annotator.server import create_app
 from utils.annotator.task import AnnotationTask
-from utils.inputs.sequences import open_dataset_sequence
+from utils.inputs.sequences import open_dataset_sequence, open_video_sequence
+from utils.media.video_writing import write_video
 
 
 @pytest.fixture
@@ -49,3 +52,43 @@ def client(stranger):
     """The client of the page."""
     assert stranger.get(f"/?token={TOKEN}").status_code == 200
     return stranger
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with launch_browser() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def video_path(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("video") / "hen.mp4"
+    frames = (page_session.picture(index) for index in range(page_session.NUM_FRAMES))
+    write_video(path, frames, None, 10)
+    return path
+
+
+@pytest.fixture
+def make_session(browser, video_path, tmp_path, monkeypatch):
+    """Makes sessions of the page; in the end none may have complained."""
+    monkeypatch.setattr(paths, "LABELS", tmp_path / "labels")
+    (tmp_path / "stage3.py").write_text(page_session.STAGE3)
+    sessions = []
+
+    def make(sequence=None, first_frame=6, network=None, **context):
+        task = AnnotationTask(
+            sequence or open_video_sequence(video_path, (), "auto"),
+            first_frame,
+            "a test",
+            ("--video", str(video_path)),
+            tmp_path / "results",
+            tmp_path / "stage3.py",
+        )
+        context.setdefault("viewport", {"width": 1000, "height": 700})
+        sessions.append(page_session.Session(browser, task, network, **context))
+        return sessions[-1]
+
+    yield make
+    for session in sessions:
+        session.close()
+    assert not [complaint for session in sessions for complaint in session.unexpected()]

@@ -1,6 +1,6 @@
 """annotate.py itself: the frame and video that it opens, its flags, its browser, its end.
 
-The page is tried in test_annotate_browser.py.
+The page itself is tested in test_browser_*.py.
 """
 
 import json

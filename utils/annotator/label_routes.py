@@ -25,7 +25,7 @@ def serve_masks(app: Flask, task: AnnotationTask, drafts: BoundedStore) -> None:
             return None if data is None else decode_label(data, task.video.height, task.video.width)
         if kind == "result":
             return task.read_result(index)
-        path = task.labels().get(index) if kind == "label" else task.annotations().get(index)
+        path = task.label_path(index) if kind == "label" else task.annotations().get(index)
         return task.read_label(path) if path is not None and path.is_file() else None
 
     @app.get("/api/masks/<any(draft, label, annotation, result):kind>/<int:index>")
@@ -121,7 +121,7 @@ def receive_labels(app: Flask, task: AnnotationTask, drafts: BoundedStore) -> No
 
 
 def _label_state(task: AnnotationTask, drafts: BoundedStore) -> dict[str, Any]:
-    labelled = sorted(task.labels())
+    labelled = task.labelled_frames()
     return {
         "labelled": labelled,
         "drafts": drafts.numbers(),

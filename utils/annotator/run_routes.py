@@ -21,7 +21,7 @@ def run_stage3(app: Flask, task: AnnotationTask, run: BackgroundRun) -> None:
         preset = content.get("preset") if isinstance(content, dict) else None
         if preset not in PRESETS:
             raise BadRequest(f"Expected a preset ({', '.join(PRESETS)}), found {preset!r}.")
-        if not task.labels():
+        if not task.labelled_frames():
             raise Conflict("No frame is labelled. Save a label first.")
         try:
             run.start(task.run_command(preset), Path.cwd())

@@ -13,7 +13,7 @@ from utils.errors import InputError
 from utils.evaluation.confidence import frames_to_check, read_confidence
 from utils.evaluation.results import open_segmented
 from utils.inputs.guidance import list_animals
-from utils.inputs.sequences import VideoSequence, labels_made
+from utils.inputs.sequences import VideoSequence, find_made_labels
 from utils.media.images import MAX_ANIMALS, VOID, read_annotations, read_mask, write_mask
 from utils.media.videos import Video
 
@@ -50,12 +50,13 @@ class AnnotationTask:
 
     # Labels
 
-    def labels(self) -> dict[int, Path]:
-        """The labels that stage 3 would find now in datasets/labels: frame index -> file.
+    def labelled_frames(self) -> list[int]:
+        """Indices of the frames whose labels stage 3 would find now in datasets/labels, in
+        increasing order.
 
         Raises: InputError for a file there that names no frame of the video.
         """
-        return labels_made(self.sequence.name, self.video)
+        return sorted(find_made_labels(self.video))
 
     def annotations(self) -> dict[int, Path]:
         """The data set's own annotations: frame index -> file. Empty where labels were made."""
@@ -64,7 +65,7 @@ class AnnotationTask:
     def label_path(self, frame: int) -> Path:
         """Where the label of a frame is, or will be."""
         expected = paths.LABELS / self.sequence.name / f"{self.video.frame_names[frame]}.png"
-        return self.labels().get(frame, expected)
+        return find_made_labels(self.video).get(frame, expected)
 
     def read_label(self, path: Path) -> np.ndarray:
         """Reads a label of the video, whatever program made it; animals keep their numbers.
@@ -103,7 +104,7 @@ class AnnotationTask:
         """The flags of the run that uses all labels made here, and the annotations that the run
         before had, whose result they correct."""
         flags = list(self.input_flags)
-        labelled = list(self.labels())
+        labelled = self.labelled_frames()
         if labelled:
             labelled = sorted({*labelled, *self._annotations_used()})
         if len(labelled) > 1:  # by itself it would choose one of them

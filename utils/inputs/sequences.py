@@ -171,17 +171,19 @@ def _open(name, video, annotation_dir, label_path, label_files, guidance) -> Vid
     if label_files:
         labels, source = _match_labels(video, label_files, guidance), "--label"
     else:
-        made = labels_made(name, video)
+        made = find_made_labels(video)
         labels, source = made, "datasets/labels" if made else "annotations"
         if annotation_dir is not None and not (made and guidance == "auto"):
             labels = _annotations(annotation_dir, video) | made  # a named frame may have either
     return VideoSequence(name, video, labels, source, annotation_dir, label_path)
 
 
-def labels_made(name: str, video: Video) -> dict[int, Path]:
-    """The labels in `datasets/labels/SEQ`: frame index -> file. Raises: InputError for a file that
-    names no frame of the video."""
-    folder = paths.LABELS / name
+def find_made_labels(video: Video) -> dict[int, Path]:
+    """Finds the labels that were made for a video in `datasets/labels/NAME`: frame index -> file.
+
+    Raises: InputError for a file that names no frame of the video.
+    """
+    folder = paths.LABELS / video.name
     files = list_files(folder, (".png",)) if folder.is_dir() else []
     try:
         return _match_labels(video, files, None) if files else {}
