@@ -169,9 +169,11 @@ def test_the_token_is_in_no_command_line_but_in_a_file_of_the_users_own(tmp_path
         while not notes.exists():
             assert time.monotonic() < end
             time.sleep(0.02)
-        argument, folder, file, *content = notes.read_text().splitlines()
+        argument, *lines = notes.read_text().splitlines()
+        assert address.partition("token=")[2] not in argument
         path = Path(argument.removeprefix("file://"))
-        assert address.partition("token=")[2] not in argument and path.is_file()
+        folder, file, *content = lines
+        assert path.is_file()
         assert folder.startswith("drwx------") and file.startswith("-rw-------")
         assert f'content="0; url={address}"' in "".join(content)
         assert script.end() == 0

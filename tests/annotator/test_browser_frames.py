@@ -227,7 +227,7 @@ class DamagedVideo(LongVideo):
         return super().read(index)
 
 
-def test_a_frame_that_cannot_be_read_is_told_with_the_reason(make_session):
+def test_a_frame_that_cannot_be_read_is_shown_with_the_reason(make_session):
     sequence = VideoSequence("long", DamagedVideo(), {}, "annotations", None, "")
     session = make_session(sequence, first_frame=20)
     session.expected_complaint = "422"

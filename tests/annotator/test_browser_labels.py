@@ -141,7 +141,7 @@ def test_several_animals_are_saved_in_the_palette(make_session):
     assert session.page.locator("#animals [aria-checked=true]").inner_text() == "Animal 1"
 
 
-def test_an_existing_label_is_loaded_and_mended_around_the_click_only(make_session):
+def test_an_existing_label_is_loaded_and_changes_around_the_click_only(make_session):
     session = make_session()
     given = ellipse(6)
     given[5:20, 5:20] = True

@@ -9,7 +9,7 @@ from tests.page_session import HEIGHT, NUM_FRAMES, WIDTH, ellipse
 from utils.media.images import write_mask
 
 
-def test_a_run_is_shown_its_result_reviewed_and_a_bad_frame_mended(make_session):
+def test_a_run_is_shown_its_result_reviewed_and_a_bad_frame_fixed(make_session):
     session = make_session().open()
     page, here = session.page, session.task.stage3.parent
     session.click(94, 75)

@@ -150,13 +150,13 @@ def test_a_label_that_stage_3_finds_under_another_name_is_the_frames_label(clien
     assert not list(other_name.parent.iterdir())
 
 
-def test_a_file_among_the_labels_that_names_no_frame_is_told(client):
+def test_a_file_among_the_labels_that_names_no_frame_is_named_in_the_error(client):
     write_mask(paths.LABELS / "hen" / "notes.png", ellipse(1))
     response = client.get("/api/labels")
     assert response.status_code == 422 and "notes.png" in response.get_json()["error"]
 
 
-def test_annotations_of_the_data_set_are_a_beginning_and_their_void_is_told(dataset, tmp_path):
+def test_annotations_of_the_data_set_are_a_beginning_and_their_void_is_counted(dataset, tmp_path):
     folder = dataset / "Annotations" / "480p" / "hen"
     folder.mkdir(parents=True)
     grey = np.where(ellipse(2), np.uint8(255), np.uint8(0))

@@ -1,4 +1,4 @@
-"""Frames of one video for the page: decoded when asked for, of which only the last few are kept."""
+"""Frames of one video for the page: decoded when asked for; only the last few are kept."""
 
 import threading
 from collections import OrderedDict
@@ -67,7 +67,8 @@ class FrameReader:
 
         Returns: uint8 (height, width, 3) RGB.
 
-        Raises: IndexError if there is no such frame; InputError if it is damaged or has a size of its own.
+        Raises: IndexError if there is no such frame; InputError if it is damaged or of another size
+            than the first one.
         """
         with self._lock:
             if index not in self._frames:
@@ -86,10 +87,6 @@ class FrameReader:
             data = encode_jpeg(image, THUMBNAIL_BOX_PX, quality=80)
             self._thumbnails.put(index, data)
         return data
-
-    def close(self) -> None:
-        """Closes the decoder of the thumbnails; the video itself is closed by who opened it."""
-        self._thumbnail_video.close()
 
     def _decode(self, video: Video, index: int) -> np.ndarray:
         image = video.read(index)

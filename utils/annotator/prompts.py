@@ -107,7 +107,7 @@ def decode_label(data: bytes, height: int, width: int) -> np.ndarray:
         raise UnprocessableEntity(f"Expected a label, found an image too large: {error}") from error
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error, ...
         raise BadRequest(
-            f"Expected a PNG, found something else or a damaged one ({error})."
+            f"Expected a PNG, found another file or a damaged one ({error})."
         ) from error
 
 
