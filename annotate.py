@@ -44,9 +44,7 @@ from utils.media.videos import VideoFile
 class Config:
     video: Path | None = setting(None, "a video file or a folder of frames")
     dataset: Path | None = setting(None, "a folder with JPEGImages/, instead of a video")
-    sequence: str | None = setting(
-        None, "one of the data set's videos (default: the first one without a label)"
-    )
+    sequence: str | None = setting(None, "one of its videos; if absent, the first without a label")
     port: int = setting(0, "port of the web page (0: any free port)")
     no_browser: bool = setting(False, "print the address of the page without opening it")
 
