@@ -1,9 +1,9 @@
-"""Labels a frame in the browser: a click or a box gives a mask, further clicks and a brush mend it.
+"""Labels a frame in the browser: a click or a box gives a mask, more clicks and a brush refine it.
 
-The page opens on the frame that bubblenet_select.py chose, else on the middle one; any other is an
-arrow key away. It saves the label where finetune_test.py reads it, says the next command, runs it
-if asked to, and takes corrections of its result as further labels. With no argument: the first
-video without a label of datasets/finetune_test_dataset, else of the bundled sample.
+The page opens on the frame that bubblenet_select.py chose, otherwise on the middle one; the arrow
+keys lead to any other. It saves the label where finetune_test.py reads it, shows the next command
+and runs it on request, and takes corrections of the result as further labels. Without arguments it
+takes the first video without a label of datasets/finetune_test_dataset, or of the bundled sample.
 
 Reads   --video or DIR/JPEGImages/480p/SEQ; DIR/bubbleNet_data/rawData/SEQ/frame_selection;
         weights/pascal_base_train_weights/deeplab.safetensors, to find the animal at a click;
@@ -11,8 +11,8 @@ Reads   --video or DIR/JPEGImages/480p/SEQ; DIR/bubbleNet_data/rawData/SEQ/frame
 
 Writes  datasets/labels/SEQ/STEM.png, 0/255 for one animal, DAVIS palette for several.
 
-The server answers this computer only, and only the address that it prints. Ctrl-C ends it, and
-a run that it started.
+The server answers this computer only, and only those who know the address that it prints. Ctrl-C
+ends it, and a run that it started.
 """
 
 import secrets
@@ -20,20 +20,21 @@ import signal
 import threading
 import webbrowser
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from utils import paths
+from utils.annotator.access import HOST, redirect_file
 from utils.annotator.background_network import BackgroundNetwork
-from utils.annotator.segment_click import work_size
-from utils.annotator.server import HOST, create_app, open_server, serve
+from utils.annotator.click_marks import work_size
+from utils.annotator.server import create_app, open_server, serve
 from utils.annotator.task import AnnotationTask
 from utils.command_line import run_script, setting
 from utils.errors import UsageError
-from utils.frame_choice.selection_files import read_selection
+from utils.frame_choice.selection_files import is_outdated, read_selection
 from utils.inputs.guidance import TRUSTED
 from utils.inputs.sequences import VideoSequence, find_sequences
 from utils.media.videos import VideoFile
@@ -42,33 +43,41 @@ from utils.media.videos import VideoFile
 @dataclass(frozen=True)
 class Config:
     video: Path | None = setting(None, "a video file or a folder of frames")
-    dataset: Path | None = setting(None, "folder with JPEGImages/, in place of a video")
-    sequence: str | None = setting(None, "one of its videos; the first without label if absent")
-    port: int = setting(0, "of the page's address; a free one if 0")
-    no_browser: bool = setting(False, "print the address, do not open it")
+    dataset: Path | None = setting(None, "a folder with JPEGImages/, instead of a video")
+    sequence: str | None = setting(None, "one of its videos; if absent, the first without a label")
+    port: int = setting(0, "port of the web page (0: any free port)")
+    no_browser: bool = setting(False, "print the address of the page without opening it")
 
 
 def main(config: Config) -> None:
     if not 0 <= config.port <= 65535:
         raise UsageError(f"--port must be 0 to 65535, not {config.port}.")
     task = open_task(config)
-    with closing(task.video):
+    for ending in (signal.SIGINT, signal.SIGTERM):  # a shell's background jobs ignore the first
+        signal.signal(ending, signal.default_int_handler)
+    with ExitStack() as stack:
+        stack.enter_context(closing(task.video))
         token = secrets.token_urlsafe(32)
         network = BackgroundNetwork(lambda: load_network(task.video.height, task.video.width))
         app = create_app(task, token, network)
         server = open_server(app, config.port)
         address = f"http://{HOST}:{server.server_port}/?token={token}"
         print(f"{task.sequence.name}: frame {task.first_frame} ({task.first_reason})")
-        print(f"Label it here: {address}")
+        if config.no_browser:
+            print(f"Open this address in a browser: {address}")
+        else:
+            print(f"The page opens in the browser. If it does not, open this address: {address}")
+            open_in_browser(stack.enter_context(redirect_file(address)))
         print("Ctrl-C ends.", flush=True)
-        if not config.no_browser:  # in a thread: a browser of the terminal would keep us waiting
-            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
-        for ending in (signal.SIGINT, signal.SIGTERM):  # a shell's background jobs ignore the first
-            signal.signal(ending, signal.default_int_handler)
         serve(server, app.extensions["run"])
     labelled = task.labelled_frames()
     if labelled:
-        print(f"\n{len(labelled)} labelled. Next: {task.next_command()}")
+        print(f"\nLabelled frames: {len(labelled)}. Next: {task.next_command()}")
+
+
+def open_in_browser(page: Path) -> None:
+    """Opens a file without waiting: a browser in the terminal would keep this process waiting."""
+    threading.Thread(target=webbrowser.open, args=(page.as_uri(),), daemon=True).start()
 
 
 def open_task(config: Config) -> AnnotationTask:
@@ -96,25 +105,37 @@ def open_task(config: Config) -> AnnotationTask:
 
 
 def choose_name(names: list[str]) -> str:
-    """The first video without a label of ours, else the first."""
+    """The first video that has no label in datasets/labels, or else the first one."""
     unlabelled = (name for name in names if not any((paths.LABELS / name).glob("*.png")))
     return next(unlabelled, names[0])
 
 
 def choose_first_frame(sequence: VideoSequence, dataset: Path) -> tuple[int, str]:
-    """The frame that a selection file names, else the middle one; and why. Raises: InputError."""
+    """The frame that the page opens on: the selected one, otherwise the middle one.
+
+    Returns: its index, and in words why that one.
+
+    Raises: InputError for a broken selection file.
+    """
+    middle = len(sequence.video) // 2
     folder = paths.frame_selection_dir(dataset, sequence.name)
     for selection in TRUSTED:
         frames = read_selection(folder, selection, sequence.video.frame_names)
-        if frames:
-            return frames[0], f"suggested by bubblenet_select.py, {selection}"
-    return len(sequence.video) // 2, "the middle one"
+        if not frames:
+            continue
+        if is_outdated(folder, sequence.video.sha256()):
+            return middle, "the middle one, since the selected one was chosen for other frames"
+        return frames[0], f"suggested by bubblenet_select.py ({selection})"
+    return middle, "the middle one"
 
 
 def load_network(height: int, width: int) -> Callable[[np.ndarray], np.ndarray]:
-    """The network that finds animals for clicks in frames of a size.
+    """The network that finds animals for clicks.
 
-    Returns: uint8 (h, w, 3) RGB -> float32 (h, w), probability 0..1.
+    Args:
+        height, width: of the video's frames.
+
+    Returns: a function of uint8 (h, w, 3) RGB that returns float32 (h, w), probability 0..1.
 
     Raises: InputError if its weights are missing or damaged.
     """
@@ -125,8 +146,8 @@ def load_network(height: int, width: int) -> Callable[[np.ndarray], np.ndarray]:
     from utils.stage3.inference import predict_probability
     from utils.training.weights import load_weights
 
-    # Of stage 1, not 2, which has learnt what moves: after the first click on frames of the sample,
-    # IoU was 0.96 with the one, 0.83 with the other (on photographs 0.90 with both).
+    # Of stage 1, not of stage 2, which has learned what moves: after the first click on frames of
+    # the sample, IoU was 0.96 with the one, 0.83 with the other (on photographs 0.90 with both).
     path = paths.PASCAL_BASE_WEIGHTS / "deeplab.safetensors"
     model = build_model("deeplab")
     load_weights(model, path)

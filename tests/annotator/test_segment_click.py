@@ -4,22 +4,17 @@ import numpy as np
 import pytest
 
 from tests.bright_hen import HEIGHT, NOTHING, WIDTH, ellipse, network_that_sees, overlap, picture
-from utils.annotator.segment_click import (
-    SURE_ANIMAL,
-    SURE_BACKGROUND,
-    Click,
-    ClickSegmenter,
-    Window,
-    _crumbs,
-)
+from utils.annotator.click_marks import SURE_ANIMAL, SURE_BACKGROUND, Click, Marks
+from utils.annotator.segment_click import ClickSegmenter, _crumbs
 
 
-def segment(image, clicks=(), box=None, current=None, sure=None, predict=None, **options):
+def segment(image, clicks=(), box=None, current=None, sure=None, predict=None, is_given=False):
     size = image.shape[:2]
     current = np.zeros(size, bool) if current is None else current
     sure = np.zeros(size, np.uint8) if sure is None else sure
     clicks = [Click(*click) for click in clicks]
-    return ClickSegmenter(predict).segment(0, image, clicks, box, current, sure, **options)
+    marks = Marks(clicks, box, current, sure, is_given)
+    return ClickSegmenter(predict).segment(0, image, marks)
 
 
 @pytest.mark.parametrize("size", [(HEIGHT, WIDTH), (481, 333), (90, 700)], ids=str)
@@ -86,15 +81,14 @@ def test_no_crumb_is_left_of_what_a_negative_click_cuts_off():
 def test_a_negative_click_far_away_cuts_off_nothing():
     pieces = np.zeros((200, 300), bool)
     pieces[::20] = pieces[:, ::20] = True  # a grid; without its lines all that is left is crumbs
-    window = Window(0, 0, 300, 200)
     found = pieces.copy()
     found[:, 10::20] = False
     found[10::20] = False
     cut = found & ~np.pad(found, 1)[2:, 1:-1]
     nothing = np.zeros_like(pieces)
-    crumbs = _crumbs(cut, pieces, nothing, Click(10, 10, False), window)
+    crumbs = _crumbs(cut, pieces, nothing, (10, 10))
     assert crumbs.any() and not crumbs[:, 100:].any()
-    far = _crumbs(cut, pieces, nothing, Click(290, 190, False), window)
+    far = _crumbs(cut, pieces, nothing, (290, 190))
     assert not far[:, :200].any()
 
 
@@ -148,7 +142,7 @@ def test_the_network_is_asked_once_per_frame_and_not_kept_from_it_while_it_loads
     segmenter, zero = ClickSegmenter(predict), np.zeros((HEIGHT, WIDTH), bool)
     for clicks in ([Click(75, 60, True)], [Click(75, 60, True), Click(10, 10, False)]):
         for frame in (3, 3, 4):
-            segmenter.segment(frame, picture(frame), clicks, None, zero, NOTHING)
+            segmenter.segment(frame, picture(frame), Marks(clicks, None, zero, NOTHING))
     assert len(asked) == 3  # not there, frame 3, frame 4
     assert len(set(asked)) == 1
 

@@ -12,11 +12,11 @@ Predict = Callable[[np.ndarray], np.ndarray]
 
 
 class BackgroundNetwork:
-    """Threads may share one.
+    """Loads a network in a thread. Threads may share an instance.
 
     Args:
-        load: makes the network ready, or raises. It is called once, in a thread; where it fails,
-            its reason is kept and `predict` never has an answer.
+        load: returns the network, or raises. It is called once; where it fails, the reason is kept
+            and `predict` never has an answer.
     """
 
     def __init__(self, load: Callable[[], Predict]) -> None:
@@ -35,8 +35,13 @@ class BackgroundNetwork:
                 self._thread.start()
 
     def predict(self, image: np.ndarray) -> np.ndarray | None:
-        """The probability of an animal in uint8 (h, w, 3) RGB: float32 (h, w), 0..1; None as long
-        as there is no network."""
+        """Asks the network for the animals in an image.
+
+        Args:
+            image: uint8 (h, w, 3) RGB.
+
+        Returns: float32 (h, w), probability 0..1; None as long as there is no network.
+        """
         return None if self._predict is None else self._predict(image)
 
     def status(self) -> dict[str, str | None]:
@@ -47,6 +52,6 @@ class BackgroundNetwork:
     def _run(self) -> None:
         try:
             self._predict = self._load()
-        except Exception as error:  # whatever a backend raises: labelling goes on without it
+        except Exception as error:  # whatever a backend raises: labels can be made without it
             self._reason = one_line(error)
-            print(f"Clicks go by colours alone: {self._reason}", flush=True)
+            print(f"Clicks use colours only: {self._reason}", flush=True)

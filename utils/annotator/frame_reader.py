@@ -1,4 +1,4 @@
-"""Frames of one video for a page: decoded when asked for, the last few kept, never the video."""
+"""Frames of one video for the page: decoded when asked for; only the last few are kept."""
 
 import threading
 from collections import OrderedDict
@@ -16,7 +16,11 @@ THUMBNAIL_BOX_PX = (160, 90)
 
 
 class BoundedStore:
-    """Bytes by number; the oldest go when there are too many. Threads may share one."""
+    """Bytes by number; the oldest are dropped when there are too many. Threads may share one.
+
+    Args:
+        max_bytes: in all; the newest entry is kept even if it alone is larger.
+    """
 
     def __init__(self, max_bytes: int):
         self.max_bytes = max_bytes
@@ -56,9 +60,15 @@ class FrameReader:
         self._thumbnail_lock = threading.Lock()
 
     def read(self, index: int) -> np.ndarray:
-        """Frame `index` as uint8 (height, width, 3) RGB.
+        """Reads a frame.
 
-        Raises: IndexError; InputError if it is damaged or has a size of its own.
+        Args:
+            index: of the frame.
+
+        Returns: uint8 (height, width, 3) RGB.
+
+        Raises: IndexError if there is no such frame; InputError if it is damaged or of another size
+            than the first one.
         """
         with self._lock:
             if index not in self._frames:
@@ -69,7 +79,7 @@ class FrameReader:
             return self._frames[index]
 
     def thumbnail(self, index: int) -> bytes:
-        """Frame `index` as a small JPEG. Raises: as `read`."""
+        """Reads a frame as a JPEG that fits THUMBNAIL_BOX_PX. Raises: as `read`."""
         data = self._thumbnails.get(index)
         if data is None:
             with self._thumbnail_lock:
@@ -77,10 +87,6 @@ class FrameReader:
             data = encode_jpeg(image, THUMBNAIL_BOX_PX, quality=80)
             self._thumbnails.put(index, data)
         return data
-
-    def close(self) -> None:
-        """Closes the decoder of the thumbnails; the video is its owner's."""
-        self._thumbnail_video.close()
 
     def _decode(self, video: Video, index: int) -> np.ndarray:
         image = video.read(index)
@@ -94,7 +100,15 @@ class FrameReader:
 
 
 def encode_jpeg(image: np.ndarray, box_px: tuple[int, int] | None, quality: int) -> bytes:
-    """JPEG of uint8 (height, width, 3) RGB, shrunk into a box (width, height); None: as it is."""
+    """Encodes an image.
+
+    Args:
+        image: uint8 (height, width, 3) RGB.
+        box_px: width and height that the image is shrunk to fit; None leaves it as it is.
+        quality: of the JPEG, 0..100.
+
+    Returns: the bytes of a JPEG file.
+    """
     height, width = image.shape[:2]
     scale = min(1.0, box_px[0] / width, box_px[1] / height) if box_px else 1.0
     image = resize_image(image, max(1, round(height * scale)), max(1, round(width * scale)))

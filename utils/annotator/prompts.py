@@ -1,4 +1,4 @@
-"""What the page of annotate.py sends, checked: clicks, boxes and drawn labels."""
+"""Checks what the page of annotate.py sends: clicks, boxes and drawn labels."""
 
 import io
 import json
@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 from werkzeug.exceptions import BadRequest, HTTPException, UnprocessableEntity
 
-from utils.annotator.segment_click import Box, Click
+from utils.annotator.click_marks import Box, Click
 from utils.media.labels import MAX_ANIMALS
 
 MAX_CLICKS = 500
@@ -25,7 +25,7 @@ class Prompt:
         clicks: in the order in which they were made, within the frame.
         box: around the animal, or None.
         is_fresh: whether to begin anew, without what was found before.
-        is_given: whether the animal had a mask before the first click; see `segment_clicks`.
+        is_given: whether the animal had a mask before the first click; see `Marks`.
     """
 
     animal: int
@@ -36,10 +36,14 @@ class Prompt:
 
 
 def parse_prompt(text: str, height: int, width: int) -> Prompt:
-    """Checks {"animal": 1, "clicks": [{"x": 7.5, "y": 3, "positive": true}], "box": [left, top,
-    right, bottom] or null, "fresh": false, "given": false}, in pixels of the frame.
+    """Reads the clicks and the box of one animal; those outside of the frame are moved into it.
 
-    Raises: BadRequest.
+    Args:
+        text: {"animal": 1, "clicks": [{"x": 7.5, "y": 3, "positive": true}], "box": [left, top,
+            right, bottom] or null, "fresh": false, "given": false}, in pixels of the frame.
+        height, width: of the frame.
+
+    Raises: BadRequest if it is not of that form.
     """
     try:
         content = json.loads(text)
@@ -61,7 +65,7 @@ def parse_prompt(text: str, height: int, width: int) -> Prompt:
                 raise ValueError("a box smaller than 2 pixels")
             box = (left, top, right, bottom)
         if not clicks and box is None:
-            raise ValueError("neither of them")
+            raise ValueError("neither")
         return Prompt(animal, clicks, box, bool(content.get("fresh")), bool(content.get("given")))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadRequest(f"Expected clicks or a box of an animal, found {error}.") from error
@@ -74,12 +78,16 @@ def _within(value: Any, size: int) -> float:
 
 
 def decode_label(data: bytes, height: int, width: int) -> np.ndarray:
-    """The values of a PNG that the page sent.
+    """Reads a PNG that the page sent.
+
+    Args:
+        data: the file's bytes.
+        height, width: of the frame.
 
     Returns: uint8 (height, width).
 
     Raises: BadRequest if it is no PNG; UnprocessableEntity if it is of another kind, or of another
-        size, which its header tells: nothing is decoded that is larger than the frame.
+        size (which its header says: nothing is decoded that is larger than the frame).
     """
     try:
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
@@ -98,7 +106,9 @@ def decode_label(data: bytes, height: int, width: int) -> np.ndarray:
     except Image.DecompressionBombError as error:
         raise UnprocessableEntity(f"Expected a label, found an image too large: {error}") from error
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error, ...
-        raise BadRequest(f"Expected a PNG, found none, or half of one ({error}).") from error
+        raise BadRequest(
+            f"Expected a PNG, found another file or a damaged one ({error})."
+        ) from error
 
 
 def check_values(labels: np.ndarray) -> None:

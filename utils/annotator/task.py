@@ -13,15 +13,13 @@ from utils.errors import InputError
 from utils.evaluation.confidence import frames_to_check, read_confidence
 from utils.evaluation.results import open_segmented
 from utils.inputs.sequences import VideoSequence, find_made_labels
-from utils.media.labels import MAX_ANIMALS, VOID, read_label
+from utils.media.labels import MAX_ANIMALS, VOID, read_label, write_label
 from utils.media.videos import Video
-
-PRESETS = ("default", "fast", "accurate")  # utils.presets would bring Keras with it
 
 
 @dataclass(frozen=True)
 class AnnotationTask:
-    """What is to be labelled, and where things are.
+    """What is to be labelled, and where its files are.
 
     Attributes:
         sequence: the video.
@@ -44,55 +42,27 @@ class AnnotationTask:
         return self.sequence.video
 
     @property
-    def label_dir(self) -> Path:
-        return paths.LABELS / self.sequence.name
-
-    @property
     def overlay_path(self) -> Path:
         return self.results / paths.OVERLAY / f"{self.sequence.name}.mp4"
 
-    def label_path(self, frame: int) -> Path:
-        """Where the label of a frame is, or will be."""
-        made = find_made_labels(self.video).get(frame)
-        return made or self.label_dir / f"{self.video.frame_names[frame]}.png"
-
-    def annotations(self) -> dict[int, Path]:
-        """The data set's own annotations by frame; none where there are labels of ours."""
-        return self.sequence.labels if self.sequence.source == "annotations" else {}
+    # Labels
 
     def labelled_frames(self) -> list[int]:
-        """Indices of the frames with a label of ours, in increasing order."""
+        """Indices of the frames whose labels stage 3 would find now in datasets/labels, in
+        increasing order.
+
+        Raises: InputError for a file there that names no frame of the video.
+        """
         return sorted(find_made_labels(self.video))
 
-    def stage3_flags(self, preset: str = "default") -> list[str]:
-        """The flags of the run that uses all labels made here, and the annotations that the run
-        before had, whose result they correct."""
-        flags = list(self.input_flags)
-        labelled = self.labelled_frames()
-        labelled = sorted({*labelled, *self._annotations_used()}) if labelled else []
-        if len(labelled) > 1:  # by itself it would choose one of them
-            flags += ["--guidance", ",".join(map(str, labelled))]
-        if preset != "default":
-            flags += ["--preset", preset]
-        if self.results != paths.RESULTS:
-            flags += ["--results", str(self.results)]
-        return flags
+    def annotations(self) -> dict[int, Path]:
+        """The data set's own annotations: frame index -> file. Empty where labels were made."""
+        return self.sequence.labels if self.sequence.source == "annotations" else {}
 
-    def _annotations_used(self) -> list[int]:
-        """Frames that the last run had labelled, those that the data set has an annotation of."""
-        folder, names = self.sequence.annotation_dir, self.video.frame_names
-        if folder is None:
-            return []
-        used = self.describe_results().get("labelled", [])
-        return [frame for frame in used if (folder / f"{names[frame]}.png").is_file()]
-
-    def run_command(self, preset: str) -> list[str]:
-        """What runs stage 3 from here, with this Python."""
-        return [sys.executable, str(self.stage3), *self.stage3_flags(preset)]
-
-    def next_command(self) -> str:
-        """What to type for it in the terminal and the folder where annotate.py was started."""
-        return shown_command(self.stage3, self.stage3_flags())
+    def label_path(self, frame: int) -> Path:
+        """Where the label of a frame is, or will be."""
+        expected = paths.LABELS / self.sequence.name / f"{self.video.frame_names[frame]}.png"
+        return find_made_labels(self.video).get(frame, expected)
 
     def read_label(self, path: Path) -> np.ndarray:
         """Reads a label of the video, whatever program made it; animals keep their numbers.
@@ -107,9 +77,62 @@ class AnnotationTask:
             label.values[(label.values > 0) & (label.values != VOID)] = 1
         return label.values
 
+    def save_label(self, frame: int, labels: np.ndarray) -> Path:
+        """Writes the label of a frame, in place of the one it has.
+
+        Args:
+            labels: uint8 (height, width), 0 background, 1..MAX_ANIMALS animals, of which there is
+                at least one.
+
+        Returns: the file.
+        """
+        path = self.label_path(frame)
+        write_label(path, labels, range(1, int(labels.max()) + 1))
+        return path
+
+    # Stage 3
+
+    def stage3_flags(self, preset: str = "default") -> list[str]:
+        """The flags of the run that uses all labels made here, and the annotations that the run
+        before had, whose result they correct."""
+        flags = list(self.input_flags)
+        labelled = self.labelled_frames()
+        if labelled:
+            labelled = sorted({*labelled, *self._annotations_used()})
+        if len(labelled) > 1:  # by itself it would choose one of them
+            flags += ["--guidance", ",".join(map(str, labelled))]
+        if preset != "default":
+            flags += ["--preset", preset]
+        if self.results != paths.RESULTS:
+            flags += ["--results", str(self.results)]
+        return flags
+
+    def _annotations_used(self) -> list[int]:
+        """Frames that were labelled in the last run and that the data set has an annotation of."""
+        folder, names = self.sequence.annotation_dir, self.video.frame_names
+        if folder is None:
+            return []
+        used = self.results_status().get("labelled", [])
+        return [frame for frame in used if (folder / f"{names[frame]}.png").is_file()]
+
+    def run_command(self, preset: str) -> list[str]:
+        """The command that runs stage 3 from here, with this Python, for BackgroundRun."""
+        flags = [*self.stage3_flags(preset), "--progress", "json"]
+        return [sys.executable, str(self.stage3), *flags]
+
+    def next_command(self) -> str:
+        """What to type for it in the terminal and the folder where annotate.py was started."""
+        return shown_command(self.stage3, self.stage3_flags())
+
+    # Results
+
     def read_result(self, frame: int) -> np.ndarray | None:
-        """The mask that stage 3 wrote, uint8 (height, width), 0 background, 1..N animals; None
-        where there is none. Raises: InputError."""
+        """Reads the mask that stage 3 wrote.
+
+        Returns: uint8 (height, width), 0 background, 1..N animals; None where there is none.
+
+        Raises: InputError naming the file if it cannot be read or is of another size.
+        """
         folder = self.results / paths.SEGMENTATION / self.sequence.name
         path = folder / f"{self.video.frame_names[frame]}.png"
         if not path.is_file():
@@ -118,7 +141,7 @@ class AnnotationTask:
         self._check_size(path, mask)
         return mask
 
-    def describe_results(self) -> dict[str, Any]:
+    def results_status(self) -> dict[str, Any]:
         """For JSON: whether the video is segmented, and which frames to look at first."""
         try:
             video = open_segmented(self.results, self.sequence.name)
@@ -144,5 +167,5 @@ class AnnotationTask:
         if labels.shape != (height, width):
             raise InputError(
                 f"{path}: expected {width}x{height} as the video, found {labels.shape[1]}x"
-                f"{labels.shape[0]}; it is of another video of that name: move it away."
+                f"{labels.shape[0]}; it belongs to another video of that name: move it away."
             )

@@ -1,6 +1,6 @@
 // What the page asks of the server. Every error is an Error whose message can be shown.
 
-// Frames may be kept by the browser; another session on this port may show another video.
+// Browsers may keep frames, and another session on this port may show another video.
 const SESSION = Date.now().toString(36);
 
 async function ask(path, options = {}) {
@@ -13,7 +13,7 @@ async function ask(path, options = {}) {
   }
   if (response.ok) return response;
   const content = await response.json().catch(() => ({}));
-  throw new Error(content.error || `The server says ${response.status}.`);
+  throw new Error(content.error || `The server answered with status ${response.status}.`);
 }
 
 export const getJson = async (path) => (await ask(path)).json();
@@ -41,6 +41,9 @@ export async function segment(frame, request, labels) {
   const response = await ask(`/api/segment/${frame}`, { method: "POST", body: form });
   return new Uint8Array(await response.arrayBuffer());
 }
+
+/** What is wrong with an address, null if nothing is. */
+export const errorOf = (path) => ask(path).then(() => null, (error) => error.message);
 
 export const frameAddress = (frame, size) => `/api/frames/${frame}/${size}.jpg?v=${SESSION}`;
 

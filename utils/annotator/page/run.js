@@ -1,19 +1,18 @@
-// The panel of the next step: the command, the run with its progress, and what it left.
+// The panel of the next step: the command, the run with its progress, and its results.
 
 import { getJson, overlayAddress, postJson } from "./api.js";
+import { $, showError, showMessage } from "./dom.js";
 
 const POLL_MS = 700;
-const $ = (id) => document.getElementById(id);
+const PRESET_TEXTS = { default: "default", fast: "fast, less exact", accurate: "accurate, slow" };
 
 export class RunPanel {
-  /** `onResults` is told of new results; `say` shows a message. */
-  constructor(presets, say, onResults) {
-    this.say = say;
+  /** `onResults` gets new results. */
+  constructor(presets, onResults) {
     this.onResults = onResults;
     this.results = { available: false };
-    const words = { default: "default", fast: "fast, less exact", accurate: "accurate, slow" };
     for (const preset of presets) {
-      $("preset").append(new Option(words[preset] ?? preset, preset));
+      $("preset").append(new Option(PRESET_TEXTS[preset] ?? preset, preset));
     }
     $("copy").addEventListener("click", () => this.copy());
     $("run").addEventListener("click", () => this.start());
@@ -21,7 +20,7 @@ export class RunPanel {
     $("watch-done").addEventListener("click", () => this.watch());
   }
 
-  /** What is labelled has changed. */
+  /** Shows the command for the frames that are labelled now. */
   showCommand({ command, labelled }) {
     $("next-body").hidden = !command;
     $("next-text").hidden = Boolean(command);
@@ -32,10 +31,10 @@ export class RunPanel {
   async copy() {
     try {
       await navigator.clipboard.writeText($("command").textContent);
-      this.say("Command copied.");
+      showMessage("Command copied.");
     } catch {
       getSelection().selectAllChildren($("command"));
-      this.say("Press Ctrl+C to copy the marked command.");
+      showMessage("Press Ctrl+C to copy the selected command.");
     }
   }
 
@@ -43,7 +42,7 @@ export class RunPanel {
     try {
       this.show(await postJson("/api/run", { preset: $("preset").value }));
     } catch (error) {
-      this.say(error.message, true);
+      showError(error);
     }
   }
 
@@ -52,49 +51,56 @@ export class RunPanel {
     try {
       this.show(await postJson("/api/run/cancel", {}));
     } catch (error) {
-      this.say(error.message, true);
+      showError(error);
     }
     $("cancel").disabled = false;
   }
 
-  /** Asks how things stand, and again while a run is under way. */
+  /** Asks for the state of the run, and again while it is in progress. */
   async refresh() {
     try {
       const status = await getJson("/api/run");
       if (status.state !== "running") await this.loadResults();
       this.show(status);
     } catch (error) {
-      this.say(error.message, true);
+      showError(error);
     }
   }
 
   show(status) {
-    const { state, title, done, total } = status;
+    const { state } = status;
     const isRunning = state === "running";
     $("run").disabled = $("preset").disabled = isRunning;
     $("run-state").hidden = state === "idle" || state === "done";
     $("cancel").hidden = $("run-progress").hidden = !isRunning;
     $("run-lines").textContent = status.lines.join("\n");
     if (isRunning) {
-      const left = status.seconds_left === null ? "" : ` · ${duration(status.seconds_left)} left`;
-      $("run-text").textContent = title
-        ? `${capital(title)}: ${done} of ${total}${left}`
-        : "Starting: checking the video, loading the network …";
-      if (title) $("run-progress").max = total;
-      if (title) $("run-progress").value = done;
-      else $("run-progress").removeAttribute("value");
+      this.showProgress(status);
       clearTimeout(this.timer);
       this.timer = setTimeout(() => this.refresh(), POLL_MS);
     } else if (state === "failed") {
       $("run-text").textContent = `The run failed: ${status.error}`;
     } else if (state === "cancelled") {
-      $("run-text").textContent = "Cancelled. Running again goes on from there.";
+      $("run-text").textContent = "Cancelled. Run again to continue from there.";
     }
     if (this.state === "running" && state === "done") {
-      this.say(`Done in ${duration(status.seconds)}. Look at the result: Review.`);
+      showMessage(`Done in ${duration(status.seconds)}. Review shows the result.`);
     }
     this.state = state;
     this.showResults(isRunning);
+  }
+
+  showProgress({ title, done, total, seconds_left: seconds }) {
+    const bar = $("run-progress");
+    if (!title) {
+      $("run-text").textContent = "Starting: checking the video, loading the network …";
+      bar.removeAttribute("value");
+      return;
+    }
+    const left = seconds === null ? "" : ` · ${duration(seconds)} left`;
+    $("run-text").textContent = `${capital(title)}: ${done} of ${total}${left}`;
+    bar.max = total;
+    bar.value = done;
   }
 
   async loadResults() {

@@ -1,11 +1,12 @@
 // What the pointer does on the canvas. Each tool is {down, move, up, cancel, draw}, all optional;
 // places have x, y in frame pixels and screenX, screenY.
 
-import { BY_HAND, paintLine, paintPolygon } from "./labels.js";
+import { BY_HAND, paintLine, paintPolygon } from "./pixels.js";
+import { parts, state } from "./state.js";
 
 const CLICK_REACH = { mouse: 5, pen: 8, touch: 12 }; // screen pixels that still are a click
 
-/** `editor` holds the label and the settings; see main.js. */
+/** `editor` is what they change the label with; see label.js. */
 export function createTools(editor) {
   return {
     click: createClickTool(editor),
@@ -17,8 +18,8 @@ export function createTools(editor) {
 }
 
 /** Whether a press means "not this": right button, Alt key, or the switch of the page. */
-function isNegative(place, editor) {
-  return place.event.button === 2 || place.event.altKey || editor.isExcluding;
+function isNegative(place) {
+  return place.event.button === 2 || place.event.altKey || state.isExcluding;
 }
 
 function createClickTool(editor) {
@@ -33,7 +34,7 @@ function createClickTool(editor) {
   return {
     down(place) {
       start = end = place;
-      negative = isNegative(place, editor);
+      negative = isNegative(place);
     },
     move(place) {
       if (start) end = place;
@@ -81,7 +82,7 @@ function drawClick(context, view, click) {
   context.stroke();
 }
 
-/** A white line on a dark one: seen on every ground. */
+/** A white line on a dark one can be seen on every background. */
 function strokeTwice(context, trace, dash = []) {
   for (const [style, width] of [
     ["rgba(0, 0, 0, 0.7)", 3.5],
@@ -102,17 +103,17 @@ function createBrush(editor, isEraser) {
   let value = 0;
   const paint = (place) => {
     const from = last ?? place;
-    const radius = editor.brushRadius;
-    const area = paintLine(editor.label, from.x, from.y, place.x, place.y, radius, value);
+    const radius = state.brushRadius;
+    const area = paintLine(state.label, from.x, from.y, place.x, place.y, radius, value);
     last = place;
-    editor.view.changed(area);
+    parts.view.changed(area);
   };
   return {
     down(place) {
       if (!editor.canEdit()) return;
       const isEraserEnd = place.event.button === 5; // of a pen
-      const erases = isEraser !== (isNegative(place, editor) || isEraserEnd);
-      value = erases ? BY_HAND : BY_HAND | editor.animal;
+      const erases = isEraser !== (isNegative(place) || isEraserEnd);
+      value = erases ? BY_HAND : BY_HAND | state.animal;
       paint(place);
     },
     move(place) {
@@ -121,7 +122,7 @@ function createBrush(editor, isEraser) {
     up() {
       if (!last) return;
       last = null;
-      editor.commit(isEraser ? "Erased" : "Painted");
+      editor.commit();
     },
     cancel() {
       if (!last) return;
@@ -131,7 +132,7 @@ function createBrush(editor, isEraser) {
     draw(context, view) {
       if (!view.pointer || view.isPanning) return;
       const [x, y] = view.toScreen(view.pointer.x, view.pointer.y);
-      const radius = Math.max(1.5, editor.brushRadius * view.scale);
+      const radius = Math.max(1.5, state.brushRadius * view.scale);
       strokeTwice(context, () => context.arc(x, y, radius, 0, 2 * Math.PI));
     },
   };
@@ -143,7 +144,7 @@ function createPolygon(editor) {
   let pressed = null;
   const isNearFirst = (place) => {
     if (corners.length < 3) return false;
-    const [x, y] = editor.view.toScreen(...corners[0]);
+    const [x, y] = parts.view.toScreen(...corners[0]);
     return Math.hypot(place.screenX - x, place.screenY - y) < 12;
   };
   const tool = {
@@ -160,7 +161,7 @@ function createPolygon(editor) {
         tool.close();
         return;
       }
-      if (!corners.length) negative = isNegative(place, editor);
+      if (!corners.length) negative = isNegative(place);
       corners.push([place.x, place.y]);
       editor.changedShape();
     },
@@ -169,9 +170,9 @@ function createPolygon(editor) {
     },
     close() {
       if (corners.length < 3) return;
-      paintPolygon(editor.label, corners, negative ? BY_HAND : BY_HAND | editor.animal);
+      paintPolygon(state.label, corners, negative ? BY_HAND : BY_HAND | state.animal);
       tool.drop();
-      editor.commit(negative ? "Erased a shape" : "Filled a shape");
+      editor.commit();
     },
     back() {
       corners.pop();

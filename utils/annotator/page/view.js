@@ -1,6 +1,6 @@
 // The canvas: the frame with its label drawn over it, zoom and pan, and pointers in frame pixels.
 
-import { NUMBER } from "./labels.js";
+import { NUMBER } from "./pixels.js";
 
 const MAX_SCALE = 40; // screen pixels per frame pixel
 const MARGIN = 12;
@@ -147,7 +147,7 @@ export class View {
     context.fillRect(0, 0, canvas.width, canvas.height);
     if (!this.width || !canvas.width) return;
     this.placeFrame(context);
-    context.imageSmoothingEnabled = this.scale * ratio < 3; // far in, pixels are seen as such
+    context.imageSmoothingEnabled = this.scale * ratio < 3; // zoomed in far, pixels are squares
     context.imageSmoothingQuality = "medium";
     if (this.image) context.drawImage(this.image, 0, 0, this.width, this.height);
     if (this.label && this.isShown) {
@@ -166,7 +166,7 @@ export class View {
     context.setTransform(s, 0, 0, s, this.left * this.ratio, this.top * this.ratio);
   }
 
-  /** A line of constant width round each animal: the mask moved all ways, less the mask. */
+  /** A line of constant width around each animal: the mask moved in all directions, less itself. */
   drawContour() {
     const context = this.contour.getContext("2d");
     context.setTransform(1, 0, 0, 1, 0, 0);
@@ -251,7 +251,7 @@ export class View {
     } else if (this.gesture === "pinch") {
       this.pinch(event.pointerId, before, place);
     } else if (this.gesture === "tool") {
-      // A quick stroke has more points than there are pictures.
+      // A quick stroke has more points than the screen shows pictures.
       const events = event.getCoalescedEvents?.() ?? [];
       for (const each of events.length ? events : [event]) this.tool().move?.(this.place(each));
     }

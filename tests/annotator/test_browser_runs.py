@@ -1,0 +1,67 @@
+"""Runs that the page starts, their results, and corrections, in a browser."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.page_session import HEIGHT, NUM_FRAMES, WIDTH, ellipse
+from utils.media.labels import write_label
+
+
+def test_a_run_is_shown_its_result_reviewed_and_a_bad_frame_fixed(make_session):
+    session = make_session().open()
+    page, here = session.page, session.task.stage3.parent
+    session.click(94, 75)
+    session.answered()
+    session.save(6)
+    page.click("#run")
+    session.wait_text("#run-text", "Fine-tuning: 5 of 12")
+    bar = page.locator("#run-progress")
+    assert bar.is_visible() and bar.get_attribute("max") == "12"
+    assert bar.evaluate("bar => bar.value") == 5 and page.locator("#run").is_disabled()
+    (here / "go on").touch()
+    session.wait_text("#done-text", "Every frame is segmented from frame 6.")
+    assert "Look at frame" in session.text("#done-text")
+
+    page.click("#watch-done")
+    session.wait("document.getElementById('video').readyState >= 2")
+    seconds = page.evaluate("() => document.getElementById('video').duration")
+    assert seconds == pytest.approx(NUM_FRAMES / 10, abs=0.15)
+    page.keyboard.press("Escape")
+
+    page.click("#mode-review")
+    session.wait_text("#frame-state", "result")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    session.wait_text("#frame-state", "confidence 0.20")
+    page.click("#mend")
+    session.wait_text("#frame-state", "unsaved")
+    session.click(52, 75, button="right")  # the ellipse begins further right
+    session.answered()
+    label = session.save(8) == 255
+    predicted = np.zeros((HEIGHT, WIDTH), bool)
+    predicted[60:90, 50:100] = True
+    assert not label[75, 52] and not (label & ~predicted).any()
+    assert label[75, 95]
+
+    assert "--guidance 6,8" in session.text("#command")
+    assert session.text("#run") == "Run with 2 labels"
+    page.click("#run")
+    session.wait_text("#toast", "Done in")
+    runs = [json.loads(line) for line in (here / "runs.txt").read_text().splitlines()]
+    assert len(runs) == 2 and "--guidance" not in runs[0]
+    assert runs[1][runs[1].index("--guidance") + 1] == "6,8"
+
+
+def test_a_run_that_is_cancelled_says_so_and_can_be_started_again(make_session):
+    session = make_session()
+    write_label(session.task.label_path(6), ellipse(6))
+    session.open()
+    session.page.click("#run")
+    session.wait_text("#run-text", "Fine-tuning: 5 of 12")
+    session.page.click("#cancel")
+    session.wait_text("#run-text", "Cancelled.")
+    session.task.stage3.with_name("go on").touch()
+    session.page.click("#run")
+    session.wait_text("#done-text", "Every frame is segmented")

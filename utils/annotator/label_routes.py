@@ -1,0 +1,136 @@
+"""Labels between the page of annotate.py and the disk: masks out, clicks, drafts and labels in."""
+
+import gzip
+import threading
+from typing import Any
+
+import numpy as np
+from flask import Flask, Response, jsonify, request
+from werkzeug.exceptions import NotFound, UnprocessableEntity
+
+from utils.annotator.background_network import BackgroundNetwork
+from utils.annotator.click_marks import OTHER_ANIMAL, SURE_ANIMAL, SURE_BACKGROUND, Marks
+from utils.annotator.frame_reader import BoundedStore, FrameReader
+from utils.annotator.frame_routes import check_frame
+from utils.annotator.prompts import BY_HAND, Prompt, check_values, decode_label, parse_prompt
+from utils.annotator.segment_click import ClickSegmenter
+from utils.annotator.task import AnnotationTask
+from utils.media.labels import VOID
+
+
+def serve_masks(app: Flask, task: AnnotationTask, drafts: BoundedStore) -> None:
+    def read(kind: str, index: int) -> np.ndarray | None:
+        if kind == "draft":
+            data = drafts.get(index)
+            return None if data is None else decode_label(data, task.video.height, task.video.width)
+        if kind == "result":
+            return task.read_result(index)
+        path = task.label_path(index) if kind == "label" else task.annotations().get(index)
+        return task.read_label(path) if path is not None and path.is_file() else None
+
+    @app.get("/api/masks/<any(draft, label, annotation, result):kind>/<int:index>")
+    def mask(kind: str, index: int):
+        check_frame(index, len(task.video))
+        labels = read(kind, index)
+        if labels is None:
+            raise NotFound(f"Frame {index} has no {kind}.")
+        is_void = labels == VOID if kind in ("label", "annotation") else np.zeros(1, bool)
+        response = _send_array(np.where(is_void, np.uint8(0), labels))
+        response.headers["X-Void-Px"] = str(is_void.sum())
+        return response
+
+    @app.get("/api/labels")
+    def list_labels():
+        return jsonify(_label_state(task, drafts))
+
+
+def segment_clicks(app: Flask, frames: FrameReader, network: BackgroundNetwork | None) -> None:
+    segmenter = ClickSegmenter(network.predict if network else None)
+    lock = threading.Lock()
+
+    @app.get("/api/network")
+    def network_status():
+        if network is None:
+            return jsonify(state="absent", reason=None)
+        network.start()
+        return jsonify(network.status())
+
+    @app.post("/api/segment/<int:index>")
+    def segment(index: int):
+        """Form: `request` as `parse_prompt` expects it, and `labels`, the PNG of the draft."""
+        check_frame(index, len(frames.video))
+        image = frames.read(index)
+        height, width = image.shape[:2]
+        prompt = parse_prompt(request.form.get("request", ""), height, width)
+        draft = np.zeros((height, width), np.uint8)
+        if "labels" in request.files:
+            draft = decode_label(request.files["labels"].read(), height, width)
+        marks = _marks(prompt, draft)
+        with lock:  # one at a time: each uses all cores
+            mask = segmenter.segment(index, image, marks)
+        return _send_array(mask)
+
+
+def _marks(prompt: Prompt, draft: np.ndarray) -> Marks:
+    """The clicks on one animal, and what the draft, uint8 (H, W), says about it."""
+    labels, is_by_hand = draft & np.uint8(BY_HAND - 1), draft >= BY_HAND
+    check_values(labels)
+    is_animal = labels == prompt.animal
+    sure = np.zeros(draft.shape, np.uint8)
+    sure[labels > 0] = OTHER_ANIMAL
+    sure[is_animal] = 0
+    sure[is_by_hand & is_animal] = SURE_ANIMAL
+    sure[is_by_hand & (labels == 0)] = SURE_BACKGROUND
+    current = np.zeros_like(is_animal) if prompt.is_fresh else is_animal
+    return Marks(prompt.clicks, prompt.box, current, sure, prompt.is_given)
+
+
+def receive_labels(app: Flask, task: AnnotationTask, drafts: BoundedStore) -> None:
+    def receive(index: int) -> np.ndarray:
+        check_frame(index, len(task.video))
+        return decode_label(request.get_data(), task.video.height, task.video.width)
+
+    @app.post("/api/drafts/<int:index>")
+    def keep_draft(index: int):
+        receive(index)
+        drafts.put(index, request.get_data())
+        return jsonify(_label_state(task, drafts))
+
+    @app.delete("/api/drafts/<int:index>")
+    def drop_draft(index: int):
+        drafts.remove(index)
+        return jsonify(_label_state(task, drafts))
+
+    @app.post("/api/labels/<int:index>")
+    def save_label(index: int):
+        labels = receive(index)
+        check_values(labels)
+        if not labels.any():
+            raise UnprocessableEntity("The label marks no animal. Click on the animal first.")
+        if labels.all():
+            raise UnprocessableEntity("The label has no background. Erase what is no animal.")
+        path = task.save_label(index, labels)
+        drafts.remove(index)
+        return jsonify(path=str(path), **_label_state(task, drafts))
+
+    @app.delete("/api/labels/<int:index>")
+    def remove_label(index: int):
+        check_frame(index, len(task.video))
+        task.label_path(index).unlink(missing_ok=True)
+        return jsonify(_label_state(task, drafts))
+
+
+def _label_state(task: AnnotationTask, drafts: BoundedStore) -> dict[str, Any]:
+    labelled = task.labelled_frames()
+    return {
+        "labelled": labelled,
+        "drafts": drafts.numbers(),
+        "command": task.next_command() if labelled else None,
+    }
+
+
+def _send_array(array: np.ndarray) -> Response:
+    # Plain bytes: a browser may change the colours of a picture before a script sees them.
+    data = gzip.compress(np.ascontiguousarray(array, np.uint8).tobytes(), compresslevel=1)
+    headers = {"Content-Encoding": "gzip"}
+    return Response(data, mimetype="application/octet-stream", headers=headers)

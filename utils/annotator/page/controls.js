@@ -1,0 +1,78 @@
+// The tools and how the label is shown: which tool, include or exclude, brush, opacity.
+
+import { $ } from "./dom.js";
+import { parts, state } from "./state.js";
+
+const MAX_BRUSH_PX = 100;
+const HINTS = {
+  click: "Click the animal, or drag a box around it. Right-click what does not belong to it.",
+  touch: "Tap the animal, or drag a box around it. Exclude: tap what does not belong to it.",
+  brush: "Paint what belongs to the animal.",
+  eraser: "Erase what does not belong to it.",
+  polygon: "Click one corner after the other; click the first one again to fill the shape.",
+  hand: "Drag to move, turn the wheel to zoom.",
+  exclude: "Click what does not belong to the animal.",
+  review: "Arrow keys step through the result. Fix the frames where it is wrong.",
+};
+
+export function setTool(name) {
+  const { tools } = parts;
+  tools[state.tool].cancel?.();
+  if (name !== "polygon") tools.polygon.drop();
+  state.tool = name;
+  for (const each of $("tools").querySelectorAll("[data-tool]")) {
+    each.setAttribute("aria-pressed", each.dataset.tool === name);
+  }
+  setPanning(false);
+  showHint();
+}
+
+export function setPanning(isHeld) {
+  const { tool, mode } = state;
+  const { view } = parts;
+  view.isPanning = isHeld || tool === "hand" || mode === "review";
+  $("canvas").classList.toggle("hand", view.isPanning);
+  const isBrush = tool === "brush" || tool === "eraser";
+  $("canvas").classList.toggle("bare", isBrush && !view.isPanning);
+  view.draw();
+}
+
+export function setExcluding(is) {
+  state.isExcluding = is;
+  $("exclude").setAttribute("aria-pressed", is);
+  showHint();
+}
+
+export function showHint() {
+  let key = state.tool;
+  if (key === "click" && matchMedia("(pointer: coarse)").matches) key = "touch";
+  if (state.tool === "click" && state.isExcluding) key = "exclude";
+  $("hint").textContent = HINTS[state.mode === "review" ? "review" : key];
+  setPanning(false);
+}
+
+export function setBrush(radius) {
+  state.brushRadius = Math.max(1, Math.min(MAX_BRUSH_PX, radius));
+  $("brush-size").value = state.brushRadius;
+  $("brush-output").textContent = `${2 * state.brushRadius} px`;
+  parts.view.draw();
+}
+
+export const shrinkBrush = () =>
+  setBrush(Math.min(state.brushRadius - 1, Math.round(state.brushRadius / 1.25)));
+
+export const growBrush = () =>
+  setBrush(Math.max(state.brushRadius + 1, Math.round(state.brushRadius * 1.25)));
+
+export function setOpacity(percent) {
+  parts.view.opacity = percent / 100;
+  $("opacity").value = percent;
+  $("opacity-output").textContent = `${percent} %`;
+  parts.view.draw();
+}
+
+export function setShown(is) {
+  parts.view.isShown = is;
+  $("shown").checked = is;
+  parts.view.draw();
+}

@@ -1,0 +1,25 @@
+// Elements of the page, and the message that appears over the canvas for a while.
+
+export const $ = (id) => document.getElementById(id);
+
+const MESSAGE_MS = 3500;
+const ERROR_MS = 9000;
+let hideTimer;
+
+export function showMessage(text, isError = false) {
+  const toast = $("toast");
+  toast.textContent = text;
+  toast.className = isError ? "toast shown error" : "toast shown";
+  clearTimeout(hideTimer);
+  hideTimer = setTimeout(() => toast.classList.remove("shown"), isError ? ERROR_MS : MESSAGE_MS);
+}
+
+export const showError = (error) => showMessage(error.message, true);
+
+export function createButton(text, onClick) {
+  const element = document.createElement("button");
+  element.type = "button";
+  element.textContent = text;
+  element.addEventListener("click", onClick);
+  return element;
+}

@@ -1,0 +1,67 @@
+// Labels and drafts on their way to the server.
+
+import * as api from "./api.js";
+import { showMessage } from "./dom.js";
+import { NUMBER, unpackRuns } from "./pixels.js";
+import { encodePng } from "./png.js";
+import { emptyValues, parts, state } from "./state.js";
+import { showMarks } from "./status.js";
+
+let sending = Promise.resolve();
+
+/** Drafts and labels reach the server one after the other: no draft outlives its label. */
+function sendInOrder(send) {
+  const sent = sending.then(send);
+  sending = sent.catch(() => {});
+  return sent;
+}
+
+/** The PNG of a label with what was drawn by hand, as drafts and clicks have it. */
+export const encodeValues = (values) => encodePng(values, state.video.width, state.video.height);
+
+/** Sends unsaved work to the server's memory, where a page that is opened again finds it. */
+export async function keepDraft(frame, work) {
+  try {
+    await sendInOrder(async () => {
+      const { step, isDirty } = work;
+      if (step === work.keptStep) return;
+      if (isDirty) {
+        const png = await encodeValues(unpackRuns(step.runs, emptyValues()));
+        showSaved(await api.post(`/api/drafts/${frame}`, png));
+      } else {
+        showSaved(await api.remove(`/api/drafts/${frame}`));
+      }
+      work.keptStep = step;
+    });
+  } catch (error) {
+    work.keptStep = null;
+    showMessage(`The draft was not kept: ${error.message}`, true);
+  }
+}
+
+/** Saves values as the label of a frame; `work` is at the step that they are from. */
+export async function sendLabel(frame, work, values) {
+  const { step } = work;
+  const png = await encodeValues(values.map((value) => value & NUMBER));
+  const answer = await sendInOrder(async () => {
+    const saved = await api.post(`/api/labels/${frame}`, png);
+    work.keptStep = step; // the server drops the draft when it gets the label
+    return saved;
+  });
+  work.savedStep = step;
+  work.source = "label";
+  showSaved(answer);
+  return answer.path;
+}
+
+export async function deleteLabel(frame) {
+  showSaved(await sendInOrder(() => api.remove(`/api/labels/${frame}`)));
+}
+
+/** Shows which frames have labels and drafts, as the server says: {labelled, drafts, command}. */
+export function showSaved(saved) {
+  state.saved = saved;
+  parts.runPanel.showCommand(saved);
+  parts.labelList.update(saved.labelled, state.frame);
+  showMarks();
+}

@@ -1,0 +1,153 @@
+// What buttons and keys do.
+
+import { addAnimal, setAnimal } from "./animals.js";
+import {
+  growBrush,
+  setBrush,
+  setExcluding,
+  setOpacity,
+  setPanning,
+  setShown,
+  setTool,
+  shrinkBrush,
+} from "./controls.js";
+import { $ } from "./dom.js";
+import { openFrame } from "./frames.js";
+import { clearAnimal, moveInHistory, save } from "./label.js";
+import { fixFrame, setMode } from "./review.js";
+import { parts, state } from "./state.js";
+
+const undo = () => moveInHistory(-1);
+const redo = () => moveInHistory(1);
+const openSuggested = () => openFrame(state.video.first_frame);
+const showHelp = () => $("help-dialog").showModal();
+const switchMode = () => setMode(state.mode === "review" ? "label" : "review");
+const switchExcluding = () => setExcluding(!state.isExcluding);
+
+const BUTTONS = {
+  exclude: switchExcluding,
+  undo,
+  redo,
+  save,
+  help: showHelp,
+  "mode-label": () => setMode("label"),
+  "mode-review": () => setMode("review"),
+  "review-done": () => setMode("review"),
+  mend: fixFrame,
+  watch: () => parts.runPanel.watch(),
+  "add-animal": addAnimal,
+  "clear-animal": clearAnimal,
+  "zoom-in": () => parts.view.zoom(1.5),
+  "zoom-out": () => parts.view.zoom(1 / 1.5),
+  "zoom-fit": () => parts.view.fit(),
+  previous: () => openFrame(state.frame - 1),
+  following: () => openFrame(state.frame + 1),
+  suggested: openSuggested,
+  "shape-close": () => parts.tools.polygon.close(),
+  "shape-back": () => parts.tools.polygon.back(),
+  "shape-drop": () => parts.tools.polygon.drop(),
+  "panel-toggle": () => {
+    const isOpen = document.body.classList.toggle("panel-open");
+    $("panel-toggle").setAttribute("aria-expanded", isOpen);
+  },
+};
+
+const KEYS = {
+  c: () => setTool("click"),
+  b: () => setTool("brush"),
+  e: () => setTool("eraser"),
+  p: () => setTool("polygon"),
+  h: () => setTool("hand"),
+  x: switchExcluding,
+  n: addAnimal,
+  o: () => setShown(!parts.view.isShown),
+  s: openSuggested,
+  r: switchMode,
+  m: fixFrame,
+  "[": shrinkBrush,
+  "]": growBrush,
+  "+": () => parts.view.zoom(1.25),
+  "=": () => parts.view.zoom(1.25),
+  "-": () => parts.view.zoom(0.8),
+  0: () => parts.view.fit(),
+  "?": showHelp,
+  Enter: () => parts.tools.polygon.close(),
+  Escape: () => {
+    parts.tools.polygon.drop();
+    document.body.classList.remove("panel-open");
+  },
+  Backspace: () => parts.tools.polygon.back(),
+  Home: () => openFrame(0),
+  End: () => openFrame(state.video.num_frames - 1),
+};
+
+export function connectButtons() {
+  for (const [id, action] of Object.entries(BUTTONS)) {
+    $(id).addEventListener("click", () => action());
+  }
+  for (const each of $("tools").querySelectorAll("[data-tool]")) {
+    each.addEventListener("click", () => setTool(each.dataset.tool));
+  }
+  $("brush-size").addEventListener("input", (event) => setBrush(Number(event.target.value)));
+  $("opacity").addEventListener("input", (event) => setOpacity(Number(event.target.value)));
+  $("shown").addEventListener("change", (event) => setShown(event.target.checked));
+  $("canvas").addEventListener("dblclick", () => {
+    if (state.tool === "polygon") parts.tools.polygon.close();
+  });
+  $("video-dialog").addEventListener("close", () => $("video").pause());
+}
+
+export function connectKeys() {
+  addEventListener("keydown", onKey);
+  addEventListener("keyup", (event) => {
+    if (event.key === " ") setPanning(false);
+  });
+  addEventListener("blur", () => setPanning(false));
+  // After a click with the mouse the canvas has the keys again: the space bar moves the view and
+  // presses no button.
+  document.addEventListener("click", (event) => {
+    if (event.detail && event.target.closest("button") && !event.target.closest("dialog, aside")) {
+      $("canvas").focus({ preventScroll: true });
+    }
+  });
+  // The canvas takes up half the page: its focus is only shown to those who use the keyboard.
+  addEventListener("keydown", (event) => {
+    if (event.key === "Tab") document.body.classList.add("by-keyboard");
+  });
+  addEventListener("pointerdown", () => document.body.classList.remove("by-keyboard"));
+  addEventListener("beforeunload", (event) => {
+    if ([...state.works.values()].some((work) => work.isDirty)) event.preventDefault();
+  });
+}
+
+function onKey(event) {
+  if (document.querySelector("dialog[open]")) return;
+  const { target } = event;
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  if (event.ctrlKey || event.metaKey) {
+    const action = { z: event.shiftKey ? redo : undo, y: redo, s: save }[key];
+    if (action) {
+      event.preventDefault();
+      action();
+    }
+    return;
+  }
+  if (event.altKey || target.matches("select, input[type=number]")) return;
+  const isSlider = target.matches("input[type=range]");
+  const isControl = isSlider || target.closest("button, summary, input, video");
+  if (key === "ArrowLeft" || key === "ArrowRight") {
+    if (isSlider) return;
+    event.preventDefault();
+    openFrame(state.frame + (key === "ArrowLeft" ? -1 : 1) * (event.shiftKey ? 10 : 1));
+  } else if (key === " ") {
+    if (isControl) return;
+    event.preventDefault();
+    if (!event.repeat) setPanning(true);
+  } else if (/^[1-9]$/.test(key)) {
+    setAnimal(Number(key));
+  } else if (KEYS[key]) {
+    if ((isSlider && key.length > 1) || (isControl && key === "Enter")) return;
+    event.preventDefault();
+    KEYS[key]();
+  }
+}

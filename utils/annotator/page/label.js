@@ -1,0 +1,184 @@
+// Labelling the frame on the screen: what tools do to it, clicks, undo and redo, save, delete.
+
+import * as api from "./api.js";
+import { showAnimals } from "./animals.js";
+import { $, showError, showMessage } from "./dom.js";
+import { deleteLabel, encodeValues, keepDraft, sendLabel } from "./drafts.js";
+import { NUMBER, applyMask, countAnimals, unpackRuns } from "./pixels.js";
+import { currentWork, emptyValues, parts, state } from "./state.js";
+import { showState } from "./status.js";
+
+const DRAFT_DELAY_MS = 900;
+const MIN_BOX_PX = 3;
+
+const canEdit = () => state.mode === "label" && Boolean(currentWork());
+
+/** What the tools see and do. */
+export const editor = {
+  canEdit,
+  prompts: () => currentWork()?.step.prompts[state.animal] ?? { clicks: [], box: null },
+  addClick(x, y, positive) {
+    const { width, height } = state.video;
+    if (!canEdit() || x < 0 || y < 0 || x > width || y > height) return;
+    queueSegmentation(({ clicks, box }) => ({ clicks: [...clicks, { x, y, positive }], box }));
+  },
+  addBox([x0, y0, x1, y1]) {
+    if (!canEdit()) return;
+    const { width, height } = state.video;
+    const within = (value, size) => Math.max(0, Math.min(size, value));
+    const box = [
+      within(Math.min(x0, x1), width),
+      within(Math.min(y0, y1), height),
+      within(Math.max(x0, x1), width),
+      within(Math.max(y0, y1), height),
+    ];
+    if (box[2] - box[0] < MIN_BOX_PX || box[3] - box[1] < MIN_BOX_PX) return;
+    queueSegmentation(({ clicks }) => ({ clicks, box }), true);
+  },
+  commit() {
+    addStep(currentWork().step.prompts);
+  },
+  revert() {
+    showStep();
+  },
+  changedShape() {
+    const { polygon } = parts.tools;
+    $("shape-bar").hidden = !polygon.corners;
+    $("shape-close").disabled = polygon.corners < 3;
+    parts.view.draw();
+  },
+};
+
+export function showLabel(values) {
+  state.label.values = values;
+  const counts = countAnimals(values);
+  let last = NUMBER;
+  while (last > 0 && !counts[last]) last--;
+  state.numAnimals = Math.max(last, state.numAnimals);
+  parts.view.setLabel(state.label);
+  showAnimals(counts);
+}
+
+export function hideLabel() {
+  state.label.values = null;
+  parts.view.label = null;
+  showState();
+}
+
+/** Shows the present step of the history. */
+export function showStep() {
+  showLabel(unpackRuns(currentWork().step.runs, state.label.values ?? emptyValues()));
+  showState();
+}
+
+/** The label on the screen becomes the next step of the history. */
+export function addStep(prompts) {
+  currentWork().add(state.label.values, prompts);
+  afterEdit();
+}
+
+let draftTimer;
+
+function afterEdit() {
+  parts.view.changed();
+  showAnimals(countAnimals(state.label.values));
+  showState();
+  const { frame } = state;
+  const work = currentWork();
+  clearTimeout(draftTimer);
+  draftTimer = setTimeout(() => keepDraft(frame, work), DRAFT_DELAY_MS);
+}
+
+/** `by`: -1 undoes, 1 redoes. */
+export function moveInHistory(by) {
+  const { polygon } = parts.tools;
+  if (by < 0 && polygon.corners) {
+    polygon.back();
+    return;
+  }
+  const work = currentWork();
+  if (state.mode !== "label" || !work?.steps[work.at + by]) return;
+  work.at += by;
+  showStep();
+  afterEdit();
+}
+
+export function clearAnimal() {
+  if (!canEdit()) return;
+  const { values } = state.label;
+  for (let i = 0; i < values.length; i++) {
+    if ((values[i] & NUMBER) === state.animal) values[i] = 0;
+  }
+  const prompts = { ...currentWork().step.prompts };
+  delete prompts[state.animal];
+  addStep(prompts);
+}
+
+// Clicks and boxes
+
+let segmenting = Promise.resolve();
+let waiting = 0;
+
+/** Clicks are answered one after the other, each on what the one before gave. */
+function queueSegmentation(change, fresh = false) {
+  const { frame, animal } = state;
+  const showWaiting = (by) => {
+    waiting += by;
+    $("busy").hidden = !waiting;
+    $("busy-text").textContent = "Finding the outline …";
+  };
+  showWaiting(1);
+  segmenting = segmenting
+    .then(() => segment({ frame, animal, change, fresh }))
+    .catch(showError)
+    .finally(() => showWaiting(-1));
+}
+
+async function segment({ frame, animal, change, fresh }) {
+  const work = state.works.get(frame);
+  if (frame !== state.frame || !work || state.mode !== "label") return;
+  const before = work.step;
+  const { values } = state.label;
+  // A mask that was there before the first click is trusted, but a new box begins anew.
+  const first = { clicks: [], box: null, given: countAnimals(values)[animal] > 0 };
+  const last = before.prompts[animal] ?? first;
+  const prompts = { ...change(last), given: last.given && !fresh };
+  const png = await encodeValues(values);
+  const mask = await api.segment(frame, { animal, fresh, ...prompts }, png);
+  const isUndone = frame !== state.frame || work.step !== before || state.mode !== "label";
+  if (isUndone) return;
+  if (!mask.includes(1)) showMessage("Nothing found there. Try a box around the animal.");
+  applyMask(state.label.values, mask, animal);
+  addStep({ ...before.prompts, [animal]: prompts });
+}
+
+// Save and delete
+
+export async function save() {
+  const work = currentWork();
+  if (state.mode !== "label" || !work || $("save").disabled) return;
+  $("save").disabled = true;
+  try {
+    showMessage(`Saved: ${await sendLabel(state.frame, work, state.label.values)}`);
+  } catch (error) {
+    showError(error);
+  }
+  showState();
+}
+
+export async function removeLabel(frame) {
+  if (!confirm(`Delete the label of frame ${frame}?`)) return;
+  try {
+    await deleteLabel(frame);
+  } catch (error) {
+    showError(error);
+    return;
+  }
+  const work = state.works.get(frame);
+  if (work) {
+    work.savedStep = work.keptStep = null; // what is on the screen is not saved any more
+    work.source = "none";
+    keepDraft(frame, work);
+  }
+  showState();
+}

@@ -1,0 +1,44 @@
+// Reviewing the result of stage 3, and fixing a frame of it.
+
+import { showHint } from "./controls.js";
+import { $, showMessage } from "./dom.js";
+import { leaveFrame, reloadLabel } from "./frames.js";
+import { addStep, showLabel } from "./label.js";
+import { currentWork, parts, state } from "./state.js";
+import { showMarks } from "./status.js";
+
+/** `mode`: "label" or "review". */
+export async function setMode(mode) {
+  const { results } = parts.runPanel;
+  if (mode === state.mode || (mode === "review" && !results.available)) return;
+  leaveFrame();
+  state.mode = mode;
+  document.body.classList.remove("panel-open");
+  $("mode-label").setAttribute("aria-pressed", mode === "label");
+  $("mode-review").setAttribute("aria-pressed", mode === "review");
+  $("tools").inert = mode === "review";
+  $("review-bar").hidden = mode !== "review";
+  $("watch").disabled = !results.has_overlay;
+  showHint();
+  showMarks();
+  await reloadLabel();
+}
+
+/** The predicted mask becomes the beginning of a label. */
+export async function fixFrame() {
+  if (state.mode !== "review" || !state.label.values) return;
+  const predicted = state.label.values.slice();
+  const { frame } = state;
+  await setMode("label");
+  if (frame !== state.frame || state.mode !== "label" || !currentWork()) return;
+  showLabel(predicted);
+  addStep({});
+  showMessage(`Fix frame ${frame}, save it, and run again with both labels.`);
+}
+
+/** Results have come, or others than before. */
+export function showResults(results) {
+  $("mode-review").disabled = !results.available;
+  showMarks();
+  if (state.mode === "review") reloadLabel();
+}

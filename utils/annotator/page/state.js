@@ -1,0 +1,53 @@
+// What the page knows. Nothing here touches the document.
+
+import { packRuns } from "./pixels.js";
+
+const MAX_UNDO = 60;
+
+export const state = {
+  video: null, // what the server says about it: name, num_frames, height, width, ...
+  mode: "label", // or "review"
+  frame: -1, // the one on the screen
+  visit: 0, // counts frame changes: answers to an earlier one are dropped
+  label: { values: null, width: 0, height: 0 }, // on the screen; no values: not there yet
+  works: new Map(), // frame -> its Work
+  saved: { labelled: [], drafts: [] }, // frames that the server has a label or a draft of
+  animal: 1, // the one that tools mark
+  numAnimals: 1,
+  tool: "click",
+  isExcluding: false,
+  brushRadius: 12,
+};
+
+/** The parts of the page, made by main.js: view, tools, filmstrip, labelList, runPanel. */
+export const parts = {};
+
+/** The work on one frame. A step is {runs, prompts}: the label and the clicks so far. */
+export class Work {
+  constructor(values, source) {
+    this.steps = [{ runs: packRuns(values), prompts: {} }];
+    this.at = 0;
+    this.source = source; // what the label was when the frame was opened: draft, label, ...
+    this.savedStep = source === "draft" ? null : this.steps[0];
+    this.keptStep = this.steps[0]; // what the server has as a draft, or as what it was opened from
+  }
+
+  get step() {
+    return this.steps[this.at];
+  }
+
+  get isDirty() {
+    return this.step !== this.savedStep;
+  }
+
+  add(values, prompts) {
+    this.steps.splice(this.at + 1);
+    this.steps.push({ runs: packRuns(values), prompts });
+    if (this.steps.length > MAX_UNDO) this.steps.shift();
+    this.at = this.steps.length - 1;
+  }
+}
+
+export const currentWork = () => state.works.get(state.frame);
+
+export const emptyValues = () => new Uint8Array(state.video.width * state.video.height);

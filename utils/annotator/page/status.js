@@ -1,0 +1,55 @@
+// What the page says about the frame on the screen, and which buttons that allows.
+
+import { $ } from "./dom.js";
+import { NUMBER } from "./pixels.js";
+import { currentWork, parts, state } from "./state.js";
+
+const WIDE_PX = 820; // as in style.css
+const TEXTS = {
+  draft: ["unsaved", "unsaved"],
+  label: ["saved", "label saved"],
+  annotation: ["", "annotation of the data set"],
+  none: ["", "not labelled"],
+  result: ["", "result"],
+  loading: ["", "loading …"],
+};
+
+export function showState() {
+  const { mode, frame, label } = state;
+  const work = mode === "label" ? currentWork() : null;
+  showFrameState(work);
+  $("mend").disabled = mode !== "review" || !label.values;
+  $("undo").disabled = !work || work.at === 0;
+  $("redo").disabled = !work || work.at === work.steps.length - 1;
+  const isEmpty = !label.values || !label.values.some((value) => value & NUMBER);
+  $("save").disabled = !work || isEmpty || (!work.isDirty && work.source === "label");
+  parts.labelList.showCurrent(frame);
+}
+
+function showFrameState(work) {
+  const { mode, frame, label, video } = state;
+  let key = "loading";
+  if (mode === "review") key = label.values ? "result" : "loading";
+  else if (work) key = work.isDirty ? "draft" : work.source;
+  const span = document.createElement("span");
+  [span.className, span.textContent] = TEXTS[key];
+  const name = video.frame_names[frame];
+  const count = `Frame ${frame} of 0–${video.num_frames - 1}`;
+  const file = Number(name) === frame ? "" : ` (${name})`;
+  const confidence = mode === "review" && parts.runPanel.results.confidence?.[frame];
+  const trust = confidence ? ` · confidence ${confidence.toFixed(2)}` : "";
+  $("frame-state").replaceChildren(`${count}${file} · `, span, trust);
+  if (innerWidth > WIDE_PX) $("frame-state").append(` · ${video.width}×${video.height}`);
+}
+
+/** The marks of the filmstrip; in review also how far each frame can be trusted. */
+export function showMarks() {
+  const isReview = state.mode === "review";
+  const { confidence, check_first: check } = parts.runPanel.results;
+  parts.filmstrip.update({
+    labelled: state.saved.labelled,
+    drafts: state.saved.drafts,
+    curve: isReview ? confidence : null,
+    check: isReview ? (check ?? []) : [],
+  });
+}
