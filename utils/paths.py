@@ -35,6 +35,7 @@ SEGMENTATION = "segmentation"  # below the results folder: SEGMENTATION / SEQ / 
 OVERLAY = "overlay"
 RUNS = "runs"  # RUNS / SEQ / run.json
 RUN_FILE = "run.json"
+PARTIAL = "partial"  # RUNS / SEQ / PARTIAL: the state of a run that has not finished
 LOCK_FILE = "lock"  # held while a video is worked on
 CONFIDENCE_FILE = "confidence.json"  # beside it; see utils/evaluation/confidence.py
 EXPORT = "export"  # EXPORT / {coco,davis,csv,deeplabcut,cutout}, by export.py

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from tabulate import SEPARATING_LINE, tabulate
 
 from utils.errors import InputError
 from utils.evaluation.measures import NUMBERS, VOID, mean_scores, score_sequence
@@ -53,6 +54,7 @@ def score_folders(
     annotation_dir: Path,
     frame_names: Sequence[str],
     labelled_frames: Sequence[int] | None = None,
+    *,
     exclude_guidance: bool = False,
 ) -> SequenceScore:
     """Scores `prediction_dir/STEM.png` of every annotated frame that counts.
@@ -145,29 +147,28 @@ def mean_by_protocol(scores: Sequence[SequenceScore]) -> dict[str, dict]:
 
 
 def format_table(scores: Sequence[SequenceScore]) -> str:
-    """A line per video and animal and a line with the mean of each protocol, for the screen."""
-    rows = []
+    """A line per video and animal and a line with the mean of each protocol, for the screen.
+
+    Args:
+        scores: From `score_folders`.
+    """
+
+    def row(name: str, num_frames: int, numbers: dict, protocol: str) -> tuple:
+        keys = ("J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay", "J&F-Mean")
+        return (name, num_frames, *(numbers[key] for key in keys), protocol)
+
+    header = ("sequence", "frames", "J mean", "recall", "decay", "F mean", "recall", "decay")
+    header += ("J&F", "protocol")
+    rows: list = []
     for score in scores:
-        rows.append((score.sequence, len(score.frames), score.scores, score.protocol))
+        num_frames, protocol = len(score.frames), score.protocol
+        rows.append(row(score.sequence, num_frames, score.scores, protocol))
         for animal, numbers in score.scores.get("animals", {}).items():
-            rows.append((f"  animal {animal}", len(score.frames), numbers, score.protocol))
-    means = [
-        (f"mean of {mean['num_sequences']}", mean["num_scored"], mean, protocol)
-        for protocol, mean in mean_by_protocol(scores).items()
-    ]
-    width = max(len(name) for name, *_ in (*rows, *means, ("sequence",)))
-    header = f"{'sequence':<{width}} frames  J mean recall  decay  F mean recall  decay     J&F  "
-    rule = "-" * (len(header) + len("protocol"))
-    keys = (("J-Mean", "J-Recall", "J-Decay"), ("F-Mean", "F-Recall", "F-Decay"), ("J&F-Mean",))
-    lines = [header + "protocol", rule]
-    for row in (*rows, None, *means):
-        if row is None:
-            lines.append(rule)
-            continue
-        name, num_frames, numbers, protocol = row
-        cells = " ".join("".join(f"{numbers[key]:7.3f}" for key in group) for group in keys)
-        lines.append(f"{name:<{width}} {num_frames:6d} {cells}  {protocol}")
-    return "\n".join(lines)
+            rows.append(row(f"  animal {animal}", num_frames, numbers, protocol))
+    rows.append(SEPARATING_LINE)
+    for protocol, mean in mean_by_protocol(scores).items():
+        rows.append(row(f"mean of {mean['num_sequences']}", mean["num_scored"], mean, protocol))
+    return tabulate(rows, header, floatfmt=".3f", disable_numparse=[0, 9], preserve_whitespace=True)
 
 
 def _protocol(labelled_frames: Sequence[int] | None, exclude_guidance: bool) -> str:
