@@ -51,12 +51,11 @@ from utils.inputs.guidance import (
     Guidance,
     check_visible,
     choose_guidance,
-    list_animals,
     parse_guidance,
     read_labels,
 )
 from utils.inputs.sequences import VideoSequence, find_sequences
-from utils.media.images import read_mask
+from utils.media.labels import read_label
 from utils.media.overlay import write_overlays
 from utils.media.videos import Video
 from utils.stage3.fine_tuning import FineTuner
@@ -291,7 +290,7 @@ def segment(job: Job, config: Config, tuner: FineTuner, weights: Path) -> dict[s
     returns."""
     sequence, video, labelled = job.sequence, job.sequence.video, job.guidance.frames
     labels = read_labels(sequence, labelled)
-    animals = list_animals(labels.values())
+    animals = labels[labelled[0]].animals
     frames = ", ".join(map(str, labelled))
     several = f", {len(animals)} animals, one after the other" if len(animals) > 1 else ""
     print(
@@ -324,7 +323,11 @@ def segment(job: Job, config: Config, tuner: FineTuner, weights: Path) -> dict[s
     masks = mask_paths(sequence, config.results)
     aside = partial_dir(config.results, video.name)  # a kill leaves no litter there
     write_overlays(
-        config.results / paths.OVERLAY, aside, video, lambda i: read_mask(masks[i]), labelled
+        config.results / paths.OVERLAY,
+        aside,
+        video,
+        lambda i: read_label(masks[i]).values,
+        labelled,
     )
     record = make_record(
         sequence,

@@ -19,7 +19,7 @@ from utils import paths
 from utils.command_line import run_script, setting
 from utils.errors import InputError
 from utils.files import read_json, write_json
-from utils.media.images import write_mask
+from utils.media.labels import write_label
 from utils.media.video_writing import write_video
 
 FOUR_K = (2160, 3840)
@@ -72,7 +72,7 @@ def make_dataset(folder: Path, num_frames: int) -> None:
         image, mask = make_frame(number, 480, 854)
         cv2.imwrite(str(images / f"{number:05d}.jpg"), image[..., ::-1])
         if number == num_frames // 2:
-            write_mask(labels / f"{number:05d}.png", mask)
+            write_label(labels / f"{number:05d}.png", mask)
 
 
 def make_film(folder: Path, num_frames: int) -> None:
@@ -80,7 +80,7 @@ def make_film(folder: Path, num_frames: int) -> None:
     frames = (make_frame(number, *FOUR_K)[0] for number in range(num_frames))
     write_video(folder / "blob.mp4", frames, None, 30)
     middle = num_frames // 2
-    write_mask(folder / f"{middle:05d}.png", make_frame(middle, *FOUR_K)[1])
+    write_label(folder / f"{middle:05d}.png", make_frame(middle, *FOUR_K)[1])
 
 
 def main(config: Config) -> None:

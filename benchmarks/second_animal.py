@@ -26,7 +26,7 @@ from utils.annotator.frame_reader import encode_jpeg
 from utils.command_line import run_script, setting
 from utils.files import write_atomically
 from utils.inputs.sequences import choose_sequences, open_dataset_sequence
-from utils.media.images import read_annotation, write_mask
+from utils.media.labels import read_labels, write_label
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,8 @@ def write_video(config: Config, data: Path, name: str) -> None:
     sequence = open_dataset_sequence(config.dataset, name)
     video = sequence.video
     images = [video.read(index) for index in range(len(video))]
-    masks = [read_annotation(sequence.annotation_dir / f"{n}.png") == 1 for n in video.frame_names]
+    labels = read_labels([sequence.annotation_dir / f"{n}.png" for n in video.frame_names])
+    masks = [label.values == 1 for label in labels]
     images = add_second_animal(images, masks, config.start, config.end, config.scale)
     frames, annotations = data / "JPEGImages" / "480p" / name, data / "Annotations" / "480p" / name
     for stem, image, mask in zip(video.frame_names, images, masks, strict=True):
@@ -70,7 +71,7 @@ def write_video(config: Config, data: Path, name: str) -> None:
         write_atomically(
             frames / f"{stem}.jpg", lambda aside, data=encoded: aside.write_bytes(data)
         )
-        write_mask(annotations / f"{stem}.png", mask.astype("uint8"), 1)
+        write_label(annotations / f"{stem}.png", mask)
 
 
 def add_second_animal(

@@ -19,7 +19,8 @@ from utils.command_line import run_script, setting
 from utils.evaluation.measures import contour_accuracy, region_similarity
 from utils.files import write_json
 from utils.inputs.sequences import choose_sequences, sequence_dir
-from utils.media.images import list_frames, read_annotation, read_image
+from utils.media.images import list_frames, read_image
+from utils.media.labels import VOID, read_label
 from utils.stage3.inference import predict_probability
 from utils.training.weights import load_weights, read_weights
 
@@ -55,9 +56,9 @@ def score(model, dataset: Path, sequence: str) -> tuple[float, float]:
     for path in tqdm(list_frames(sequence_dir(dataset, "JPEGImages", sequence))[1:-1], leave=False):
         annotation = annotations / f"{path.stem}.png"
         if annotation.is_file():
-            truth = read_annotation(annotation)
+            truth = read_label(annotation).values
             prediction = predict_probability(model, read_image(path), flip=True) > 0.5
-            masks = prediction, (truth > 0) & (truth < 255), truth == 255
+            masks = prediction, (truth > 0) & (truth < VOID), truth == VOID
             scores.append((region_similarity(*masks), contour_accuracy(*masks)))
     return tuple(float(value) for value in np.mean(scores, axis=0))
 

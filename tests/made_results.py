@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from utils.media.images import write_mask
+from utils.media.labels import write_label
 from utils.media.overlay import write_contact_sheet, write_overlay_video
 from utils.media.video_writing import write_video
 from utils.media.videos import FrameFolder
@@ -72,10 +72,10 @@ class MadeResults:
         animals = sorted(shown if label_animals is None else label_animals) or [1]
         paths = [self.results / "segmentation" / name / f"{stem}.png" for stem in stems]
         for index, (path, mask) in enumerate(zip(paths, masks, strict=True)):
-            write_mask(path, mask, max(animals))
+            write_label(path, mask, animals)
             if index in annotated:
                 annotation = self.dataset / "Annotations" / name / path.name
-                write_mask(annotation, animal(index))
+                write_label(annotation, animal(index))
         if labelled is not None:
             self.write_record(
                 name,

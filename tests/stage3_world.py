@@ -14,7 +14,7 @@ from PIL import Image
 import finetune_test
 from finetune_test import Config, main
 from utils import paths
-from utils.media.images import davis_palette, read_mask
+from utils.media.labels import davis_palette, read_label
 from utils.stage3 import presets
 from utils.stage3.fine_tuning import FineTuning
 from utils.stage3.presets import Preset
@@ -140,7 +140,7 @@ class World:
         return sorted((self.results / "segmentation" / name).glob("*"))
 
     def masks(self, name="hen"):
-        return np.stack([read_mask(path) for path in self.mask_paths(name)])
+        return np.stack([read_label(path).values for path in self.mask_paths(name)])
 
     def record(self, name="hen"):
         return json.loads((self.results / "runs" / name / "run.json").read_text("utf-8"))

@@ -49,7 +49,7 @@ from utils.errors import InputError, UsageError
 from utils.files import write_json
 from utils.inputs.guidance import read_labels
 from utils.inputs.sequences import open_dataset_sequence, open_video_sequence
-from utils.media.images import davis_palette, write_mask
+from utils.media.labels import davis_palette, write_label
 from utils.media.video_writing import write_video
 
 TOKEN = "a-token"
@@ -330,7 +330,7 @@ def test_what_is_saved_is_what_stage_3_reads(client, task, dataset):
     sequence = open_dataset_sequence(dataset, "hen")
     assert sequence.source == "datasets/labels" and list(sequence.labels) == [1, 6]
     for index, label in read_labels(sequence, (1, 6)).items():
-        np.testing.assert_array_equal(label, ellipse(index))
+        np.testing.assert_array_equal(label.values, ellipse(index))
 
 
 def huge_png() -> bytes:
@@ -460,7 +460,7 @@ def test_the_next_command_uses_all_labels(task, client):
 
 def test_a_label_that_corrects_a_result_joins_the_annotation_it_came_from(task, client, tmp_path):
     annotations = tmp_path / "annotations"
-    write_mask(annotations / "00003.png", ellipse(3))
+    write_label(annotations / "00003.png", ellipse(3))
     task = replace(task, sequence=replace(task.sequence, annotation_dir=annotations))
     write_results(task)
     run = task.results / paths.RUNS / "hen" / paths.RUN_FILE
@@ -591,7 +591,7 @@ def test_a_process_that_ends_without_a_word_is_no_riddle(tmp_path):
 def write_results(task, frames=NUM_FRAMES, confidence=None):
     folder = task.results / paths.SEGMENTATION / "hen"
     for index in range(frames):
-        write_mask(folder / f"{index:05d}.png", ellipse(index))
+        write_label(folder / f"{index:05d}.png", ellipse(index))
     run_dir = task.results / paths.RUNS / "hen"
     write_json(run_dir / paths.RUN_FILE, {"num_frames": frames, "labelled_frames": [2]})
     if confidence:
@@ -613,7 +613,7 @@ def test_results_are_shown_when_the_video_is_done_and_of_this_video(client, task
 def test_a_result_of_another_size_is_refused_by_name(client, task):
     write_results(task)
     path = task.results / paths.SEGMENTATION / "hen" / "00006.png"
-    write_mask(path, ellipse(6)[:-1])
+    write_label(path, ellipse(6)[:-1])
     response = client.get("/api/masks/result/6")
     assert response.status_code == 422 and "00006.png" in response.get_json()["error"]
 
@@ -745,7 +745,7 @@ def test_the_first_frame_is_the_selected_one_else_the_middle_one(dataset):
 def test_the_first_video_without_a_label_is_taken(dataset, capsys):
     (dataset / "JPEGImages" / "480p" / "zebra").symlink_to(dataset / "JPEGImages" / "480p" / "hen")
     assert annotate.open_task(annotate.Config(dataset=dataset)).sequence.name == "hen"
-    write_mask(paths.LABELS / "hen" / "00001.png", ellipse(1))
+    write_label(paths.LABELS / "hen" / "00001.png", ellipse(1))
     assert annotate.open_task(annotate.Config(dataset=dataset)).sequence.name == "zebra"
     assert "--sequence NAME" in capsys.readouterr().out
 

@@ -18,7 +18,7 @@ from utils.annotator.background_network import BackgroundNetwork
 from utils.annotator.server import create_app, open_server
 from utils.annotator.task import AnnotationTask
 from utils.inputs.sequences import VideoSequence, open_video_sequence
-from utils.media.images import write_mask
+from utils.media.labels import write_label
 from utils.media.video_writing import write_video
 
 HEIGHT, WIDTH, NUM_FRAMES = 150, 200, 12
@@ -354,7 +354,7 @@ def test_an_existing_label_is_loaded_and_mended_around_the_click_only(make_sessi
     session = make_session()
     given = ellipse(6)
     given[5:20, 5:20] = True
-    write_mask(session.task.label_path(6), given)
+    write_label(session.task.label_path(6), given)
     session.open()
     session.wait_text("#frame-state", "label saved")
     session.click(12, 12, button="right")
@@ -614,7 +614,7 @@ def test_a_run_is_shown_its_result_reviewed_and_a_bad_frame_mended(make_session)
 
 def test_a_run_that_is_cancelled_says_so_and_can_be_started_again(make_session):
     session = make_session()
-    write_mask(session.task.label_path(6), ellipse(6))
+    write_label(session.task.label_path(6), ellipse(6))
     session.open()
     session.page.click("#run")
     session.wait_text("#run-text", "Fine-tuning: 5 of 12")

@@ -33,7 +33,7 @@ from utils.archives.sources import TEST_SEQUENCES
 from utils.command_line import parse_config
 from utils.errors import InputError, UsageError
 from utils.files import sha256_of
-from utils.media.images import davis_palette, read_annotation
+from utils.media.labels import davis_palette, read_label
 from utils.training.pair_lists import read_pairs
 
 REPOSITORY = Path(prepare_data.__file__).parent
@@ -224,7 +224,7 @@ class TestPascal:
         world.add_voc()
         world.add_sbd()
         world.run("pascal")
-        labels = read_annotation(world.pascal / "Annotations" / f"{BOTH}.png")
+        labels = read_label(world.pascal / "Annotations" / f"{BOTH}.png").values
         np.testing.assert_array_equal(
             labels, np.select([VOC_MASK == 128, VOC_MASK > 0], [255, 1], 0)
         )

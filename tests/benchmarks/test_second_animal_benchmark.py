@@ -5,7 +5,8 @@ import numpy as np
 from benchmarks import second_animal, stage3_runs
 from benchmarks.second_animal import add_second_animal
 from tests.stage3_world import NUM_FRAMES, tiny_network
-from utils.media.images import read_annotation, read_image
+from utils.media.images import read_image
+from utils.media.labels import read_label
 
 SIZE = (60, 120)
 
@@ -64,8 +65,8 @@ def test_the_benchmark_scores_against_the_first_animal(world, monkeypatch, capsy
     assert "hen with a second animal: J" in capsys.readouterr().out
     for index in (0, NUM_FRAMES - 1):
         name = f"{index:05d}"
-        before = read_annotation(world.dataset / f"Annotations/480p/hen/{name}.png")
-        after = read_annotation(results / f"data/Annotations/480p/hen/{name}.png")
+        before = read_label(world.dataset / f"Annotations/480p/hen/{name}.png").values
+        after = read_label(results / f"data/Annotations/480p/hen/{name}.png").values
         np.testing.assert_array_equal(after, before)
         first = read_image(results / f"data/JPEGImages/480p/hen/{name}.jpg")
         assert first.shape[:2] == before.shape

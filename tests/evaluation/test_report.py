@@ -15,7 +15,7 @@ from tests.made_results import NUM_FRAMES, MadeResults, animal
 from utils.evaluation.report import page
 from utils.evaluation.report.charts import HEIGHT, MAX_POINTS, WIDTH, Series, lay_out_chart
 from utils.evaluation.report.video_report import make_video_report
-from utils.media.images import write_mask
+from utils.media.labels import write_label
 
 EVERY_FRAME = range(NUM_FRAMES)
 
@@ -249,10 +249,15 @@ def test_animals_have_scores_of_their_own(made):
     made.add("two", [pair(index) for index in EVERY_FRAME])
     for index in EVERY_FRAME:
         path = made.dataset / "Annotations" / "two" / f"{index:05d}.png"
-        write_mask(path, np.roll(pair(index), 2, axis=1), 2)
+        write_label(path, np.roll(pair(index), 2, axis=1), (1, 2))
     _, page, scores = make_page(made)
     for number, animal_scores in scores["sequences"]["two"]["animals"].items():
         assert f"animal {number}J {animal_scores['J-Mean']:.3f}" in page.text
+
+
+def test_animals_are_called_by_the_numbers_of_the_label(made):
+    made.add("two", [3 * animal(index) for index in EVERY_FRAME], label_animals=(3, 7))
+    assert "animals3, 7" in make_page(made)[1].text
 
 
 def test_the_page_needs_nothing_but_itself(made):
@@ -275,7 +280,7 @@ def test_large_videos_are_linked_and_the_page_says_so(made, monkeypatch):
     _, shown, _ = make_page(made)
     assert shown.attributes("video", "src") == ["../overlay/a%20b%231.mp4", "../overlay/bee.mp4"]
     assert "../overlay/a%20b%231.png" in shown.addresses
-    assert "Move both together" in page.text
+    assert "Move both together" in shown.text
 
 
 @pytest.mark.parametrize("name", ["<img src=x onerror=alert(1)>", '"><b>&amp;', "a'b & <!--"])
@@ -304,7 +309,7 @@ def test_overlay_missing_or_of_another_run_is_said(made):
     made.add("ant")
     made.add("bee", overlay=True)
     made.write_record("bee", {"num_frames": NUM_FRAMES + 1})
-    write_mask(made.mask_path("bee", NUM_FRAMES), animal(0))
+    write_label(made.mask_path("bee", NUM_FRAMES), animal(0))
     made.add("cat", overlay=True)
     for suffix in ("mp4", "png"):
         (made.results / "overlay" / f"cat.{suffix}").write_bytes(b"no video, no picture")

@@ -5,7 +5,7 @@ import pytest
 
 from utils.evaluation.measures import NUMBERS
 from utils.evaluation.scoring import format_table, score_folders
-from utils.media.images import write_mask
+from utils.media.labels import write_label
 
 NAMES = [f"{index:05d}" for index in range(5)]
 
@@ -21,8 +21,8 @@ def two_animals(shift: int) -> np.ndarray:
 @pytest.fixture
 def score(tmp_path):
     for name in NAMES:
-        write_mask(tmp_path / "annotations" / f"{name}.png", two_animals(0), 5)
-        write_mask(tmp_path / "masks" / f"{name}.png", two_animals(10), 5)
+        write_label(tmp_path / "annotations" / f"{name}.png", two_animals(0), (3, 5))
+        write_label(tmp_path / "masks" / f"{name}.png", two_animals(10), (3, 5))
     return score_folders("pair", tmp_path / "masks", tmp_path / "annotations", NAMES, [2])
 
 
@@ -44,7 +44,7 @@ def test_means_hold_no_values_of_single_frames(score):
 def test_of_one_animal_there_are_its_scores_alone(tmp_path):
     for folder in ("annotations", "masks"):
         for name in NAMES:
-            write_mask(tmp_path / folder / f"{name}.png", two_animals(0) == 3)
+            write_label(tmp_path / folder / f"{name}.png", two_animals(0) == 3)
     score = score_folders("hen", tmp_path / "masks", tmp_path / "annotations", NAMES, [2])
     assert set(score.means()) == set(NUMBERS)
     assert "animal " not in format_table([score])

@@ -29,7 +29,7 @@ from utils.export.coco import export_coco
 from utils.export.cutout import write_transparent_video
 from utils.export.davis import export_davis
 from utils.export.tables import TABLE_HEADER, export_table
-from utils.media.images import davis_palette, read_mask, write_mask
+from utils.media.labels import davis_palette, read_label, write_label
 
 
 def pair(index: int) -> np.ndarray:
@@ -487,8 +487,8 @@ def test_a_bad_mask_stops_neither_the_others_nor_spoils_what_was_there(made, cap
     before = contents(made.results / "export")
     bad = made.mask_path("bee", 6)
     bad.write_bytes(bad.read_bytes()[:50])
-    write_mask(made.mask_path("cat", 6), np.ones((5, 5), np.uint8))
-    write_mask(made.mask_path("ant", 6), animal(0))
+    write_label(made.mask_path("cat", 6), np.ones((5, 5), np.uint8))
+    write_label(made.mask_path("ant", 6), animal(0))
     assert run(made, what) == 1
     after = contents(made.results / "export")
     changed = {path for path in before if before[path] != after.get(path)}
@@ -658,4 +658,4 @@ def test_masks_of_the_exported_davis_folder_read_back(made):
     run(made, "davis")
     folder = made.results / "export" / "davis" / "Annotations" / "two"
     for index in range(NUM_FRAMES):
-        np.testing.assert_array_equal(read_mask(folder / f"{index:05d}.png"), pair(index))
+        np.testing.assert_array_equal(read_label(folder / f"{index:05d}.png").values, pair(index))

@@ -51,7 +51,7 @@ from utils.frame_choice.selection_files import (
     read_selection,
     write_linear_rule,
 )
-from utils.media.images import write_mask
+from utils.media.labels import write_label
 from utils.media.video_writing import write_video
 from utils.media.videos import FrameFolder, VideoFile
 from utils.training.weights import save_weights
@@ -759,7 +759,7 @@ def segment(results: Path, num_frames: int = 40, labelled=(5,), lost=(30,)) -> N
         mask[6:18, 8:20] = 0 if index in lost else 1
         path = results / paths.SEGMENTATION / "hen" / f"{index:05d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_mask(path, mask)
+        write_label(path, mask)
     write_record(results, {"labelled_frames": list(labelled), "num_frames": num_frames})
 
 
@@ -803,7 +803,7 @@ def test_next_does_not_ask_again_for_a_label_made_since(script, long_video, tmp_
     segment(tmp_path / "results")
     write_mask_at = paths.LABELS / "hen" / "00030.png"
     write_mask_at.parent.mkdir(parents=True)
-    write_mask(write_mask_at, np.eye(24, 32, dtype="uint8"))
+    write_label(write_mask_at, np.eye(24, 32, dtype="uint8"))
     script(dataset=long_video, next=True)
     text = capsys.readouterr().out
     assert proposed(text) != 30 and "labelled so far: 5, 30;" in text

@@ -7,14 +7,9 @@ from PIL import Image
 from tests.labelled_video import SIZE, World, animal_label, write_label
 from utils import paths
 from utils.errors import InputError, UsageError
-from utils.inputs.guidance import (
-    check_visible,
-    list_animals,
-    parse_guidance,
-    read_labels,
-)
+from utils.inputs.guidance import check_visible, parse_guidance, read_labels
 from utils.inputs.sequences import open_dataset_sequence
-from utils.media.images import davis_palette
+from utils.media.labels import davis_palette
 
 
 @pytest.fixture(autouse=True)
@@ -144,9 +139,9 @@ def test_a_label_is_read_with_void(world):
     label = animal_label()
     label[0] = 128
     found = labels_of(world, label)
-    assert list(found) == [4] and found[4].dtype == np.uint8
-    np.testing.assert_array_equal(found[4] == 1, label == 255)
-    np.testing.assert_array_equal(found[4] == 255, label == 128)
+    assert list(found) == [4] and found[4].animals == (1,)
+    np.testing.assert_array_equal(found[4].values == 1, label == 255)
+    np.testing.assert_array_equal(found[4].values == 255, label == 128)
 
 
 def test_only_the_chosen_labels_are_read(world):
@@ -163,6 +158,22 @@ def test_a_label_of_another_size_is_refused(world):
 def test_an_empty_label_is_refused(world):
     with pytest.raises(InputError, match=r"00004\.png: the label marks no animal"):
         labels_of(world, np.zeros(SIZE, "uint8"))
+
+
+def test_a_label_of_void_alone_is_refused(world):
+    """Void is no animal, in grey or in a palette."""
+    with pytest.raises(InputError, match=r"00004\.png: the label marks no animal, only void"):
+        labels_of(world, animal_label() // 255 * np.uint8(128))
+    write_palette_label(world, 4, animal_label())
+    with pytest.raises(InputError, match=r"00004\.png: the label marks no animal, only void"):
+        read_labels(world.open(), (4,))
+
+
+def test_a_label_that_can_be_understood_in_two_ways_is_refused(world):
+    label = animal_label()
+    label[4, 5] = 1
+    with pytest.raises(InputError, match=r"00004\.png: .* 1 \(1 px\), 255 \(24 px\), .*two ways"):
+        labels_of(world, label)
 
 
 def test_a_full_label_is_refused(world):
@@ -183,11 +194,21 @@ def test_several_animals_have_one_number_in_all_labels(world):
     write_palette_label(world, 4, two)
     write_palette_label(world, 6, np.where(two == 2, 2, 0).astype("uint8"))
     labels = read_labels(world.open(), (4, 6))
-    assert list_animals(labels.values()) == [1, 2]
-    assert list_animals([labels[6]]) == [2]
-    np.testing.assert_array_equal(labels[4], two)
-    # Alone it shows one animal, which is animal 1 as ever.
-    assert list_animals(read_labels(world.open(), (6,)).values()) == [1]
+    assert labels[4].animals == labels[6].animals == (1, 2)
+    assert labels[6].shown_animals == (2,)
+    np.testing.assert_array_equal(labels[4].values, two)
+    # Alone it shows one animal, which is always animal 1.
+    assert read_labels(world.open(), (6,))[6].animals == (1,)
+
+
+def test_animals_3_and_7_stay_3_and_7(world):
+    two = np.zeros(SIZE, "uint8")
+    two[2:4, 2:4], two[8:10, 8:12] = 3, 7
+    write_palette_label(world, 4, two)
+    write_palette_label(world, 6, np.where(two == 7, 7, 0).astype("uint8"))
+    labels = read_labels(world.open(), (4, 6))
+    assert labels[4].animals == labels[6].animals == (3, 7)
+    np.testing.assert_array_equal(labels[4].values, two)
 
 
 def test_an_animal_that_vanishes_in_all_labels_is_refused(world):

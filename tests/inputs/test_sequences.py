@@ -9,7 +9,14 @@ from utils import paths
 from utils.errors import InputError, UsageError
 from utils.inputs import guidance
 from utils.inputs.guidance import choose_guidance
-from utils.inputs.sequences import choose_sequences, list_video_paths, open_video_sequence
+from utils.inputs.sequences import (
+    choose_sequences,
+    find_made_labels,
+    list_sequences,
+    list_video_paths,
+    open_dataset_sequence,
+    open_video_sequence,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +73,7 @@ def test_annotations_of_either_layout_are_found(tmp_path):
 def test_looking_for_labels_opens_none(world, monkeypatch):
     world.annotate(1, 2)
     (world.annotations / "00005.png").write_bytes(b"no image")
-    monkeypatch.setattr(guidance, "read_annotations", lambda paths: pytest.fail(f"opened {paths}"))
+    monkeypatch.setattr(guidance, "read_label_files", lambda paths: pytest.fail(f"opened {paths}"))
     assert world.choose("2").frames == (2,)
 
 
@@ -87,8 +94,8 @@ def test_two_labels_made_for_one_frame_are_refused(world):
 
 
 def test_a_label_made_belongs_to_the_frame_of_its_number(world):
-    write_label(paths.LABELS / "hen" / "3.png")
-    assert list(world.open().labels) == [3]
+    path = write_label(paths.LABELS / "hen" / "3.png")
+    assert world.open().labels == find_made_labels(world.open().video) == {3: path}
 
 
 # --label
@@ -163,6 +170,16 @@ def test_a_folder_of_videos_stands_for_all_of_them(tmp_path):
     assert found == ["a 9.mov", "a 10.MOV", "b.mp4"]
 
 
+def test_a_folder_of_frames_and_a_video_file_names_both(world):
+    """The frames were left out without a word."""
+    (world.frames / "hen 2.mp4").touch()
+    with pytest.raises(InputError) as error:
+        list_video_paths([world.frames])
+    assert "00000.png, 00001.png and 7 more and hen 2.mp4" in str(error.value)
+    assert str(world.frames) in str(error.value)
+    assert list_video_paths([world.frames / "hen 2.mp4"]) == [world.frames / "hen 2.mp4"]
+
+
 def test_a_folder_of_frames_is_one_video(world):
     assert list_video_paths([world.frames]) == [world.frames]
 
@@ -212,3 +229,78 @@ def test_a_label_goes_by_the_number_in_its_frames_name(tmp_path):
     label = write_label(tmp_path / "3.png")
     sequence = open_video_sequence(tmp_path / "hen", [label], "auto")
     assert list(sequence.labels) == [2]
+
+
+@pytest.mark.parametrize("stem", ["0037", "37", "frame_0037"])
+def test_a_label_goes_by_the_number_at_the_end_of_its_frames_name(tmp_path, stem):
+    """0037.png was frame_0038, the frame of index 37."""
+    write_frames(tmp_path / "hen", [f"frame_{number:04d}" for number in range(1, 41)])
+    sequence = open_video_sequence(
+        tmp_path / "hen", [write_label(tmp_path / f"{stem}.png")], "auto"
+    )
+    assert [sequence.video.frame_names[frame] for frame in sequence.labels] == ["frame_0037"]
+
+
+def test_a_label_whose_number_ends_no_frames_name_is_refused(tmp_path):
+    write_frames(tmp_path / "hen", [f"frame_{number:04d}" for number in range(1, 9)])
+    label = write_label(tmp_path / "0000.png")
+    with pytest.raises(UsageError, match=r"0000\.png: which frame .*frame_0001\.png to frame_0008"):
+        open_video_sequence(tmp_path / "hen", [label], "auto")
+    assert list(open_video_sequence(tmp_path / "hen", [label], "first").labels) == [0]
+
+
+def test_a_number_is_no_index_of_frames_without_numbers(tmp_path):
+    write_frames(tmp_path / "hen", ["egg", "hatch", "walk"])
+    with pytest.raises(UsageError, match=r"1\.png: which frame does it label"):
+        open_video_sequence(tmp_path / "hen", [write_label(tmp_path / "1.png")], "auto")
+
+
+def test_a_label_whose_number_ends_two_frames_names_is_refused(tmp_path):
+    write_frames(tmp_path / "hen", ["left_1", "left_2", "right_1", "right_2"])
+    label = write_label(tmp_path / "2.png")
+    with pytest.raises(UsageError, match="The names of left_2 and right_2 end in this number"):
+        open_video_sequence(tmp_path / "hen", [label], "auto")
+    assert list(open_video_sequence(tmp_path / "hen", [label], "3").labels) == [3]
+    named = write_label(tmp_path / "right_2.png")
+    assert list(open_video_sequence(tmp_path / "hen", [named], "auto").labels) == [3]
+
+
+def test_an_ambiguous_label_made_here_is_no_usage_error(tmp_path):
+    write_frames(tmp_path / "hen", ["left_1", "right_1"])
+    write_label(paths.LABELS / "hen" / "1.png")
+    with pytest.raises(InputError, match="end in this number") as error:
+        open_video_sequence(tmp_path / "hen", [], "auto")
+    assert not isinstance(error.value, UsageError)
+
+
+# Names of DAVIS' size folders
+
+
+@pytest.mark.parametrize("name", ["480p", "1080p", "Full-Resolution"])
+@pytest.mark.parametrize("kind", ["JPEGImages", "segmentation"])
+def test_a_video_named_like_a_size_is_a_sequence(tmp_path, name, kind):
+    for sequence in (name, "hen"):
+        write_frames(tmp_path / kind / sequence, ["00000", "00001"])
+    assert list_sequences(tmp_path, kind) == sorted([name, "hen"])
+
+
+@pytest.mark.parametrize("name", ["480p", "1080p", "Full-Resolution"])
+def test_a_folder_of_sequences_named_like_a_size_is_no_sequence(tmp_path, name):
+    write_frames(tmp_path / "JPEGImages" / name / "hen", ["00000"])
+    write_frames(tmp_path / "JPEGImages" / "cow", ["00000"])
+    (tmp_path / "JPEGImages" / "480p").mkdir(exist_ok=True)
+    expected = ["cow", "hen"] if name == "480p" else ["cow"]
+    assert list_sequences(tmp_path) == expected
+
+
+def test_results_of_a_video_named_480p_stand_beside_others(tmp_path):
+    for sequence in ("480p", "hen"):
+        write_frames(tmp_path / "segmentation" / sequence, ["00000"])
+    assert list_sequences(tmp_path, "segmentation") == ["480p", "hen"]
+
+
+def test_a_sequence_named_1080p_is_opened(tmp_path):
+    dataset = tmp_path / "dataset"
+    write_frames(dataset / "JPEGImages" / "480p" / "1080p", ["00000", "00001"])
+    assert choose_sequences(dataset, ("1080p",)) == ["1080p"]
+    assert len(open_dataset_sequence(dataset, "1080p").video) == 2

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from utils.media import images, overlay
+from utils.media import overlay
+from utils.media.labels import davis_palette
 from utils.media.videos import FrameFolder, VideoFile
 
 HEIGHT, WIDTH = 60, 81
@@ -55,7 +56,7 @@ def test_animals_have_colours_of_their_own():
     mask = square()
     mask[:, 60:] = 2
     drawn = overlay.draw_overlay(image, mask, 2)
-    assert np.abs(drawn[30, 75] - 0.45 * images.davis_palette()[2]).max() <= 1
+    assert np.abs(drawn[30, 75] - 0.45 * davis_palette()[2]).max() <= 1
     assert (drawn[30, 75] != drawn[30, 40]).any()
 
 

@@ -22,7 +22,7 @@ from utils.errors import InputError, UsageError
 from utils.frame_choice.selection_files import Chooser
 from utils.inputs.guidance import read_labels
 from utils.media import images
-from utils.media.images import davis_palette
+from utils.media.labels import davis_palette
 from utils.media.video_writing import write_video
 from utils.media.videos import VideoFile
 from utils.stage3 import pipeline
@@ -164,7 +164,7 @@ def test_the_order_of_videos_does_not_change_their_masks(world):
 
 @pytest.mark.parametrize(
     "function, calls",
-    [("predict_probability", 0), ("predict_probability", 3), ("write_mask", 2), ("write_json", 1)],
+    [("predict_probability", 0), ("predict_probability", 3), ("write_label", 2), ("write_json", 1)],
 )
 def test_a_run_that_was_cut_off_goes_on_to_the_same_masks(world, monkeypatch, function, calls):
     world.add()
@@ -332,7 +332,7 @@ def test_labels_of_every_format_are_one_label(world):
         jobs, failed = finetune_test.prepare_jobs(world.config(), world.weights)
         assert not failed
         labels = read_labels(jobs[0].sequence, jobs[0].guidance.frames)
-        np.testing.assert_array_equal(labels[2], animal(2), err_msg=kind)
+        np.testing.assert_array_equal(labels[2].values, animal(2), err_msg=kind)
 
 
 def test_a_palette_label_gives_the_masks_of_a_grey_one(world):

@@ -8,7 +8,7 @@ import pytest
 
 import finetune_test
 from tests.stage3_world import NUM_FRAMES, TINY
-from utils.media.images import VOID
+from utils.media.labels import VOID
 from utils.stage3 import pipeline, presets
 from utils.stage3.fine_tuning import FineTuner
 from utils.stage3.second_look import (
@@ -100,7 +100,7 @@ def test_no_annotation_but_the_label_reaches_the_network(world, second_look, mon
     world.run(guidance="2")
     masks = world.masks()
     for index in (0, 1, 3, 4, 5):  # wrong on purpose: upside down
-        label = 255 * (1 - np.asarray(finetune_test.read_mask(world.annotation())))
+        label = 255 * (1 - finetune_test.read_label(world.annotation()).values)
         world.write_label("hen", index, label.astype("uint8"))
     world.run(guidance="2", overwrite=True)
     np.testing.assert_array_equal(world.masks(), masks)

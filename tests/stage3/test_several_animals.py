@@ -18,6 +18,7 @@ from tests.stage3_world import (
     two_animals,
 )
 from utils.media import images
+from utils.media.labels import VOID, LabelMap, davis_palette
 from utils.media.videos import VideoFile
 from utils.stage3 import pipeline
 from utils.stage3.fine_tuning import FineTuner
@@ -64,7 +65,7 @@ def test_masks_are_palette_images_of_davis(done):
             assert image.mode == "P"
             palette = np.array(image.getpalette()).reshape(-1, 3)
             assert set(np.unique(image)) <= {0, 1, 2}
-        np.testing.assert_array_equal(palette[:3], images.davis_palette()[:3])
+        np.testing.assert_array_equal(palette[:3], davis_palette()[:3])
 
 
 def test_the_overlay_shows_each_in_a_colour_of_its_own(done):
@@ -118,7 +119,7 @@ def test_an_animals_mask_does_not_depend_on_its_number(world, done):
     assert list(world.record("pair")["losses"]) == ["3", "7"]
 
 
-@pytest.mark.parametrize("function, calls", [("predict_probability", 8), ("write_mask", 3)])
+@pytest.mark.parametrize("function, calls", [("predict_probability", 8), ("write_label", 3)])
 def test_a_run_that_was_cut_off_goes_on_to_the_same_masks(
     world, done, monkeypatch, function, calls
 ):
@@ -184,8 +185,8 @@ def labels_of_two():
     labels = {1: two_animals(1), 4: two_animals(4), 5: two_animals(5)}
     labels[1][labels[1] == 2] = 0
     labels[5][labels[5] == 1] = 0
-    labels[4][0] = images.VOID
-    return labels
+    labels[4][0] = VOID
+    return {frame: LabelMap(values, (1, 2)) for frame, values in labels.items()}
 
 
 def segment(world, labels, predict, monkeypatch, refinement=None):
@@ -217,7 +218,7 @@ def test_an_animal_is_background_in_labels_that_show_others_alone(world, monkeyp
     assert [bool((target == 1).any()) for target in first] == [True, True, False]
     assert [bool((target == 1).any()) for target in second] == [False, True, True]
     for targets in (first, second):
-        assert set(np.unique(targets[1])) == {0, 1, images.VOID}
+        assert set(np.unique(targets[1])) == {0, 1, VOID}
     assert not first[2].any() and not second[0].any()
     assert not ((first[1] == 1) & (second[1] == 1)).any()
 

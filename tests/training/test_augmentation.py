@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from utils.training.augmentation import PRESETS, VOID, Augmentation, augment, fill_object
+from utils.media.labels import VOID
+from utils.training.augmentation import PRESETS, Augmentation, augment, fill_object
 
 GEOMETRY = {
     "nothing": Augmentation(flip=0.0),

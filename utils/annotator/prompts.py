@@ -10,7 +10,7 @@ from PIL import Image
 from werkzeug.exceptions import BadRequest, HTTPException, UnprocessableEntity
 
 from utils.annotator.segment_click import Box, Click
-from utils.media.images import MAX_ANIMALS
+from utils.media.labels import MAX_ANIMALS
 
 MAX_CLICKS = 500
 BY_HAND = 128  # bit of a draft's pixels that were drawn by hand: a click elsewhere keeps them

@@ -38,7 +38,7 @@ from utils.annotator.segment_click import (
 )
 from utils.annotator.task import PRESETS, AnnotationTask
 from utils.errors import InputError, describe
-from utils.media.images import MAX_ANIMALS, VOID, write_mask
+from utils.media.labels import MAX_ANIMALS, VOID, write_label
 from utils.media.overlay import animal_colour
 
 HOST = "127.0.0.1"
@@ -318,7 +318,7 @@ def _take_labels(app: Flask, task: AnnotationTask, drafts: BoundedStore) -> None
         if labels.all():
             raise UnprocessableEntity("The label has no background. Erase what is no animal.")
         path = task.label_path(index)
-        write_mask(path, labels, int(labels.max()))
+        write_label(path, labels, range(1, int(labels.max()) + 1))
         drafts.remove(index)
         return jsonify(path=str(path), **_label_state(task, drafts))
 

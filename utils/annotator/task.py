@@ -12,9 +12,8 @@ from utils.command_line import shown_command
 from utils.errors import InputError
 from utils.evaluation.confidence import frames_to_check, read_confidence
 from utils.evaluation.results import open_segmented
-from utils.inputs.guidance import list_animals
-from utils.inputs.sequences import VideoSequence
-from utils.media.images import MAX_ANIMALS, VOID, list_files, read_annotations, read_mask
+from utils.inputs.sequences import VideoSequence, find_made_labels
+from utils.media.labels import MAX_ANIMALS, VOID, read_label
 from utils.media.videos import Video
 
 PRESETS = ("default", "fast", "accurate")  # utils.presets would bring Keras with it
@@ -54,7 +53,8 @@ class AnnotationTask:
 
     def label_path(self, frame: int) -> Path:
         """Where the label of a frame is, or will be."""
-        return self.label_dir / f"{self.video.frame_names[frame]}.png"
+        made = find_made_labels(self.video).get(frame)
+        return made or self.label_dir / f"{self.video.frame_names[frame]}.png"
 
     def annotations(self) -> dict[int, Path]:
         """The data set's own annotations by frame; none where there are labels of ours."""
@@ -62,10 +62,7 @@ class AnnotationTask:
 
     def labelled_frames(self) -> list[int]:
         """Indices of the frames with a label of ours, in increasing order."""
-        if not self.label_dir.is_dir():
-            return []
-        stems = {path.stem for path in list_files(self.label_dir, (".png",))}
-        return [index for index, name in enumerate(self.video.frame_names) if name in stems]
+        return sorted(find_made_labels(self.video))
 
     def stage3_flags(self, preset: str = "default") -> list[str]:
         """The flags of the run that uses all labels made here, and the annotations that the run
@@ -104,16 +101,11 @@ class AnnotationTask:
 
         Raises: InputError naming the file if it is no label or of another size.
         """
-        labels = read_annotations([path])[0]
-        self._check_size(path, labels)
-        if list_animals([labels]) == [1]:  # alone, it is called 1 whatever its number
-            try:
-                numbers = list_animals([read_mask(path)])
-            except InputError:
-                numbers = []
-            if len(numbers) == 1 and numbers[0] <= MAX_ANIMALS:
-                labels[(labels > 0) & (labels != VOID)] = numbers[0]
-        return labels
+        label = read_label(path)
+        self._check_size(path, label.values)
+        if len(label.animals) == 1 and label.animals[0] > MAX_ANIMALS:  # more than the page offers
+            label.values[(label.values > 0) & (label.values != VOID)] = 1
+        return label.values
 
     def read_result(self, frame: int) -> np.ndarray | None:
         """The mask that stage 3 wrote, uint8 (height, width), 0 background, 1..N animals; None
@@ -122,7 +114,7 @@ class AnnotationTask:
         path = folder / f"{self.video.frame_names[frame]}.png"
         if not path.is_file():
             return None
-        mask = read_mask(path)
+        mask = read_label(path).values
         self._check_size(path, mask)
         return mask
 

@@ -13,8 +13,8 @@ from PIL import Image, PngImagePlugin
 from scipy.io import loadmat
 
 from utils.errors import InputError
+from utils.media.labels import GREY_VOID, WHITE
 
-OBJECT, VOID = 255, 128
 _LABEL_VOID = 255
 _SOURCE_KEY = "Made from"
 
@@ -47,11 +47,11 @@ def mask_from_sbd(data: bytes) -> np.ndarray:
 
 
 def _mask_from_labels(labels: np.ndarray) -> np.ndarray:
-    mask = np.where(labels > 0, OBJECT, 0).astype(np.uint8)
+    mask = np.where(labels > 0, WHITE, 0).astype(np.uint8)
     if (labels[mask > 0] != _LABEL_VOID).any():
-        mask[labels == _LABEL_VOID] = VOID
+        mask[labels == _LABEL_VOID] = GREY_VOID
     else:
-        mask[:] = 0  # void alone would be read as an object whose value is 128
+        mask[:] = 0  # nothing but void: the image shows no object
     return mask
 
 

@@ -16,7 +16,8 @@ import numpy as np
 from utils import paths
 from utils.errors import InputError, UsageError
 from utils.files import read_json
-from utils.media.images import list_files, natural_key, read_mask
+from utils.media.images import list_files, natural_key
+from utils.media.labels import VOID, read_label
 from utils.media.videos import FrameFolder, Video, VideoFile
 
 
@@ -179,7 +180,8 @@ def read_masks(video: SegmentedVideo) -> Iterator[np.ndarray]:
     """
     expected = None
     for path in video.mask_paths:
-        mask = read_mask(path)
+        mask = read_label(path).values
+        mask[mask == VOID] = 0
         expected = expected or mask.shape
         if mask.shape != expected:
             raise InputError(

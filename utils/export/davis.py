@@ -13,7 +13,7 @@ from utils.evaluation.results import SegmentedVideo
 from utils.export import CATEGORY
 from utils.export.output_folder import replaced_folder
 from utils.files import write_json
-from utils.media.images import write_mask
+from utils.media.labels import VOID, write_label
 
 
 def export_davis(folder: Path, video: SegmentedVideo, masks: Iterable[np.ndarray]) -> None:
@@ -30,7 +30,7 @@ def export_davis(folder: Path, video: SegmentedVideo, masks: Iterable[np.ndarray
     seen: dict[int, list[str]] = {}
     with replaced_folder(folder / "Annotations" / video.name) as aside:
         for path, mask in zip(video.mask_paths, masks, strict=True):
-            write_mask(aside / path.name, mask, num_animals=255)  # more than one: a palette
+            write_label(aside / path.name, mask, range(1, VOID), as_palette=True)
             for animal in animals_in(mask):
                 seen.setdefault(animal, []).append(path.stem)
     objects = {

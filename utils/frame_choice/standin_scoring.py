@@ -24,7 +24,8 @@ from utils.errors import InputError
 from utils.evaluation.measures import contour_accuracy, region_similarity
 from utils.files import sha256_of
 from utils.inputs.sequences import VideoSequence
-from utils.media.images import VOID, read_annotation, resize_image, resize_labels, working_size
+from utils.media.images import resize_image, resize_labels, working_size
+from utils.media.labels import VOID, read_label
 from utils.media.videos import Video
 from utils.stage3.temporal_filter import Refinement, TemporalFilter, make_passes
 from utils.training.optimizers import reset_optimizer
@@ -387,7 +388,7 @@ def _annotation_files(sequence):
 def _read_annotations(sequence) -> Iterator[np.ndarray]:
     expected = (sequence.video.height, sequence.video.width)
     for path in _annotation_files(sequence):
-        label = read_annotation(path)
+        label = read_label(path).values
         if label.shape != expected:
             raise InputError(
                 f"{path}: expected an annotation of {expected[0]}x{expected[1]}, as the frames "

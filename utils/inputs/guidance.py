@@ -1,14 +1,14 @@
-"""Which labelled frame the network may see: the choice, and the chosen labels as read."""
+"""Which labelled frames the network may see: choosing them, reading and checking their labels."""
 
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from utils.errors import InputError, UsageError
 from utils.inputs.sequences import VideoSequence
-from utils.media.images import VOID, read_annotations, resize_labels, working_size
+from utils.media.images import working_size
+from utils.media.labels import LabelMap
+from utils.media.labels import read_labels as read_label_files
 
 # Who is trusted to choose the frame, before whom: `--guidance auto` and annotate.py go by the first
 # of these files that there is, bubblenet_select.py names the choice of the first that can choose.
@@ -20,7 +20,12 @@ DEFAULT_RULE = "middle"  # what rule.txt holds: one of `utils.frame_choice.rules
 
 @dataclass(frozen=True)
 class Guidance:
-    """The labelled frames that fine-tuning sees, and in words why these."""
+    """The labelled frames that fine-tuning sees.
+
+    Attributes:
+        frames: their indices.
+        reason: why these, in words.
+    """
 
     frames: tuple[int, ...]
     reason: str
@@ -29,17 +34,19 @@ class Guidance:
 def choose_guidance(
     sequence: VideoSequence, guidance: str, selected: Sequence[int], selected_by: str = ""
 ) -> Guidance:
-    """Decides which labelled frame the network sees, by file names alone.
+    """Decides which labelled frames the network sees, by file names alone.
 
     Args:
         sequence: the video and its labels.
         guidance: "auto", "bubblenet", "first", "middle", "last" or frame numbers "12" or "12,40".
-        selected: frames of `selection_files.find_selection`, best first. "bubblenet" needs one,
-            "auto" does without.
+        selected: frames of `selection_files.find_selection`, best first. "bubblenet" needs at least
+            one, "auto" needs none.
         selected_by: who selected them, in words.
 
+    Returns: the frames and the reason.
+
     Raises: InputError for a frame that the video does not have, and for one without a label,
-        naming the file to make.
+        naming the file to create.
     """
     num_frames, labels = len(sequence.video), sequence.labels
     if guidance == "auto":
@@ -69,7 +76,12 @@ def choose_guidance(
 
 
 def parse_guidance(text: str) -> str:
-    """Checks the form of `--guidance`. Raises: UsageError."""
+    """Checks the form of `--guidance`.
+
+    Returns: `text` itself.
+
+    Raises: UsageError if it has none of the forms.
+    """
     if text in ("auto", "bubblenet", "first", "middle", "last") or re.fullmatch(
         r"\d+(,\d+)*", text
     ):
@@ -80,51 +92,57 @@ def parse_guidance(text: str) -> str:
     )
 
 
-def read_labels(sequence: VideoSequence, frames: Iterable[int]) -> dict[int, np.ndarray]:
-    """Reads the chosen labels, and no other annotation.
+def read_labels(sequence: VideoSequence, frames: Iterable[int]) -> dict[int, LabelMap]:
+    """Reads the labels of the chosen frames together, and opens no other annotation.
 
-    An animal has one number in all labels of a video (`media.images.read_annotations`). A label
-    need not show all animals; one that it does not show is background in it.
+    Args:
+        sequence: the video and its labels.
+        frames: indices of labelled frames.
 
-    Returns: frame index -> uint8 (H, W), 0 background, 1..254 animals, 255 void.
+    Returns: frame index -> label map at the video's size. Their `animals` are those of all of these
+        labels; each shows at least one of them, and those that it does not show are background.
 
-    Raises: InputError naming the file: unreadable, of another size than the video, without animal
-        or without background.
+    Raises: InputError naming the file: unreadable, no label, of another size than the video,
+        without an animal or without background.
     """
     frames = list(frames)
     height, width = sequence.video.height, sequence.video.width
-    labels = read_annotations([sequence.labels[frame] for frame in frames])
-    for frame, label in zip(frames, labels, strict=True):
-        path = sequence.labels[frame]
-        if label.shape != (height, width):
+    labels = dict(
+        zip(frames, read_label_files([sequence.labels[frame] for frame in frames]), strict=True)
+    )
+    for frame, label in labels.items():
+        path, size = sequence.labels[frame], label.values.shape
+        if size != (height, width):
             raise InputError(
-                f"{path}: the label is {label.shape[0]}x{label.shape[1]}, the video "
-                f"{height}x{width} "
+                f"{path}: the label is {size[0]}x{size[1]}, the video {height}x{width} "
                 "(height x width). Label a frame of this video at its full size."
             )
-        if not list_animals([label]):
-            raise InputError(f"{path}: the label marks no animal. Paint the animal white on black.")
-        if not (label == 0).any():
+        if not label.shown_animals:
+            only_void = ", only void" if label.values.any() else ""
+            raise InputError(
+                f"{path}: the label marks no animal{only_void}. Paint the animal white on black."
+            )
+        if label.values.all():
             raise InputError(f"{path}: the label has no background. Paint the background black.")
-    return dict(zip(frames, labels, strict=True))
+    return labels
 
 
-def list_animals(labels: Iterable[np.ndarray]) -> list[int]:
-    """The numbers of the animals in labels (uint8, 0 background, 255 void), in increasing order."""
-    used = np.zeros(256, bool)
-    for label in labels:
-        used |= np.bincount(label.ravel(), minlength=256) > 0
-    return [int(number) for number in np.flatnonzero(used) if number not in (0, VOID)]
+def check_visible(sequence: VideoSequence, labels: dict[int, LabelMap], lines: int) -> None:
+    """Checks that the animals are large enough at the size at which the network works.
 
+    Args:
+        sequence: the video, for its size and the names of the labels' files.
+        labels: as `read_labels` returns them.
+        lines: the preset's; see `media.images.working_size`.
 
-def check_visible(sequence: VideoSequence, labels: dict[int, np.ndarray], lines: int) -> None:
-    """Raises: InputError if a label's animals, or one animal in all labels, are so small that they
-    vanish at working size."""
+    Raises: InputError if all animals of one label, or one animal in all labels, are so small that
+        they vanish at that size.
+    """
     size = working_size(sequence.video.height, sequence.video.width, lines)
-    small = {frame: list_animals([resize_labels(label, *size)]) for frame, label in labels.items()}
+    small = {frame: label.resize(*size).shown_animals for frame, label in labels.items()}
     visible = {animal for animals in small.values() for animal in animals}
     for frame, label in labels.items():
-        lost = [animal for animal in list_animals([label]) if animal not in visible]
+        lost = [animal for animal in label.shown_animals if animal not in visible]
         if lost or not small[frame]:
             which = f"animal {lost[0]}" if lost and visible else "the animal"
             raise InputError(

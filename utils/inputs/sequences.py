@@ -1,6 +1,7 @@
 """Finding videos and the labels that exist for them, by file names alone."""
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -8,8 +9,10 @@ from pathlib import Path
 
 from utils import paths
 from utils.errors import InputError, UsageError
-from utils.media.images import list_files, list_frames, natural_key
+from utils.media.images import FRAME_SUFFIXES, list_files, list_frames, natural_key
 from utils.media.videos import FrameFolder, Video, VideoFile, list_videos
+
+SIZE_FOLDERS = ("480p", "1080p", "Full-Resolution")  # of DAVIS, between JPEGImages and the videos
 
 
 @dataclass(frozen=True)
@@ -42,24 +45,54 @@ def default_dataset() -> Path:
 
 
 def list_sequences(dataset_dir: Path, kind: str = "JPEGImages") -> list[str]:
-    """Names of the sequences below `DIR/kind/480p` and `DIR/kind`, in natural order."""
+    """Lists the sequences in `DIR/kind/480p` and `DIR/kind`.
+
+    Args:
+        dataset_dir: a data set, or a results folder.
+        kind: the folder in it: JPEGImages, Annotations or segmentation.
+
+    Returns: their names in natural order.
+    """
     parents = (Path(dataset_dir) / kind / "480p", Path(dataset_dir) / kind)
-    folders = (path for parent in parents if parent.is_dir() for path in parent.iterdir())
-    names = {path.name for path in folders if path.is_dir() and not path.name.startswith(".")}
-    return sorted(names - {"480p", "1080p", "Full-Resolution"}, key=natural_key)  # DAVIS' sizes
+    folders = [folder for parent in parents for folder in _list_subfolders(parent)]
+    names = {folder.name for folder in folders if not _is_size_folder(folder)}
+    return sorted(names, key=natural_key)
+
+
+def _list_subfolders(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
+
+
+def _is_size_folder(folder: Path) -> bool:
+    """Whether it holds sequences; a video named 480p.mp4 gives a sequence of that name."""
+    if folder.name not in SIZE_FOLDERS:
+        return False
+    return bool(_list_subfolders(folder)) or not list_files(folder, FRAME_SUFFIXES)
 
 
 def sequence_dir(dataset_dir: Path, kind: str, sequence: str) -> Path | None:
-    """`DIR/kind/480p/SEQ` or `DIR/kind/SEQ`, `kind` being JPEGImages or Annotations."""
+    """Finds `DIR/kind/480p/SEQ` or `DIR/kind/SEQ`.
+
+    Args:
+        dataset_dir: a data set.
+        kind: JPEGImages or Annotations.
+        sequence: a name as `list_sequences` returns it.
+
+    Returns: the folder, None if there is neither.
+    """
     folders = (Path(dataset_dir, kind, "480p", sequence), Path(dataset_dir, kind, sequence))
     return next((folder for folder in folders if folder.is_dir()), None)
 
 
 def choose_sequences(dataset_dir: Path, names: Sequence[str]) -> list[str]:
-    """The named sequences of a data set, or all.
+    """Checks the names of `--sequences`.
 
-    Raises: UsageError for an unknown or repeated name; InputError where the data set is missing or
-    empty.
+    Returns: `names`, or all sequences of the data set if there are none.
+
+    Raises: UsageError for an unknown or repeated name; InputError if the data set is missing or
+        empty.
     """
     dataset_dir = Path(dataset_dir)
     if not dataset_dir.is_dir():
@@ -81,17 +114,25 @@ def choose_sequences(dataset_dir: Path, names: Sequence[str]) -> list[str]:
 
 
 def list_video_paths(arguments: Sequence[Path]) -> list[Path]:
-    """Video files and frame folders that `--video` names; a folder of video files stands for all
-    of these.
+    """Finds the videos that `--video` names.
+
+    Returns: video files and folders of frames. A folder of video files stands for all of them.
 
     Raises: UsageError if two have one name, since their results would share a folder; InputError
-    if one does not exist.
+        if one does not exist, or a folder contains both frames and a video file.
     """
     found = []
     for path in arguments:
         if not path.exists():
             raise InputError(f"{path}: no such file or folder. Check --video.")
         videos = list_videos(path) if path.is_dir() else []
+        frames = list_files(path, FRAME_SUFFIXES) if videos else []
+        if frames:
+            raise InputError(
+                f"{path}: expected the frames of a video or video files, found both: "
+                f"{_join_few(frames)} and {_join_few(videos)}. Move one kind elsewhere, or name "
+                "the video file with --video."
+            )
         found += videos or [path]
     names = [video_name(path) for path in found]
     lowered = [name.casefold() for name in names]  # some file systems do not tell them apart
@@ -110,7 +151,7 @@ def find_sequences(
     labels: Sequence[Path],
     guidance: str,
 ) -> tuple[Path, dict[str, Callable[[], VideoSequence]]]:
-    """What the flags of a command line stand for; nothing is opened yet.
+    """Finds the videos that the flags of a command line stand for; opens none of them.
 
     Args:
         dataset: --dataset; None is the default one.
@@ -119,9 +160,11 @@ def find_sequences(
         labels: --label.
         guidance: --guidance.
 
-    Returns: the data set's folder (`datasets/` for videos), and name -> what opens the video.
+    Returns: the data set's folder (`datasets/` for videos), and name -> function that opens the
+        video.
 
-    Raises: UsageError for flags that exclude each other; InputError where there is nothing.
+    Raises: UsageError for flags that exclude each other; InputError as `choose_sequences` and
+        `list_video_paths`.
     """
     if not videos:
         folder = dataset or default_dataset()
@@ -153,7 +196,17 @@ def video_name(path: Path) -> str:
 def open_dataset_sequence(
     dataset_dir: Path, name: str, labels: Sequence[Path] = (), guidance: str = "auto"
 ) -> VideoSequence:
-    """A sequence of a data set. Raises: InputError, UsageError as `_find_labels`."""
+    """Opens a sequence of a data set.
+
+    Args:
+        dataset_dir: the data set.
+        name: as `list_sequences` returns it.
+        labels: --label.
+        guidance: --guidance.
+
+    Raises: UsageError if a label belongs to no frame, to several, or to the frame of another label;
+        InputError if such a label is in datasets/labels, or a label or the frames are missing.
+    """
     video = FrameFolder(sequence_dir(dataset_dir, "JPEGImages", name), name)
     annotation_dir = sequence_dir(dataset_dir, "Annotations", name)
     expected = annotation_dir or Path(dataset_dir, "Annotations", "480p", name)
@@ -161,7 +214,15 @@ def open_dataset_sequence(
 
 
 def open_video_sequence(path: Path, labels: Sequence[Path], guidance: str) -> VideoSequence:
-    """A video file, or a folder of frames, named by `--video`."""
+    """Opens a video file, or a folder of frames, named by `--video`.
+
+    Args:
+        path: of the file or folder.
+        labels: --label.
+        guidance: --guidance.
+
+    Raises: as `open_dataset_sequence`.
+    """
     name = video_name(path)
     video = FrameFolder(path, name) if path.is_dir() else VideoFile(path, name)
     return _open(name, video, None, f"{paths.LABELS / name / '{}.png'}", labels, guidance)
@@ -171,14 +232,21 @@ def _open(name, video, annotation_dir, label_path, label_files, guidance) -> Vid
     if label_files:
         labels, source = _match_labels(video, label_files, guidance), "--label"
     else:
-        made = _labels_made(paths.LABELS / name, video)
+        made = find_made_labels(video)
         labels, source = made, "datasets/labels" if made else "annotations"
         if annotation_dir is not None and not (made and guidance == "auto"):
             labels = _annotations(annotation_dir, video) | made  # a named frame may have either
     return VideoSequence(name, video, labels, source, annotation_dir, label_path)
 
 
-def _labels_made(folder: Path, video: Video) -> dict[int, Path]:
+def find_made_labels(video: Video) -> dict[int, Path]:
+    """Finds the labels that were made for a video in `datasets/labels/NAME`, whatever opens it.
+
+    Returns: frame index -> file, in the order of the files' names.
+
+    Raises: InputError if a file belongs to no frame, to several, or to the frame of another file.
+    """
+    folder = paths.LABELS / video.name
     files = list_files(folder, (".png",)) if folder.is_dir() else []
     try:
         return _match_labels(video, files, None) if files else {}
@@ -194,32 +262,26 @@ def _annotations(folder: Path, video: Video) -> dict[int, Path]:
 
 
 def _match_labels(video: Video, files: Sequence[Path], guidance: str | None) -> dict[int, Path]:
-    index = {name: number for number, name in enumerate(video.frame_names)}
-    numbers = {int(name): i for name, i in index.items() if name.isdecimal()}
-    if not numbers:
-        numbers = {i: i for i in range(len(video))}
-    labels = {}
+    labels: dict[int, Path] = {}
     for path in files:
         if not path.is_file():
             raise InputError(f"{path}: no such label file. Check --label.")
-        if path.stem in index:
-            frame = index[path.stem]
-        elif path.stem.isdecimal() and int(path.stem) in numbers:
-            frame = numbers[int(path.stem)]
-        elif (
-            len(files) == 1
-            and guidance
-            and guidance not in ("auto", "bubblenet")
-            and "," not in guidance
-        ):
-            named = {"first": 0, "middle": len(video) // 2, "last": len(video) - 1}
-            frame = named[guidance] if guidance in named else int(guidance)
-        else:
+        frames = _frames_of_label(path.stem, video.frame_names)
+        if len(frames) != 1 and len(files) == 1 and guidance:
+            frames = _frame_of_guidance(guidance, len(video)) or frames
+        if len(frames) > 1:
+            names = " and ".join(video.frame_names[frame] for frame in frames[:2])
+            raise UsageError(
+                f"{path}: which frame does it label? The names of {names} end in this number. "
+                f"Name it after its frame, {video.frame_names[frames[0]]}.png."
+            )
+        if not frames:
             raise UsageError(
                 f"{path}: which frame does it label? Name it after its frame, "
                 f"{video.frame_names[0]}.png to {video.frame_names[-1]}.png"
                 + (", or give --guidance N." if guidance else ".")
             )
+        (frame,) = frames
         if frame >= len(video):
             raise UsageError(f"{path} labels frame {frame}, {video.name} has {len(video)} frames.")
         if frame in labels:
@@ -228,3 +290,29 @@ def _match_labels(video: Video, files: Sequence[Path], guidance: str | None) -> 
             )
         labels[frame] = path
     return labels
+
+
+def _frames_of_label(stem: str, frame_names: Sequence[str]) -> list[int]:
+    """The frames that a label can belong to: that of its name, else those that end in its number.
+
+    A number is never an index: in a folder of frame_0001, frame_0002, ... label 2 is frame_0002.
+    """
+    if stem in frame_names:
+        return [frame_names.index(stem)]
+    if not re.fullmatch("[0-9]+", stem):
+        return []
+    numbers = [re.search("[0-9]*$", name)[0] for name in frame_names]
+    return [i for i, number in enumerate(numbers) if number and int(number) == int(stem)]
+
+
+def _frame_of_guidance(guidance: str, num_frames: int) -> list[int]:
+    """The frame that `--guidance` names, if it names exactly one without looking at labels."""
+    if guidance.isdecimal():
+        return [int(guidance)]
+    named = {"first": 0, "middle": num_frames // 2, "last": num_frames - 1}
+    return [named[guidance]] if guidance in named else []
+
+
+def _join_few(files: Sequence[Path]) -> str:
+    names = ", ".join(path.name for path in files[:2])
+    return names + (f" and {len(files) - 2} more" if len(files) > 2 else "")

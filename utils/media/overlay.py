@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from utils.files import write_atomically
-from utils.media.images import davis_palette, resize_image, resize_labels
+from utils.media.images import resize_image, resize_labels
+from utils.media.labels import davis_palette
 from utils.media.video_writing import write_video
 from utils.media.videos import Video
 

@@ -22,8 +22,8 @@ import numpy as np
 
 from utils import paths
 from utils.files import read_json, write_atomically, write_json
-from utils.inputs.guidance import list_animals
-from utils.media.images import VOID, resize_image, resize_labels, working_size, write_mask
+from utils.media.images import resize_image, resize_labels, working_size
+from utils.media.labels import VOID, LabelMap, write_label
 from utils.media.videos import Video
 from utils.stage3.fine_tuning import FineTuner
 from utils.stage3.inference import predict_probability
@@ -101,7 +101,7 @@ def segment_video(
     tuner: FineTuner,
     preset: Preset,
     video: Video,
-    labels: dict[int, np.ndarray],
+    labels: dict[int, LabelMap],
     results_dir: Path,
     key: dict[str, Any],
     progress: Progress,
@@ -118,8 +118,8 @@ def segment_video(
         tuner: holds the network and the weights to start from.
         preset: see `utils.stage3.presets`.
         video: the frames.
-        labels: labelled frame -> uint8 (H, W), 0 background, 1..254 animals, 255 void. A label
-            shows at least one animal; an animal that it does not show is not in that frame.
+        labels: labelled frame -> its label. A label shows at least one animal; an animal that it
+            does not show is not in that frame.
         results_dir: `results/` or what stands for it.
         key: configuration and hashes that this run depends on.
         progress: wraps an iterable of frames for display: (frames, title).
@@ -133,8 +133,8 @@ def segment_video(
         half_written.unlink()
     partial = PartialRun(partial_dir(results_dir, video.name), key)
     size = working_size(video.height, video.width, preset.lines)
-    animals = list_animals(labels.values())
-    labels = {frame: resize_labels(label, *size) for frame, label in labels.items()}
+    animals = next(iter(labels.values())).animals
+    labels = {frame: label.resize(*size).values for frame, label in labels.items()}
     timing = Timing()
     for place, animal in enumerate(animals, start=1):
         which = f", animal {place} of {len(animals)}" if len(animals) > 1 else ""
@@ -308,7 +308,7 @@ def _write_masks(refinement, video, animals, partial, results_dir, progress):
         probabilities = [_read_bytes(partial.probability(a, index)) for a in animals]
         kept = [_read_bytes(partial.kept(a, index)) > 0 for a in animals]
         mask = merge_animals(probabilities, kept, refinement, video.height, video.width)
-        write_mask(folder / f"{video.frame_names[index]}.png", numbers[mask], max(animals))
+        write_label(folder / f"{video.frame_names[index]}.png", numbers[mask], animals)
         for values, *seen in zip(confidence.values(), probabilities, kept, strict=True):
             values.append(round(mask_confidence(*seen), 4))
     record = {"confidence": [min(values) for values in zip(*confidence.values(), strict=True)]}

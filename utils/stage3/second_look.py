@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from utils.media.images import VOID
+from utils.media.labels import VOID
 from utils.training.batches import Sample
 
 

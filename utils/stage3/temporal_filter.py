@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from utils.media.images import VOID
+from utils.media.labels import VOID
 from utils.stage3.motion import Motion, carry
 
 FAINT = 0.1

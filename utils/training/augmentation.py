@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-VOID = 255
+from utils.media.labels import VOID
 
 
 @dataclass(frozen=True)

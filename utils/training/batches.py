@@ -14,8 +14,9 @@ from typing import Protocol
 import keras
 import numpy as np
 
-from utils.media.images import read_annotation, read_image
-from utils.training.augmentation import VOID, Augmentation, augment, fill_object
+from utils.media.images import read_image
+from utils.media.labels import VOID, read_label
+from utils.training.augmentation import Augmentation, augment, fill_object
 
 
 @lru_cache(maxsize=4)
@@ -38,7 +39,7 @@ class FileSample:
     annotation_path: Path
 
     def read(self):
-        annotation = read_annotation(self.annotation_path)
+        annotation = read_label(self.annotation_path).values
         target = np.where(annotation == VOID, VOID, annotation > 0).astype("uint8")
         return read_image(self.image_path), target, None
 

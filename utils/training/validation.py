@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from utils.media.images import VOID
+from utils.media.labels import VOID
 from utils.training.batches import Sample
 
 
