@@ -32,7 +32,7 @@ lint: $(VENV)/.installed-dev ## check style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-format: $(VENV)/.installed-dev ## mend style
+format: $(VENV)/.installed-dev ## correct style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

@@ -1,9 +1,9 @@
-"""Which frame to label: looks at an unlabelled video and names the frame whose label helps most.
+"""Names the frame of a video whose label helps most; no label is needed for that.
 
-BubbleNets compare the frames two by two (BN0 and BNLF, where trained weights are there), a rule
-stands beside them and in for them. No label is needed. With no argument: the videos of
-datasets/finetune_test_dataset, else the bundled sample. With --next: the further frame to label,
-for videos that are segmented.
+Without arguments it looks at the videos of datasets/finetune_test_dataset, else at the bundled
+sample. The BubbleNets BN0 and BNLF compare the frames two by two; a simple rule chooses beside
+them, and alone if no network is trained. With --next it names the further frame to label in videos
+that are already segmented.
 
 Reads   DIR/JPEGImages/480p/SEQ or --video; weights/bubblenet_weights/{BN0,BNLF}.safetensors and
         the backbone they were trained on; with --next results/segmentation/SEQ and
@@ -12,39 +12,24 @@ Reads   DIR/JPEGImages/480p/SEQ or --video; weights/bubblenet_weights/{BN0,BNLF}
 Writes  DIR/bubbleNet_data/rawData/SEQ/frame_selection/{BN0,BNLF,all,rule}.txt, which
         finetune_test.py reads, and results/frame_selection/SEQ.png, the ranking as thumbnails.
 
-A second for ten frames on two CPU cores, once; a video that was ranked by the same weights is only
-read. Paper: Griffin and Corso, "BubbleNets", CVPR 2019.
+Two CPU cores look at ten frames per second; a video ranked before by the same weights is only read.
+Paper: Griffin and Corso, "BubbleNets", CVPR 2019.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from utils import backend, paths  # noqa: F401  backend before Keras: it starts it without noise
 
 # isort: split
-from models import build_model
-from models.bubblenets import build_bubblenet
 from utils.command_line import run_script, setting, shown_command
 from utils.console import frame_progress
-from utils.errors import InputError, UsageError
-from utils.evaluation.confidence import consistency, read_confidence
-from utils.evaluation.mask_tracks import follow_animals
-from utils.evaluation.results import SegmentedVideo, open_segmented, read_masks
+from utils.errors import InputError, UsageError, one_line
+from utils.frame_choice.chooser import Chooser, Selection, load_chooser, rank_video
+from utils.frame_choice.next_label import find_next_label
 from utils.frame_choice.ranking_strip import write_ranking_strip
-from utils.frame_choice.rules import rank_next_frames
-from utils.frame_choice.selection_files import (
-    BUBBLENETS,
-    RULE,
-    Chooser,
-    Selection,
-    choose_frames,
-    frame_file,
-    load_chooser,
-)
+from utils.frame_choice.selection_files import BUBBLENETS, RULE, frame_file
 from utils.inputs.guidance import TRUSTED
 from utils.inputs.sequences import VideoSequence, find_sequences
 from utils.media.videos import Video, VideoFile
@@ -53,38 +38,31 @@ from utils.media.videos import Video, VideoFile
 @dataclass(frozen=True)
 class Config:
     dataset: Path | None = setting(None, "folder with JPEGImages/")
-    sequences: tuple[str, ...] = setting((), "names of the data set's videos; all if absent")
-    video: tuple[Path, ...] = setting(
-        (), "video files or folders of frames, in place of a data set"
-    )
-    next: bool = setting(False, "for segmented videos: the further frame whose label helps most")
-    results: Path = setting(paths.RESULTS, "where thumbnails go, and results are for --next")
+    sequences: tuple[str, ...] = setting((), "names of videos of the data set; all if absent")
+    video: tuple[Path, ...] = setting((), "video files or folders of frames, instead of a data set")
+    next: bool = setting(False, "in segmented videos: name the further frame to label")
+    results: Path = setting(paths.RESULTS, "results folder: for thumbnails, and read by --next")
     features: Literal["xception", "resnet50v2"] | None = setting(
-        None, "backbone that looks at the frames; that of the networks if absent"
+        None, "backbone that describes the frames; that of the networks if absent"
     )
 
 
 def main(config: Config) -> int:
     dataset, openers = find_sequences(config.dataset, config.sequences, config.video, (), "auto")
     if config.dataset is None and dataset == paths.SAMPLE_DATASET:
-        print(f"{paths.FINETUNE_TEST_DATASET} holds no videos: choosing in the sample, {dataset}.")
-    chooser = None
-    if not config.next:
-        chooser = load_chooser(build_model, build_bubblenet, config.features)
-        print_chooser(chooser)
+        print(f"{paths.FINETUNE_TEST_DATASET} has no videos: choosing in the sample, {dataset}.")
+    chooser = None if config.next else load_chooser(config.features)
+    if chooser:
+        print_missing_networks(chooser)
     failed = 0
     for name, open_sequence in openers.items():
         try:
             sequence = open_sequence()
-            if config.next:
-                flags = ["--dataset", str(dataset), "--sequences", name]
-                if config.video:
-                    flags = ["--video", str(sequence.video.path)]
-                if config.results != paths.RESULTS:
-                    flags += ["--results", str(config.results)]
-                print(next_label(sequence, config.results, flags), flush=True)
+            if chooser:
+                line = first_label(sequence.video, dataset, chooser, config.results)
             else:
-                print(first_label(sequence.video, dataset, chooser, config.results), flush=True)
+                line = next_label(sequence, dataset, config)
+            print(line, flush=True)
             sequence.video.close()
         except UsageError:
             raise
@@ -92,13 +70,13 @@ def main(config: Config) -> int:
             if len(openers) == 1:
                 raise
             failed += 1
-            print(f"error: {name}: {' '.join(str(error).split())}", flush=True)
+            print(f"error: {name}: {one_line(error)}", flush=True)
     if chooser and failed < len(openers):
         print(f"thumbnails of the rankings: {config.results / paths.FRAME_SELECTION}")
     return 1 if failed else 0
 
 
-def print_chooser(chooser: Chooser) -> None:
+def print_missing_networks(chooser: Chooser) -> None:
     """Says in one line which networks are missing, and what chooses then."""
     missing = [name for name in BUBBLENETS if name not in chooser.networks]
     if missing:
@@ -110,10 +88,10 @@ def print_chooser(chooser: Chooser) -> None:
 
 
 def first_label(video: Video, dataset: Path, chooser: Chooser, results: Path) -> str:
-    """Chooses, writes the files and the thumbnails. Returns: the line for the screen."""
+    """Chooses the frame, writes files and thumbnails. Returns the line for the screen."""
     video.check()
     folder = paths.frame_selection_dir(dataset, video.name)
-    selection = choose_frames(video, folder, chooser, frame_progress)
+    selection = rank_video(video, folder, chooser, frame_progress)
     strip = results / paths.FRAME_SELECTION / f"{video.name}.png"
     if selection.is_new or not strip.is_file():
         titles = {name: name for name in BUBBLENETS} | {RULE: f"rule: {selection.rule}"}
@@ -123,75 +101,49 @@ def first_label(video: Video, dataset: Path, chooser: Chooser, results: Path) ->
             if name in selection.rankings
         }
         write_ranking_strip(strip, video, rows)
-    return describe(video, selection)
+    return format_selection(video, selection)
 
 
-def describe(video: Video, selection: Selection) -> str:
-    """As "cockatoo: label frame 20 (00020.jpg), by rule (middle); BNLF says 37, BN0 says 32"."""
-    last_word = selection.chosen_by
-    frame = selection.rankings[last_word][0]
-    words = {RULE: f"the rule ({selection.rule})", **{name: f"{name} says" for name in BUBBLENETS}}
-    said = [
-        f"{words[name]} {selection.rankings[name][0]}"
+def format_selection(video: Video, selection: Selection) -> str:
+    """Formats "hen: label frame 20 (00020.jpg), by rule (middle); BNLF says 37, BN0 says 9"."""
+    chosen_by, rule = selection.chosen_by, selection.rule
+    frame = selection.rankings[chosen_by][0]
+    voices = {RULE: f"the rule ({rule})", **{name: f"{name} says" for name in BUBBLENETS}}
+    others = [
+        f"{voices[name]} {selection.rankings[name][0]}"
         for name in TRUSTED
-        if name in selection.rankings and name != last_word
+        if name in selection.rankings and name != chosen_by
     ]
-    alone = f", by rule ({selection.rule})" if last_word == RULE else ""
-    text = f"{video.name}: label frame {frame} ({where(video, frame)}){alone}"
-    return f"{text}; {', '.join(said)}" if said else text
+    by_rule = f", by rule ({rule})" if chosen_by == RULE else ""
+    text = f"{video.name}: label frame {frame} ({frame_location(video, frame)}){by_rule}"
+    return "; ".join([text, *([", ".join(others)] if others else [])])
 
 
-def where(video: Video, frame: int) -> str:
-    """The frame's file, or when a video file shows it."""
+def frame_location(video: Video, frame: int) -> str:
+    """Returns the frame's file name or, in a video file, its time."""
     if isinstance(video, VideoFile):
         return f"at {video.times_seconds()[frame]:.2f} s"
     return frame_file(video, frame)
 
 
-def next_label(sequence: VideoSequence, results: Path, flags: Sequence[str]) -> str:
-    """The further frame to label. Returns: the line for the screen.
-
-    Args:
-        flags: name the video to finetune_test.py.
-
-    Raises: InputError if the video has not been segmented.
-    """
+def next_label(sequence: VideoSequence, dataset: Path, config: Config) -> str:
+    """Finds the further frame to label. Returns the line for the screen, with the next command."""
     video = sequence.video
-    masks = results / paths.SEGMENTATION / video.name
-    if not masks.is_dir():
-        raise InputError(
-            f"{masks}: --next looks at the masks of a finished run, found none. Run "
-            "finetune_test.py first, or name its --results."
-        )
-    segmented = open_segmented(results, video.name)
-    if len(segmented) != len(video) or not segmented.labelled_frames:
-        raise InputError(
-            f"{segmented.run_dir / paths.RUN_FILE}: expected the record of a run with "
-            f"{len(video)} masks that names the labelled frames, found {len(segmented)} masks and "
-            f"{len(segmented.labelled_frames)} labelled frames. Run finetune_test.py first."
-        )
-    labelled = set(segmented.labelled_frames)
-    if sequence.source == "datasets/labels":  # made since then, too
-        labelled |= set(sequence.labels)
-    ranking = rank_next_frames(frame_difficulty(segmented), sorted(labelled))
-    if not ranking:
+    found = find_next_label(sequence, config.results)
+    if found.frame is None:
         return f"{video.name}: every frame is labelled"
-    frame, known = ranking[0], ", ".join(map(str, sorted(labelled)))
-    flags = [*flags, "--guidance", ",".join(map(str, sorted({*labelled, frame})))]
+    flags = ["--dataset", str(dataset), "--sequences", video.name]
+    if config.video:
+        flags = ["--video", str(video.path)]
+    if config.results != paths.RESULTS:
+        flags += ["--results", str(config.results)]
+    frames = sorted({*found.labelled, found.frame})
+    flags += ["--guidance", ",".join(map(str, frames))]
     return (
-        f"{video.name}: label frame {frame} ({where(video, frame)}) next, labelled so far: "
-        f"{known}; then {shown_command(paths.ROOT / 'finetune_test.py', flags)}"
+        f"{video.name}: label frame {found.frame} ({frame_location(video, found.frame)}) next, "
+        f"labelled so far: {', '.join(map(str, found.labelled))}; then "
+        f"{shown_command(paths.ROOT / 'finetune_test.py', flags)}"
     )
-
-
-def frame_difficulty(segmented: SegmentedVideo) -> np.ndarray:
-    """How doubtful the mask of each frame is, 0..1: what the network's confidence lacks, where
-    stage 3 saved it, else how much the masks jump; of several animals the worst counts."""
-    confidence = read_confidence(segmented)
-    if confidence is not None:
-        return 1 - confidence.frames
-    tracks = follow_animals(read_masks(segmented)).values()
-    return 1 - np.min([consistency(track) for track in tracks], axis=0)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from utils import paths
 from utils.command_line import run_script, setting
-from utils.errors import InputError, describe
+from utils.errors import InputError, one_line
 from utils.evaluation.confidence import read_confidence
 from utils.evaluation.mask_tracks import follow_animals
 from utils.evaluation.results import (
@@ -74,7 +74,7 @@ def main(config: Config) -> int:
             unfinished.append(f"{name} ({video.progress})")
         except (InputError, OSError) as error:
             failed = True  # the other videos are exported nevertheless
-            print(f"error: {name}: {describe(error)}", file=sys.stderr, flush=True)
+            print(f"error: {name}: {one_line(error)}", file=sys.stderr, flush=True)
     if unfinished:
         print(
             f"error: unfinished, not exported: {', '.join(unfinished)}. To finish them, run "
@@ -91,7 +91,7 @@ def print_list(results: Path, names: Sequence[str]) -> int:
         try:
             video = open_segmented(results, name)
         except (InputError, OSError) as error:
-            rows.append((name, "", "", describe(error)))
+            rows.append((name, "", "", one_line(error)))
             status = 1
             continue
         animals = ", ".join(map(str, video.animals)) or "?"

@@ -11,10 +11,10 @@ Writes  results/segmentation/SEQ/STEM.png, results/overlay/SEQ.mp4 and SEQ.png,
         results/runs/SEQ/confidence.json and run.json.
 
 SEQ is the video's name, STEM the frame's (00037), DIR the data set. Your own video:
-python finetune_test.py --video my_film.mp4
+python finetune_test.py --video my_video.mp4
 
 A label may show several animals, an index or colour each; each takes the time of a video with one.
-A finished video is skipped unless something it depends on changed; one that was cut off goes on
+A finished video is skipped unless something it depends on changed; one that was cut off continues
 where it was.
 Paper: Xue et al., "One-shot Learning-based Animal Video Segmentation", IEEE TII 2022, the XFCN and
 POST modules.
@@ -25,7 +25,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,18 +34,16 @@ from utils import backend, paths  # backend before Keras: it starts it without n
 # isort: split
 import keras
 import numpy as np
-from tqdm import tqdm
 
 from models import build_model
-from models.bubblenets import build_bubblenet
 from models.losses import SegmentationLoss
 from utils.command_line import run_script, setting, shard_slice
-from utils.console import training_progress
+from utils.console import make_display
 from utils.environment import describe_environment, git_commit
-from utils.errors import InputError, UsageError, describe
+from utils.errors import InputError, UsageError, one_line
 from utils.evaluation.scoring import NothingToScoreError, format_table, score_folders
-from utils.files import check_writable, hold_lock, read_json, sha256_of, write_json
-from utils.frame_choice.selection_files import Chooser, find_selection, load_chooser
+from utils.files import check_writable, hold_lock, sha256_of, write_json
+from utils.frame_choice.chooser import Chooser, find_selection, load_chooser
 from utils.inputs.guidance import (
     TRUSTED,
     Guidance,
@@ -55,89 +53,90 @@ from utils.inputs.guidance import (
     read_labels,
 )
 from utils.inputs.sequences import VideoSequence, find_sequences
-from utils.media.labels import read_label
-from utils.media.overlay import write_overlays
-from utils.media.videos import Video
 from utils.stage3.fine_tuning import FineTuner
-from utils.stage3.pipeline import partial_dir, remove_partial, segment_video
-from utils.stage3.presets import PRESETS
-from utils.stage3.run_record import format_summary, make_record, same_run
+from utils.stage3.partial_run import PartialRun, partial_dir
+from utils.stage3.pipeline import Pipeline
+from utils.stage3.presets import PRESETS, PresetName
+from utils.stage3.run_record import (
+    finished_record,
+    format_summary,
+    make_record,
+    mask_paths,
+    namesake_warning,
+)
 from utils.training.weights import find_weights, load_weights, save_weights
 
-EXPECTED = (InputError, OSError, FloatingPointError)  # all others are faults of ours
+EXPECTED = (InputError, OSError, FloatingPointError)  # all others are bugs of ours
 
 
 @dataclass(frozen=True)
 class Config:
     dataset: Path | None = setting(None, "folder with JPEGImages/ and Annotations/")
-    sequences: tuple[str, ...] = setting((), "names of the data set's videos; all if absent")
-    video: tuple[Path, ...] = setting(
-        (), "video files or folders of frames, in place of a data set"
-    )
+    sequences: tuple[str, ...] = setting((), "names of the data set's videos (default: all)")
+    video: tuple[Path, ...] = setting((), "video files or folders of frames instead of a data set")
     label: tuple[Path, ...] = setting((), "masks of labelled frames, named after their frames")
     guidance: str = setting("auto", "auto, bubblenet, first, middle, last, or frames: 12 or 12,40")
     selection: Literal["BNLF", "BN0", "all", "rule"] | None = setting(
-        None, "file of bubblenet_select.py; if absent BNLF, with auto the most trusted one"
+        None,
+        "file of bubblenet_select.py to follow (default: BNLF; with --guidance auto the most "
+        "trusted one)",
     )
-    preset: Literal["default", "fast", "accurate"] = setting("default", "speed against accuracy")
+    preset: PresetName = setting("default", "speed against accuracy")
     head: Literal["deeplab", "xfcn"] = setting("deeplab", "network head; xfcn is the paper's")
-    weights: Path | None = setting(None, "weights to start from; the best in weights/ if absent")
-    results: Path = setting(paths.RESULTS, "where results go")
-    seed: int = setting(0, "of augmentation and of untrained layers")
+    weights: Path | None = setting(None, "weights to start from (default: the best in weights/)")
+    results: Path = setting(paths.RESULTS, "folder for masks, overlays and records")
+    seed: int = setting(0, "seed of augmentation and of untrained layers")
     precision: Literal["float32", "mixed_bfloat16"] = setting(
-        "float32", "mixed_bfloat16 is faster on GPUs, and on processors that compute in bfloat16"
+        "float32", "mixed_bfloat16 is faster on GPUs and on processors that compute in bfloat16"
     )
-    shard: str = setting("1/1", "I/N: do each N-th video, beginning with the I-th")
+    shard: str = setting("1/1", "I/N: process every N-th video, starting with the I-th")
     save_weights: bool = setting(False, "keep the fine-tuned network of each video")
-    overwrite: bool = setting(False, "redo videos that are finished")
+    overwrite: bool = setting(False, "redo videos that are finished or half done, from the start")
+    progress: Literal["bars", "json"] = setting("bars", "bars, or JSON lines for programs")
     dry_run: bool = setting(False, "check everything, print the configuration, write nothing")
 
 
 @dataclass(frozen=True)
 class Job:
-    """One video with all that was checked before training."""
+    """One video, with everything that was checked before training."""
 
     sequence: VideoSequence
     guidance: Guidance
     key: dict[str, Any]  # what the masks depend on
 
+    @property
+    def name(self) -> str:
+        return self.sequence.name
+
 
 def main(config: Config) -> int:
-    parse_guidance(config.guidance)
-    if not 0 <= config.seed < 2**32:
-        raise UsageError(f"--seed must be 0 to {2**32 - 1}, not {config.seed}.")
-    for name in ("", paths.SEGMENTATION, paths.OVERLAY, paths.RUNS):
-        check_writable(config.results / name, "another folder with --results")
+    check_flags(config)
     preset = PRESETS[config.preset]
-    weights_path, weights_reason = find_weights(config.head, config.weights)
-    jobs, failed = prepare_jobs(config, weights_path)
+    weights, weights_reason = find_weights(config.head, config.weights)
 
     keras.config.set_dtype_policy(config.precision)
     backend.make_deterministic(config.seed, config.precision == "float32" or not backend.has_gpu())
     model = build_model(config.head)
-    load_weights(model, weights_path)
-    print(f"weights: {weights_path} ({weights_reason})")
+    weights_sha256 = load_weights(model, weights)["sha256"]
+    print(f"weights: {weights} ({weights_reason})")
     if config.precision == "float32" and not backend.has_gpu() and backend.cpu_computes_bfloat16():
         print("hint: this processor is about a third faster with --precision mixed_bfloat16.")
+
+    jobs, failed = prepare_jobs(config, weights_sha256)
     if config.dry_run:
         print_dry_run(config, jobs, failed)
         return 1 if failed else 0
 
-    tuner = FineTuner(
-        model,
-        SegmentationLoss(preset.balance, preset.region_weight),
-        preset.fine_tuning,
-        config.seed,
-    )
+    loss = SegmentationLoss(preset.region_weight)
+    tuner = FineTuner(model, loss, preset.fine_tuning, config.seed)
     records = {}
     for job in jobs:
-        name = job.sequence.name
         try:
-            records[name] = run_video(job, config, tuner, weights_path)
+            records[job.name] = run_job(job, config, tuner, weights)
         except Exception as error:
             if len(jobs) == 1 and not isinstance(error, EXPECTED):
                 raise
-            failed[name] = tell(name, error)
+            failed[job.name] = report_error(job.name, error)
         finally:
             job.sequence.video.close()
     print(format_summary(records, failed))
@@ -147,33 +146,40 @@ def main(config: Config) -> int:
     return 1 if failed else 0
 
 
-def tell(name: str, error: Exception) -> str:
-    """Says in one line what is wrong with a video, and returns it.
+def check_flags(config: Config) -> None:
+    """Raises: UsageError or InputError for flags that are wrong whatever the videos are."""
+    parse_guidance(config.guidance)
+    if not 0 <= config.seed < 2**32:
+        raise UsageError(f"--seed must be 0 to {2**32 - 1}, not {config.seed}.")
+    for name in ("", paths.SEGMENTATION, paths.OVERLAY, paths.RUNS):
+        check_writable(config.results / name, "another folder with --results")
 
-    A fault of ours keeps its traceback, but does not cost the other videos of the night.
+
+def report_error(name: str, error: Exception) -> str:
+    """Prints in one line what is wrong with a video, and returns it.
+
+    A bug of ours keeps its traceback, but does not cost the other videos of the night.
     """
     if not isinstance(error, EXPECTED):
         traceback.print_exception(error)
-    text = describe(error)
+    text = one_line(error)
     print(f"error: {name}: {text}", flush=True)
     return text
 
 
-def prepare_jobs(config: Config, weights_path: Path) -> tuple[list[Job], dict[str, str]]:
+def prepare_jobs(config: Config, weights_sha256: str) -> tuple[list[Job], dict[str, str]]:
     """Checks every video and its label before anything is trained.
 
-    Returns: the videos to do, and the others' names with what is wrong.
+    Returns: the videos to process, and the others' names with what is wrong.
 
-    Raises: InputError if only one video was asked for and it cannot be done; UsageError.
+    Raises: InputError if only one video was asked for and it cannot be processed; UsageError.
     """
     dataset, openers = find_sequences(
         config.dataset, config.sequences, config.video, config.label, config.guidance
     )
     if config.dataset is None and dataset == paths.SAMPLE_DATASET:
         print(f"{paths.FINETUNE_TEST_DATASET} holds no videos: running on the sample, {dataset}.")
-    weights_sha256 = sha256_of(weights_path) if weights_path.is_file() else "missing"
-    # Loaded for the first video that needs it, before the run is seeded: it leaves no trace there.
-    load = cache(partial(load_chooser, build_model, build_bubblenet))
+    load = cache(load_chooser)  # for the first video that needs it
     jobs, failed = [], {}
     for name in list(openers)[shard_slice(config.shard)]:
         try:
@@ -181,7 +187,7 @@ def prepare_jobs(config: Config, weights_path: Path) -> tuple[list[Job], dict[st
         except Exception as error:
             if isinstance(error, UsageError) or len(openers) == 1:
                 raise
-            failed[name] = tell(name, error)
+            failed[name] = report_error(name, error)
     return jobs, failed
 
 
@@ -195,18 +201,19 @@ def prepare_job(
     """Decides on the labelled frame, decodes all frames once, reads the label.
 
     Args:
+        sequence: the video and its labels.
+        config: the flags.
+        dataset: where selection files are.
+        weights_sha256: of the weights to start from.
         load: gives the chooser if `--guidance bubblenet` finds no selection.
     """
-    video = sequence.video
-    guidance = choose_guidance(
-        sequence, config.guidance, *select_frames(sequence, config, dataset, load)
-    )
+    video, preset = sequence.video, PRESETS[config.preset]
+    selected, selected_by = select_frames(sequence, config, dataset, load)
+    guidance = choose_guidance(sequence, config.guidance, selected, selected_by)
     video.check()
-    labels = read_labels(sequence, guidance.frames)
-    check_visible(sequence, labels, PRESETS[config.preset].lines)
-    del labels  # many videos may be waiting: they are read again when it is this one's turn
+    check_visible(sequence, read_labels(sequence, guidance.frames), preset.lines)
     key = {
-        "preset": asdict(PRESETS[config.preset]),
+        "preset": asdict(preset),
         "head": config.head,
         "seed": config.seed,
         "precision": config.precision,
@@ -218,8 +225,10 @@ def prepare_job(
         },
         "backend": keras.backend.backend(),
     }
-    warn_of_namesake(video, key, config.results / paths.RUNS / video.name / paths.RUN_FILE)
-    video.close()  # nor are decoders open meanwhile
+    warning = namesake_warning(config.results, video, key)
+    if warning:
+        print(warning, flush=True)
+    video.close()  # many videos may be waiting: no decoder stays open
     return Job(sequence, guidance, key)
 
 
@@ -238,68 +247,42 @@ def select_frames(
     return [], ""
 
 
-def run_video(job: Job, config: Config, tuner: FineTuner, weights: Path) -> dict[str, Any]:
+def run_job(job: Job, config: Config, tuner: FineTuner, weights: Path) -> dict[str, Any]:
     """Segments one video and writes its results, or finds it finished. Returns its record."""
-    name = job.sequence.name
-    run_dir = config.results / paths.RUNS / name
-    record = finished_record(job, config)
-    if record is None:
-        with hold_lock(run_dir / paths.LOCK_FILE, str(run_dir)):
-            return segment(job, config, tuner, weights)
-    if partial_dir(config.results, name).exists():  # a kill right after run.json leaves it
-        with hold_lock(run_dir / paths.LOCK_FILE, str(run_dir)):
-            remove_partial(config.results, name)
-    print(f"{name}: done before, skipped (--overwrite does it again)", flush=True)
+    video, run_dir = job.sequence.video, config.results / paths.RUNS / job.name
+    record = None
+    if not config.overwrite:
+        record = finished_record(config.results, video, job.key, config.save_weights)
+    if record and not partial_dir(config.results, job.name).exists():
+        print(f"{job.name}: finished before, skipped (--overwrite redoes it)", flush=True)
+        return record
+    with hold_lock(run_dir / paths.LOCK_FILE, str(run_dir)):
+        state = PartialRun(config.results, job.name, job.key, config.overwrite)
+        if record:  # a kill right after run.json leaves the state behind
+            print(f"{job.name}: finished before, skipped (--overwrite redoes it)", flush=True)
+        else:
+            record = segment(job, config, tuner, weights, state)
+            write_json(run_dir / paths.RUN_FILE, record)  # last: it says "finished"
+        state.remove()
     return record
 
 
-def warn_of_namesake(video: Video, key: dict[str, Any], run_file: Path) -> None:
-    """Says so where other frames were segmented under this name: their results will be replaced,
-    and a label in datasets/labels may be theirs."""
-    before = read_json(run_file)
-    if not isinstance(before, dict):
-        return
-    frames = before.get("key", {}).get("sha256", {}).get("frames")
-    if frames and frames != key["sha256"]["frames"]:
-        print(
-            f"warning: {video.name}: replaces the results of another video of this name, "
-            f"{before.get('input')}. Keep them apart with --results, and see that the label is of "
-            "this one.",
-            flush=True,
-        )
-
-
-def finished_record(job: Job, config: Config) -> dict[str, Any] | None:
-    """The record of an earlier run that did the same and whose files are there."""
-    name = job.sequence.name
-    record = read_json(config.results / paths.RUNS / name / paths.RUN_FILE)
-    files = mask_paths(job.sequence, config.results)
-    if config.overwrite or not same_run(record, job.key) or not all(map(Path.is_file, files)):
-        return None
-    if config.save_weights:
-        saved, folder = record.get("saved_weights_sha256"), paths.FINE_TUNE_WEIGHTS / name
-        if not isinstance(saved, dict) or not all(
-            (folder / file).is_file() and sha256_of(folder / file) == saved[file] for file in saved
-        ):
-            return None
-    return record
-
-
-def segment(job: Job, config: Config, tuner: FineTuner, weights: Path) -> dict[str, Any]:
-    """Segments one video and writes masks, overlays and at last run.json, whose content it
-    returns."""
+def segment(
+    job: Job, config: Config, tuner: FineTuner, weights: Path, state: PartialRun
+) -> dict[str, Any]:
+    """Segments one video, writes masks and overlays, and scores. Returns its record."""
+    started, start = datetime.datetime.now(datetime.UTC), time.perf_counter()
     sequence, video, labelled = job.sequence, job.sequence.video, job.guidance.frames
     labels = read_labels(sequence, labelled)
-    animals = labels[labelled[0]].animals
-    frames = ", ".join(map(str, labelled))
+    preset, display = PRESETS[config.preset], make_display(config.progress)
+    pipeline = Pipeline(tuner, preset, video, labels, config.results, state, display)
+    animals, frames = pipeline.animals, ", ".join(map(str, labelled))
     several = f", {len(animals)} animals, one after the other" if len(animals) > 1 else ""
     print(
         f"{video.name}: {len(video)} frames, label of frame {frames} ({job.guidance.reason})"
         f"{several}",
         flush=True,
     )
-    started = datetime.datetime.now(datetime.UTC)
-    start = time.perf_counter()
     saved = {}
 
     def save_network(animal: int) -> None:
@@ -309,33 +292,16 @@ def segment(job: Job, config: Config, tuner: FineTuner, weights: Path) -> dict[s
         facts |= {"commit": git_commit(), "labelled_frames": frames}
         saved[path.name] = save_weights(tuner.model, path, facts)
 
-    timing, confidence = segment_video(
-        tuner,
-        PRESETS[config.preset],
-        video,
-        labels,
-        config.results,
-        job.key,
-        show_progress,
-        training_progress,
-        save_network if config.save_weights else None,
-    )
-    masks = mask_paths(sequence, config.results)
-    aside = partial_dir(config.results, video.name)  # a kill leaves no litter there
-    write_overlays(
-        config.results / paths.OVERLAY,
-        aside,
-        video,
-        lambda i: read_label(masks[i]).values,
-        labelled,
-    )
-    record = make_record(
+    pipeline.run(save_network if config.save_weights else lambda animal: None)
+    scores = score(sequence, mask_paths(config.results, video)[0].parent, labelled)
+    timing = pipeline.timing
+    return make_record(
         sequence,
         job.guidance,
         started,
-        num_animals=len(animals),
-        confidence_mean=round(float(np.mean(confidence)), 4),
-        scores=score(sequence, masks[0].parent, labelled),
+        animals=animals,
+        confidence_mean=round(float(np.mean(pipeline.confidence_of_frames())), 4),
+        scores=scores,
         seconds=timing.summary(time.perf_counter() - start),
         losses={str(a): [round(x, 5) for x in losses] for a, losses in timing.losses.items()},
         weights=str(weights),
@@ -343,15 +309,6 @@ def segment(job: Job, config: Config, tuner: FineTuner, weights: Path) -> dict[s
         environment=describe_environment(),
         key=job.key,
     )
-    write_json(config.results / paths.RUNS / video.name / paths.RUN_FILE, record)  # last: "done"
-    remove_partial(config.results, video.name)
-    return record
-
-
-def mask_paths(sequence: VideoSequence, results: Path) -> list[Path]:
-    """Where the masks of a video are written, in the order of its frames."""
-    video = sequence.video
-    return [results / paths.SEGMENTATION / video.name / f"{n}.png" for n in video.frame_names]
 
 
 def score(
@@ -365,20 +322,15 @@ def score(
         result = score_folders(sequence.name, mask_dir, sequence.annotation_dir, names, labelled)
     except NothingToScoreError:
         return None
-    except (InputError, OSError) as error:  # the masks are done; only the comparison is not
+    except (InputError, OSError) as error:  # the masks are finished; only the comparison is not
         print(f"{sequence.name}: not scored: {error}", flush=True)
         return None
     print(format_table([result]), flush=True)
     return {"protocol": result.protocol, "num_scored": len(result.frames), **result.means()}
 
 
-def show_progress(items: Any, title: str) -> Any:
-    """A progress bar with the time left."""
-    return tqdm(items, desc=title, unit="frame", dynamic_ncols=True, mininterval=0.5)
-
-
 def print_dry_run(config: Config, jobs: list[Job], failed: dict[str, str]) -> None:
-    """What a run would do."""
+    """Prints what a run would do."""
     print("configuration:")
     for name, value in asdict(config).items():
         print(f"  {name}: {value}")
@@ -390,7 +342,7 @@ def print_dry_run(config: Config, jobs: list[Job], failed: dict[str, str]) -> No
             f"{video.name}: {len(video)} frames of {video.height}x{video.width}, label of "
             f"frame {frames}, {job.guidance.reason}"
         )
-    print(f"dry run: {len(jobs)} to do, {len(failed)} cannot be done; nothing was written")
+    print(f"dry run: {len(jobs)} to process, {len(failed)} cannot be; nothing was written")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Class-agnostic IoU of weights on a list of labelled images, by kind of image, no fine-tuning.
+"""Class-agnostic IoU and boundary F of weights on labelled images, by kind, no fine-tuning.
 
-The mean over images of the intersection over union at probability 0.5, void left out, mirror image
-averaged in, and other sizes with `--scales`. The kind of an image is its name up to the first "_".
+Means over images at probability 0.5, void left out, mirror image averaged in, and other sizes with
+`--scales`; F has the tolerance of DAVIS (0.008 of the diagonal). The kind of an image is its name
+up to the first "_".
 `--worst DIR` draws the worst images of each kind with what was missed in blue and what is too much
 in red.
 """
@@ -15,12 +16,14 @@ from utils import backend, paths  # backend before Keras: it starts it without n
 # isort: split
 import cv2
 import numpy as np
+from tabulate import tabulate
 from tqdm import tqdm
 
 from models import build_model
 from utils.command_line import run_script, setting
-from utils.evaluation.measures import region_similarity
+from utils.evaluation.measures import contour_accuracy, region_similarity
 from utils.files import write_json
+from utils.media.labels import VOID
 from utils.stage3.inference import predict_probability
 from utils.training.batches import FileSample
 from utils.training.sample_lists import read_sample_list
@@ -50,7 +53,7 @@ def main(config: Config) -> None:
             (*score(model, sample, config.scales), sample)
             for sample in tqdm(samples, desc=path.name)
         ]
-        results[str(path)] = {sample.image_path.stem: iou for iou, _, sample in scored}
+        results[str(path)] = {s.image_path.stem: (iou, f) for iou, f, _, s in scored}
         print_table(path, results[str(path)])
         if config.worst:
             draw_worst(config.worst / f"{path.parent.name}_{path.stem}.jpg", scored)
@@ -58,30 +61,31 @@ def main(config: Config) -> None:
         write_json(config.json, results)
 
 
-def score(model, sample: FileSample, scales: tuple[float, ...]) -> tuple[float, np.ndarray]:
+def score(model, sample: FileSample, scales: tuple[float, ...]) -> tuple[float, float, np.ndarray]:
+    """IoU, boundary F and the predicted mask, bool (h, w), of one image."""
     image, target, _ = sample.read()
     prediction = predict_probability(model, image, flip=True, scales=scales) > 0.5
-    return region_similarity(prediction, target == 1, target == 255), prediction
+    masks = prediction, target == 1, target == VOID
+    return region_similarity(*masks), contour_accuracy(*masks), prediction
 
 
 def kind_of(name: str) -> str:
     return name.split("_")[0]
 
 
-def print_table(path: Path, ious: dict[str, float]) -> None:
+def print_table(path: Path, scores: dict[str, tuple[float, float]]) -> None:
     kinds = defaultdict(list)
-    for name, iou in ious.items():
-        kinds[kind_of(name)].append(iou)
-    print(path)
-    for kind, values in sorted(kinds.items()):
-        print(f"  {kind:<12} {np.mean(values):.3f}  ({len(values)} images)")
-    print(f"  {'all':<12} {np.mean(list(ious.values())):.3f}  ({len(ious)} images)", flush=True)
+    for name, values in scores.items():
+        kinds[kind_of(name)].append(values)
+    kinds = dict(sorted(kinds.items())) | {"all": list(scores.values())}
+    rows = [(kind, *np.mean(values, axis=0), len(values)) for kind, values in kinds.items()]
+    print(f"{path}\n{tabulate(rows, ('kind', 'IoU', 'F', 'images'), floatfmt='.3f')}", flush=True)
 
 
 def draw_worst(path: Path, scored: list, columns: int = 8) -> None:
     """A row per kind, the worst image first."""
     kinds = defaultdict(list)
-    for iou, prediction, sample in sorted(scored, key=lambda item: item[0]):
+    for iou, _, prediction, sample in sorted(scored, key=lambda item: item[0]):
         kinds[kind_of(sample.image_path.stem)].append((iou, prediction, sample))
     rows = []
     for _, items in sorted(kinds.items()):

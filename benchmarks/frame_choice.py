@@ -14,23 +14,22 @@ run. Finished runs are only read.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from utils import backend, paths  # noqa: F401  backend before Keras: it starts it without noise
 
 # isort: split
 from benchmarks.stage3_runs import NUMBERS, make_row, mean_numbers, start_stage3
-from models import build_model
-from models.bubblenets import build_bubblenet
 from utils.command_line import run_script, setting
 from utils.console import frame_progress
 from utils.errors import UsageError
 from utils.files import write_json
+from utils.frame_choice.chooser import Chooser, load_chooser
 from utils.frame_choice.features import read_features
-from utils.frame_choice.rules import POSITION_RULES, RULES, rank_by_bubblenet, rank_by_rule
-from utils.frame_choice.selection_files import Chooser, load_chooser
+from utils.frame_choice.ranking import rank_by_bubblenet
+from utils.frame_choice.rules import POSITION_RULES, RULES, rank_by_rule
 from utils.inputs.sequences import choose_sequences, open_dataset_sequence
 from utils.media.videos import Video
+from utils.stage3.presets import PresetName
 
 SPACING = 10
 EVERY_TENTH = "every tenth"
@@ -44,7 +43,7 @@ class Config:
     sequences: tuple[str, ...] = setting((), "names of the data set's videos; all if absent")
     tenths: tuple[str, ...] = setting((), "those of which every tenth frame is tried, too")
     rules: tuple[str, ...] = setting(("first", "middle", "linear"), "beside the networks")
-    preset: Literal["default", "fast", "accurate"] = setting("fast", "of finetune_test.py")
+    preset: PresetName = setting("fast", "of finetune_test.py")
     weights: Path | None = setting(None, "weights to start from; the best in weights/ if absent")
     seed: int = setting(0, "of fine-tuning")
     results: Path = setting(paths.RESULTS / "frame_choice", "where the runs go")
@@ -60,7 +59,7 @@ def main(config: Config) -> None:
         raise UsageError(f"--tenths {strangers[0]} is not among --sequences.")
     needs_features = not set(config.rules) <= set(POSITION_RULES)
     rule = "linear" if needs_features else config.rules[0]
-    chooser = load_chooser(build_model, build_bubblenet, rule=rule)
+    chooser = load_chooser(rule=rule)
     run = start_stage3(config.dataset, config.results, config.weights, config.preset, config.seed)
     rows = []
     for name in names:

@@ -36,8 +36,8 @@ LAUNCHER = """
 import runpy, sys
 import utils.backend
 from utils.stage3 import presets
-from utils.stage3.fine_tuning import FineTuning
-presets.PRESETS["fast"] = presets.Preset(
+from utils.stage3.settings import FineTuning, Preset
+presets.PRESETS["fast"] = Preset(
     FineTuning(steps={steps}, crop=(96, 128), steps_per_epoch=4)
 )
 sys.argv = ["finetune_test.py", *sys.argv[1:]]

@@ -23,12 +23,12 @@ from utils import backend, paths  # noqa: F401  backend before Keras: it starts 
 
 # isort: split
 from benchmarks.stage3_runs import NUMBERS, Run, make_row, mean_numbers, start_stage3
-from bubblenet_select import frame_difficulty
 from utils.command_line import run_script, setting
 from utils.evaluation.results import open_segmented
 from utils.files import write_json
-from utils.frame_choice.rules import rank_next_frames
+from utils.frame_choice.next_label import frame_difficulty, rank_next_frames
 from utils.inputs.sequences import choose_sequences, open_dataset_sequence
+from utils.stage3.presets import PresetName
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Config:
     sequences: tuple[str, ...] = setting((), "names of the data set's videos; all if absent")
     start: Literal["first", "middle"] = setting("first", "the frame that is labelled first")
     labels: int = setting(3, "labels at most")
-    preset: Literal["default", "fast", "accurate"] = setting("fast", "of finetune_test.py")
+    preset: PresetName = setting("fast", "of finetune_test.py")
     weights: Path | None = setting(None, "weights to start from; the best in weights/ if absent")
     seed: int = setting(0, "of fine-tuning")
     results: Path = setting(paths.RESULTS / "next_labels", "where the runs go")

@@ -13,7 +13,6 @@ Writes  RESULTS/data, the videos with their second animal, and RESULTS/00000, re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from utils import backend, paths  # noqa: F401  backend before Keras: it starts it without noise
 
@@ -27,6 +26,7 @@ from utils.command_line import run_script, setting
 from utils.files import write_atomically
 from utils.inputs.sequences import choose_sequences, open_dataset_sequence
 from utils.media.labels import read_labels, write_label
+from utils.stage3.presets import PresetName
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Config:
     )  # fmt: skip
     end: tuple[float, float] = setting((-0.1, -0.05), "at last")
     scale: float = setting(0.8, "its size, of the first one's")
-    preset: Literal["default", "fast", "accurate"] = setting("default", "of finetune_test.py")
+    preset: PresetName = setting("default", "of finetune_test.py")
     seed: int = setting(0, "of fine-tuning")
     results: Path = setting(paths.RESULTS / "second_animal", "where everything goes")
 

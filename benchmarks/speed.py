@@ -132,7 +132,7 @@ def make_tasks(config: Config) -> dict[str, tuple[Callable[[], object], float]]:
             return tuple(-(-side // 16) * 16 for side in size) if name == "OSVOS" else size
 
         trained = keras.Model(model.input, {"mask": model.output["mask"]})
-        loss = SegmentationLoss(preset.balance, preset.region_weight)
+        loss = SegmentationLoss(preset.region_weight)
         trained.compile(make_optimizer(1e-3, 1e-4), loss={"mask": loss})
         for title, size in (("crop", fit(crop)), ("frame", fit(FRAME))):
             images = rng.integers(0, 256, (1, *size, 3)).astype("uint8")

@@ -65,7 +65,7 @@ def start_stage3(
     load_weights(model, weights_path)
     weights_sha256 = sha256_of(weights_path)
     print(f"weights: {weights_path} ({reason})", flush=True)
-    loss = SegmentationLoss(settings.balance, settings.region_weight)
+    loss = SegmentationLoss(settings.region_weight)
     tuner = FineTuner(model, loss, settings.fine_tuning, seed)
 
     def run(name: str, frames: Sequence[int]) -> Run:
@@ -80,7 +80,7 @@ def start_stage3(
         )
         sequence = open_dataset_sequence(dataset, name)
         job = finetune_test.prepare_job(sequence, config, dataset, weights_sha256, _no_chooser)
-        finetune_test.run_video(job, config, tuner, weights_path)
+        finetune_test.run_job(job, config, tuner, weights_path)
         masks = folder / paths.SEGMENTATION / name
         names = sequence.video.frame_names
         means = []

@@ -18,7 +18,6 @@ A minute or two per frame with `--preset fast` on two cores. Finished runs are o
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from utils import backend, paths  # noqa: F401  backend before Keras: it starts it without noise
 
@@ -29,8 +28,9 @@ from benchmarks.stage3_runs import start_stage3
 from utils.command_line import run_script, setting
 from utils.errors import InputError, UsageError
 from utils.files import read_json, write_json
-from utils.frame_choice.bubblenet_training import MeasuredVideo, read_table
+from utils.frame_choice.measured_videos import MeasuredVideo, read_table
 from utils.frame_choice.standin_scoring import spread_frames
+from utils.stage3.presets import PresetName
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Config:
     dataset: Path = setting(paths.DAVIS_TRAIN_DATASET, "folder with JPEGImages/ and Annotations/")
     sequences: tuple[str, ...] = setting((), "names of the table's videos; all if absent")
     frames_per_video: int = setting(8, "measured frames to run stage 3 with, evenly spaced")
-    preset: Literal["default", "fast", "accurate"] = setting("fast", "of finetune_test.py")
+    preset: PresetName = setting("fast", "of finetune_test.py")
     weights: Path = setting(
         paths.PASCAL_BASE_WEIGHTS / "deeplab.safetensors", "that the table was measured with"
     )

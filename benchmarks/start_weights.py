@@ -13,7 +13,6 @@ only read.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from utils import backend, paths  # noqa: F401  backend before Keras: it starts it without noise
 
@@ -25,6 +24,7 @@ from utils.command_line import run_script, setting
 from utils.errors import UsageError
 from utils.files import write_json
 from utils.inputs.sequences import choose_sequences
+from utils.stage3.presets import PresetName
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Config:
         "files to start from, each in a folder of another name",
     )
     seeds: tuple[int, ...] = setting((0, 1), "of fine-tuning")
-    preset: Literal["default", "fast", "accurate"] = setting("fast", "of finetune_test.py")
+    preset: PresetName = setting("fast", "of finetune_test.py")
     results: Path = setting(paths.RESULTS / "start_weights", "where the runs go")
 
 

@@ -16,8 +16,7 @@ from finetune_test import Config, main
 from utils import paths
 from utils.media.labels import davis_palette, read_label
 from utils.stage3 import presets
-from utils.stage3.fine_tuning import FineTuning
-from utils.stage3.presets import Preset
+from utils.stage3.settings import FineTuning, Preset
 from utils.training.weights import save_weights
 
 HEIGHT, WIDTH = 48, 64

@@ -112,6 +112,15 @@ def distribute() -> contextlib.AbstractContextManager:
     return contextlib.nullcontext()
 
 
+def sync_variables(model: keras.Model) -> None:
+    """Makes the variables of a model current in the middle of an epoch of `fit`.
+
+    JAX keeps them elsewhere until the epoch ends; with the other backends nothing is to be done.
+    """
+    if keras.backend.backend() == "jax":
+        model.jax_state_sync()
+
+
 def num_loader_threads() -> int:
     """Threads that prepare batches: all cores but one, 2 to 16."""
     return min(16, max(2, (os.cpu_count() or 2) - 1))

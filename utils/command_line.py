@@ -1,5 +1,7 @@
-"""Command lines from frozen dataclasses: `setting` declares a flag, `run_script` parses, runs and
-sets the exit status."""
+"""Command lines from frozen dataclasses.
+
+`setting` declares a flag, `run_script` parses the flags, runs the script and sets its exit status.
+"""
 
 import dataclasses
 import os
@@ -12,34 +14,39 @@ from typing import Any, TypeVar
 
 import tyro
 
-from utils.errors import InputError, UsageError
+from utils.errors import InputError, UsageError, is_disk_full, one_line
 
 ConfigT = TypeVar("ConfigT")
 
 
 def setting(default: Any, help: str) -> Any:
-    """One field of a script's `Config`: its default and its line in `--help`."""
+    """Declares one field of a script's `Config`.
+
+    Args:
+        default: the value if the flag is absent.
+        help: the flag's line in `--help`.
+    """
     return dataclasses.field(default=default, metadata={"help": help})
 
 
 def parse_config(
     config_class: type[ConfigT], description: str | None, args: list[str] | None = None
 ) -> ConfigT:
-    """Reads the command line into `config_class`, a frozen dataclass whose fields are made with
-    `setting`.
+    """Reads the command line into a frozen dataclass whose fields are made with `setting`.
 
     Args:
         config_class: the dataclass; a field `num_steps: int` becomes the flag `--num-steps`.
         description: shown above the flags by `--help` (the script's docstring).
         args: the arguments; None takes those of the process.
 
-    Raises: SystemExit with status 2 for unknown, abbreviated, repeated or malformed flags, 0 after
-        `--help`.
+    Raises:
+        SystemExit: with status 2 for unknown, abbreviated, repeated or malformed flags, with
+            status 0 after `--help`.
     """
     words = sys.argv[1:] if args is None else args
     flags = [word.split("=")[0].replace("_", "-") for word in words if word.startswith("--")]
     for flag in flags:
-        if flags.count(flag) > 1:  # the parser would keep the last one without a word
+        if flags.count(flag) > 1:  # tyro would silently keep the last one
             print(f"error: {flag} is given twice. Put all its values after one.", file=sys.stderr)
             raise SystemExit(2)
     return tyro.cli(
@@ -48,14 +55,23 @@ def parse_config(
 
 
 def shown_command(script: Path, flags: Sequence[str]) -> str:
-    """What to type in this terminal and folder to run a script."""
-    here = script.name if Path.cwd() == script.parent else str(script)
-    words = ["python", here, *flags]
+    """Returns the command that runs a script, as it must be typed in this terminal and folder.
+
+    Args:
+        script: absolute path of the script.
+        flags: its arguments, not yet quoted.
+    """
+    shown_script = script.name if Path.cwd() == script.parent else str(script)
+    words = ["python", shown_script, *flags]
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
 def shard_slice(shard: str) -> slice:
-    """From "2/5" the second of every five. Raises: UsageError."""
+    """Returns the slice that `--shard I/N` stands for: "2/5" is the second of every five.
+
+    Raises:
+        UsageError: if the text is not I/N with I from 1 to N.
+    """
     first, _, count = shard.partition("/")
     if not (first.isdecimal() and count.isdecimal() and 1 <= int(first) <= int(count)):
         raise UsageError(f"--shard must be I/N with I from 1 to N, not {shard!r}.")
@@ -65,27 +81,36 @@ def shard_slice(shard: str) -> slice:
 def run_script(
     main: Callable[[ConfigT], Any], config_class: type[ConfigT], description: str | None
 ) -> None:
-    """Parses the flags, runs `main(config)` and ends the process: 0 done, 1 something failed, 2
-    wrong arguments.
+    """Parses the flags, runs `main(config)` and ends the process.
 
-    `main` may return a status (int); any other return value counts as 0.
+    The exit status is 0 if all is done, 1 if something failed, 2 for wrong arguments. A full disk
+    is reported with advice, whichever part of a script found it.
+
+    Args:
+        main: may return the status as an int; any other value counts as 0.
+        config_class: see `parse_config`.
+        description: see `parse_config`.
     """
-    for stream in (sys.stdout, sys.stderr):  # names that the terminal's code page lacks
+    for stream in (sys.stdout, sys.stderr):  # names may have letters that the terminal lacks
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     config = parse_config(config_class, description)
     try:
         result = main(config)
     except UsageError as error:
-        sys.exit(_say(error, 2))
+        sys.exit(_report(error, 2))
     except (InputError, OSError) as error:
-        sys.exit(_say(error, 1))
+        sys.exit(_report(error, 1))
     except KeyboardInterrupt:
-        print("\nStopped. The same command goes on from here.", file=sys.stderr)
+        print("\nStopped. Run the same command again to continue.", file=sys.stderr)
         sys.exit(130)
+    except Exception as error:
+        if not is_disk_full(error):
+            raise
+        sys.exit(_report(error, 1))
     sys.exit(result if isinstance(result, int) and not isinstance(result, bool) else 0)
 
 
-def _say(error: Exception, status: int) -> int:
-    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+def _report(error: Exception, status: int) -> int:
+    print(f"error: {one_line(error)}", file=sys.stderr)
     return status

@@ -1,9 +1,11 @@
 """What a result depends on besides its input: the code's commit, versions, device, memory used."""
 
+import hashlib
 import os
 import platform
 import subprocess
 import sys
+from functools import cache
 
 from utils import paths
 
@@ -57,3 +59,13 @@ def describe_environment() -> dict[str, str]:
         "cpu_cores": str(os.cpu_count()),
         "device": str(getattr(keras.ops.zeros(1), "device", "unknown")),
     }
+
+
+@cache
+def code_digest() -> str:
+    """A short digest of the code that masks depend on: networks, training, inputs and stage 3."""
+    digest = hashlib.sha256()
+    for folder in ("models", "utils/media", "utils/inputs", "utils/training", "utils/stage3"):
+        for path in sorted((paths.ROOT / folder).rglob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]

@@ -1,27 +1,44 @@
-"""The one exception class of the project: what a user can mend, told in one line."""
+"""Errors that a user can fix, and the one-line message that every script and the page show."""
 
 import errno
 
+_DISK_FULL_CODES = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+# TensorFlow and HDF5 report a full disk by these words, without an error code.
+_DISK_FULL_WORDS = ("No space left on device", "Disk quota exceeded")
+
 
 class InputError(ValueError):
-    """Something in the user's input (file, folder, argument) is not as it must be.
+    """A file, folder or argument given by the user is not as it must be.
 
-    The message says what was expected, what was found, where, and what to do next, in one line.
-    Scripts print it and end with status 1; any other exception is a fault of ours and keeps its
-    traceback.
+    The message says in one line what was expected, what was found, where, and what to do next.
+    Scripts print it and exit with status 1. Any other exception is a bug and keeps its traceback.
     """
 
 
 class UsageError(InputError):
-    """The command line itself is wrong (unknown sequence, two labels for a frame): status 2."""
+    """The command line itself is wrong (an unknown sequence, two labels for one frame).
+
+    Scripts exit with status 2.
+    """
 
 
-def describe(error: Exception) -> str:
-    """What went wrong, in one line."""
+def one_line(error: BaseException) -> str:
+    """Returns the message for the user: what went wrong, in one line.
+
+    Args:
+        error: any exception; a full disk gets advice, wherever it was found to be full.
+    """
     text = " ".join(str(error).split()) or type(error).__name__
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", 0)):
+    if is_disk_full(error):
         return (
-            f"the disk is full ({text}). Free some of it, or choose a folder elsewhere; the same "
-            "command goes on from here."
+            f"the disk is full ({text}). Free some space, or choose a folder on another disk; "
+            "then run the same command again."
         )
     return text
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Returns whether an exception means that the disk, or the user's share of it, is full."""
+    if isinstance(error, OSError) and error.errno in _DISK_FULL_CODES:
+        return True
+    return any(words in str(error) for words in _DISK_FULL_WORDS)

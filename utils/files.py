@@ -8,46 +8,68 @@ import json
 import os
 import platform
 import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import filelock
+
 from utils.errors import InputError
 
-try:
-    import fcntl
-except ImportError:  # Windows: two processes on one video are not noticed there
-    fcntl = None
+# What a file system that has no locks answers; EIO and EINVAL come from some network shares.
+_NO_LOCKS_CODES = {
+    getattr(errno, name)
+    for name in ("EINVAL", "EIO", "ENOLCK", "ENOSYS", "ENOTSUP", "EOPNOTSUPP")
+    if hasattr(errno, name)
+}
 
 
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
-    """Writes a file aside and renames it, so that no reader and no kill ever sees half of it.
+    """Writes a temporary file and renames it, so that no reader and no kill ever sees half of it.
 
     Args:
-        path: the file to write or replace; missing folders are made.
+        path: the file to write or replace; missing folders are created.
         write: called with a hidden path in the same folder and with the same suffix.
 
-    Raises: whatever `write` raises; `path` is then as before and nothing is left beside it.
+    Raises:
+        Exception: whatever `write` raises; `path` is then as before and nothing is left beside it.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Without the file's own name: it may be as long as the file system allows.
-    aside = path.with_name(f".writing-{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
+    # Without the file's own name, which may be as long as the file system allows.
+    temporary = path.with_name(f".writing-{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
     try:
-        write(aside)
-        os.replace(aside, path)
+        write(temporary)
+        os.replace(temporary, path)
     finally:
-        aside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
+
+
+def move_into_place(source: Path, target: Path) -> None:
+    """Moves a finished file to where it belongs, so that it appears there whole even if that is on
+    another disk (a results folder may hold links)."""
+    try:
+        os.replace(source, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        write_atomically(target, lambda aside: shutil.copyfile(source, aside))
+        source.unlink()
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes `content` as UTF-8 JSON, indented by two, keys in the order given, atomically."""
+    """Writes `content` atomically as UTF-8 JSON, indented by two, keys in the order given.
+
+    Raises:
+        ValueError: if a number in it is not finite.
+    """
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomically(path, lambda aside: aside.write_text(text, encoding="utf-8"))
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file, or None where none can be read: what was cut off leaves none."""
+    """Returns the content of a JSON file, or None if it is missing, unreadable or cut off."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -55,68 +77,92 @@ def read_json(path: Path) -> Any:
 
 
 def sha256_of(path: Path) -> str:
-    """The sha256 of a file's bytes in hexadecimal, read as a stream."""
+    """Returns the sha256 of a file's bytes in hexadecimal; the file is read as a stream."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_writable(folder: Path, advice: str) -> None:
-    """Raises: InputError if files could not be written to a folder, there or yet to be made; its
-    last words are "Choose " and `advice`. Makes nothing."""
+    """Checks that files can be written to a folder that exists or is yet to be created.
+
+    Nothing is created.
+
+    Args:
+        folder: where files will be written.
+        advice: ends the message: "Choose `advice`."
+
+    Raises:
+        InputError: if they cannot be written there.
+    """
     existing = folder.absolute()
     while not existing.exists() and existing != existing.parent:
         existing = existing.parent
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         raise InputError(
-            f"{folder}: cannot write results, {existing} is no folder or not writable. "
+            f"{folder}: cannot write results, {existing} is not a folder or is not writable. "
             f"Choose {advice}."
         )
 
 
 @contextlib.contextmanager
 def hold_lock(path: Path, work: str) -> Iterator[None]:
-    """Holds a lock file, which tells of the process that holds it, while the block runs.
+    """Holds a lock while the block runs, so that no second process does the same work.
 
-    The system takes the lock from a process that ends, however it ends: the file that a killed
-    process leaves is no hindrance.
+    The system takes the lock from a process that ends, however it ends: files that a killed
+    process leaves are no obstacle. A file named `*.holder*` beside the lock names the process.
 
     Args:
-        path: the lock file; removed in the end.
-        work: what the process is at, for the message.
+        path: the lock file; its folder is created.
+        work: what is being done, for the message.
 
-    Raises: InputError if another process holds it, naming that process.
+    Raises:
+        InputError: if another process holds the lock; the message names that process.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = _open_locked(path, work)
-    now = datetime.datetime.now().isoformat(sep=" ", timespec="seconds")
+    # A file of its own: Windows lets nobody else read a locked file.
+    holder_file = path.with_name(f"{path.stem}.holder{path.suffix}")
+    lock = filelock.FileLock(path, timeout=0)
     try:
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {platform.node()} since {now}\n")
-        file.flush()
+        lock.acquire()
+    except filelock.Timeout:
+        raise InputError(
+            f"{work}: {_read_holder(holder_file)} is at work on it ({path}). Wait until it is "
+            "done, or stop it; then run this command again."
+        ) from None
+    except OSError as error:
+        if error.errno not in _NO_LOCKS_CODES:
+            raise
+        print(
+            f"warning: {path.parent}: this file system has no locks ({error.strerror}). Do not "
+            f"start a second process on {work}.",
+            flush=True,
+        )
+        yield
+        return
+    try:
+        now = datetime.datetime.now().isoformat(sep=" ", timespec="seconds")
+        holder = f"process {os.getpid()} on {platform.node()} since {now}\n"
+        write_atomically(holder_file, lambda file: file.write_text(holder, encoding="utf-8"))
         yield
     finally:
-        path.unlink(missing_ok=True)
-        file.close()
+        _release(lock, path, holder_file)
 
 
-def _open_locked(path: Path, work: str):
-    while True:
-        file = open(path, "a+", encoding="utf-8")
-        try:
-            if fcntl:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
-                return file
-        except FileNotFoundError:
-            pass  # removed by the process before, between our opening and our locking it
-        except OSError as error:
-            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-                return file  # a file system without locks shall not stop the work
-            file.seek(0)
-            holder = file.read().strip() or "another process"
-            file.close()
-            raise InputError(
-                f"{work}: {holder} is at work on it ({path}). Wait until it is done, or end it; "
-                "then run this command again."
-            ) from None
-        file.close()
+def _read_holder(holder_file: Path) -> str:
+    try:
+        return holder_file.read_text(encoding="utf-8").strip() or "another process"
+    except OSError:  # it has the lock, but has not written yet
+        return "another process"
+
+
+def _release(lock: filelock.BaseFileLock, path: Path, holder_file: Path) -> None:
+    """Releases the lock and removes its files, which must not make finished work fail."""
+    try:
+        with contextlib.suppress(OSError):
+            holder_file.unlink(missing_ok=True)
+        # Before the release: afterwards the file may be another process's lock. Windows does not
+        # remove an open file; there the library removes it.
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+    finally:
+        lock.release()

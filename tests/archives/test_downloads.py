@@ -119,7 +119,7 @@ def test_a_connection_that_breaks_is_taken_up_again(server, path):
 
 def test_a_connection_that_stays_broken_is_an_error_in_one_line_and_loses_nothing(server, path):
     server.break_after = [1_000_000] + [0] * 20
-    with pytest.raises(InputError, match="goes on from there") as error:
+    with pytest.raises(InputError, match="same command again to continue") as error:
         download(server.url, path, len(CONTENT), SHA256)
     assert "\n" not in str(error.value)
     assert not path.exists() and part_of(path).read_bytes() == CONTENT[:1_000_000]

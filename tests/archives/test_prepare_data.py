@@ -1,6 +1,7 @@
 """prepare_data.py on small archives of exactly the official structure, and on hostile ones."""
 
 import dataclasses
+import errno
 import functools
 import gzip
 import io
@@ -30,7 +31,7 @@ from utils.archives import archives, sources, unpacking
 from utils.archives.archives import list_archives, list_members, read_members
 from utils.archives.object_masks import mask_from_sbd, mask_from_voc, source_of_mask
 from utils.archives.sources import TEST_SEQUENCES
-from utils.command_line import parse_config
+from utils.command_line import parse_config, run_script
 from utils.errors import InputError, UsageError
 from utils.files import sha256_of
 from utils.media.labels import davis_palette, read_label
@@ -256,7 +257,7 @@ class TestPascal:
         out = capsys.readouterr().out
         assert "pretrain_benchmark_reduced.txt: 2 of 2 pairs" in out
         assert "pretrain_benchmark_and_pascal.txt: 2 of 3 pairs" in out
-        assert f"{OLD}.jpg is not there" in out
+        assert f"{OLD}.jpg is missing" in out
         assert "VOCtrainval_11-May-2012.tar" in out and "the 632 images of 2007" in out
 
     def test_vocs_archive_alone_is_not_enough_either(self, world, capsys):
@@ -565,7 +566,7 @@ class TestRunningAgain:
         monkeypatch.setattr(unpacking, "write_atomically", lambda *_: pytest.fail("wrote again"))
         assert world.run("pascal") == 0
 
-    def test_damaged_files_are_mended(self, world):
+    def test_damaged_files_are_replaced(self, world):
         world.add_voc()
         world.add_sbd()
         world.run("pascal")
@@ -583,6 +584,19 @@ class TestRunningAgain:
         assert world.run("davis") == 0
         assert mine.read_bytes() == png(VOC_MASK)
         assert str(mine) in capsys.readouterr().out
+
+    def test_a_disk_that_fills_up_is_reported_with_advice(self, world, monkeypatch, capsys):
+        world.add_voc()
+
+        def full(*_):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(unpacking, "write_atomically", full)
+        monkeypatch.setattr("sys.argv", ["x", "pascal", "--archives", str(world.archives)])
+        with pytest.raises(SystemExit) as stop:
+            run_script(main, Config, "")
+        err = capsys.readouterr().err
+        assert stop.value.code == 1 and "error: the disk is full" in err and "Free some" in err
 
     def test_too_little_space_is_told_before_anything_is_written(self, world, monkeypatch):
         world.add_voc()
@@ -687,7 +701,7 @@ class TestReport:
         out = capsys.readouterr().out
         assert "pretrain_benchmark_reduced.txt: 0 of 2 pairs" in out
         assert "davis2016_trainset.txt: 0 of 4 pairs" in out
-        assert "benchmark.tgz is there: SBD" in out
+        assert "benchmark.tgz is present: SBD" in out
         for source in (*sources.pascal_sources(), *sources.davis_sources()):
             assert (source.url in out) == (source.name != "SBD")
         assert "python prepare_data.py pascal" in out

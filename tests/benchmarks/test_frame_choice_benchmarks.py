@@ -12,8 +12,8 @@ from benchmarks.stage3_runs import Run
 from benchmarks.standin_agreement import rank_correlation
 from tests.stage3_world import NUM_FRAMES, tiny_network
 from utils.errors import InputError, UsageError
+from utils.frame_choice.chooser import Chooser
 from utils.frame_choice.features import CUES, FrameFeatures, save_features
-from utils.frame_choice.selection_files import Chooser
 from utils.stage3.fine_tuning import FineTuner
 
 

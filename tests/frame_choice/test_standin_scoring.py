@@ -15,29 +15,24 @@ from models.resampling import Interpolate
 from train_bubblenet import Config
 from utils import paths
 from utils.errors import InputError, UsageError
-from utils.frame_choice.bubblenet_training import read_table
+from utils.frame_choice import measuring
 from utils.frame_choice.features import Extractor
+from utils.frame_choice.measured_videos import read_table
+from utils.frame_choice.pixel_maps import PixelMaps, compute_maps, interpolate, map_network
+from utils.frame_choice.standin_heads import StandIn, build_head, predict_logits, train_heads
 from utils.frame_choice.standin_scoring import (
-    PixelMaps,
-    StandIn,
     annotations_sha256,
-    build_head,
-    compute_maps,
-    interpolate,
-    map_network,
     measure_frames,
-    predict_logits,
     score_masks,
     spread_frames,
-    train_heads,
 )
 from utils.inputs.sequences import open_dataset_sequence
-from utils.stage3.temporal_filter import Refinement
+from utils.stage3.settings import Refinement
 
 HEIGHT, WIDTH = 49, 65  # 16 k + 1, so that the maps below need no padding
 NUM_FRAMES = 8
 SETTINGS = StandIn(hidden_units=8, steps=40, pixels=200, learning_rate=0.03)
-LOSS = SegmentationLoss(0.0, 1.0)
+LOSS = SegmentationLoss(1.0)
 
 
 def animal(index: int) -> np.ndarray:
@@ -93,7 +88,9 @@ def dataset(tmp_path):
 
 
 def measure(sequence, network, candidates, settings=SETTINGS):
-    return measure_frames(sequence, network, LOSS, Refinement(), candidates, settings)
+    return measure_frames(
+        sequence, network, candidates, loss=LOSS, refinement=Refinement(), settings=settings
+    )
 
 
 def make_maps(folder, num_frames=4) -> PixelMaps:
@@ -265,10 +262,10 @@ def test_videos_without_frames_to_score_or_annotations_are_refused(dataset):
 def script(dataset, tmp_path, monkeypatch):
     """`train_bubblenet.py --measure` with a network of colours and vectors of mean colours."""
     shas = {"weights": "a" * 64, "features": "b" * 64}
-    monkeypatch.setattr(train_bubblenet, "build_model", lambda *_, **__: None)
-    monkeypatch.setattr(train_bubblenet, "map_network", lambda _: colour_network())
+    monkeypatch.setattr(measuring, "build_model", lambda *_, **__: None)
+    monkeypatch.setattr(measuring, "map_network", lambda _: colour_network())
     quick = partial(StandIn, hidden_units=8, steps=5, pixels=100)
-    monkeypatch.setattr(train_bubblenet, "StandIn", quick)
+    monkeypatch.setattr(measuring, "StandIn", quick)
 
     def load(model, path):
         return {"sha256": shas["features" if path == paths.IMAGENET_WEIGHTS_FILE else "weights"]}
@@ -276,8 +273,8 @@ def script(dataset, tmp_path, monkeypatch):
     def extractor(model, sha256):
         return Extractor("xception", sha256, lambda x: x, lambda batch: batch.mean(axis=(1, 2)))
 
-    monkeypatch.setattr(train_bubblenet, "load_weights", load)
-    monkeypatch.setattr(train_bubblenet, "xception_extractor", extractor)
+    monkeypatch.setattr(measuring, "load_weights", load)
+    monkeypatch.setattr(measuring, "xception_extractor", extractor)
 
     def run(**flags):
         flags = {
@@ -295,13 +292,13 @@ def script(dataset, tmp_path, monkeypatch):
 @pytest.fixture
 def measured(monkeypatch):
     """The names of the videos that are measured from now on."""
-    names, real = [], train_bubblenet.measure_frames
+    names, real = [], measuring.measure_frames
 
-    def spy(sequence, *arguments):
+    def spy(sequence, *arguments, **options):
         names.append(sequence.name)
-        return real(sequence, *arguments)
+        return real(sequence, *arguments, **options)
 
-    monkeypatch.setattr(train_bubblenet, "measure_frames", spy)
+    monkeypatch.setattr(measuring, "measure_frames", spy)
     return names
 
 

@@ -1,5 +1,7 @@
 """finetune_test.py: a generated video and one label in, a mask per frame out; odd and bad input."""
 
+import errno
+import json
 import os
 import random
 import re
@@ -16,16 +18,16 @@ from PIL import Image
 import finetune_test
 from finetune_test import Config
 from tests.stage3_world import HEIGHT, NUM_FRAMES, WIDTH, World, animal, frame, tiny_network
-from utils import paths
+from utils import console, files, paths
 from utils.command_line import parse_config
 from utils.errors import InputError, UsageError
-from utils.frame_choice.selection_files import Chooser
+from utils.frame_choice.chooser import Chooser
 from utils.inputs.guidance import read_labels
 from utils.media import images
 from utils.media.labels import davis_palette
 from utils.media.video_writing import write_video
-from utils.media.videos import VideoFile
-from utils.stage3 import pipeline
+from utils.media.videos import FrameFolder, VideoFile
+from utils.stage3 import partial_run, pipeline
 from utils.stage3.fine_tuning import FineTuner
 from utils.training.weights import save_weights
 
@@ -48,7 +50,7 @@ def stop_at_work(monkeypatch):
     def raise_error(*_, **__):
         raise RedoneError
 
-    return lambda: monkeypatch.setattr(finetune_test, "segment_video", raise_error)
+    return lambda: monkeypatch.setattr(finetune_test, "segment", raise_error)
 
 
 # What a run writes
@@ -94,7 +96,7 @@ def test_run_json_says_what_was_run(world):
     assert seconds["steps"] == 8 and seconds["frames"] == NUM_FRAMES
     assert seconds["per_step"] > 0 and seconds["per_frame"] > 0 and seconds["total"] > 0
     assert record["peak_memory_mib"] > 0 or sys.platform == "win32"
-    assert len(record["losses"]["1"]) == 4 and record["num_animals"] == 1
+    assert len(record["losses"]["1"]) == 4 and record["animals"] == [1]
 
 
 def test_other_annotations_are_scored(world, capsys):
@@ -166,7 +168,7 @@ def test_the_order_of_videos_does_not_change_their_masks(world):
     "function, calls",
     [("predict_probability", 0), ("predict_probability", 3), ("write_label", 2), ("write_json", 1)],
 )
-def test_a_run_that_was_cut_off_goes_on_to_the_same_masks(world, monkeypatch, function, calls):
+def test_a_run_that_was_cut_off_continues_to_the_same_masks(world, monkeypatch, function, calls):
     world.add()
     world.run()
     expected = world.masks()
@@ -185,7 +187,7 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_masks(world, monkeypatch, fu
         with pytest.raises(KeyboardInterrupt):
             world.run()
     assert not (world.results / "runs" / "hen" / "run.json").exists()
-    assert (world.results / "runs" / "hen" / "partial" / "fine_tuned_1.npz").exists()
+    assert (world.results / "runs" / "hen" / "partial" / "fine_tuned_1.safetensors").exists()
     with monkeypatch.context() as patched:  # what was learnt is not learnt again
         patched.setattr(FineTuner, "fit", lambda *_, **__: pytest.fail("trained again"))
         assert world.run() == 0
@@ -193,13 +195,13 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_masks(world, monkeypatch, fu
     assert not (world.results / "runs" / "hen" / "partial").exists()
 
 
-def test_training_that_was_cut_off_goes_on_to_the_same_masks(world, monkeypatch):
+def test_training_that_was_cut_off_continues_to_the_same_masks(world, monkeypatch):
     world.add()
     world.run()
     expected = world.masks()
     world.results = world.root / "again"
 
-    def stop_in_the_third_epoch(title, steps):
+    def stop_in_the_third_epoch(title, steps, done):
         def on_epoch_begin(epoch, logs):
             if epoch == 2:
                 raise KeyboardInterrupt
@@ -207,7 +209,7 @@ def test_training_that_was_cut_off_goes_on_to_the_same_masks(world, monkeypatch)
         return [keras.callbacks.LambdaCallback(on_epoch_begin=on_epoch_begin)]
 
     with monkeypatch.context() as patched:
-        patched.setattr(finetune_test, "training_progress", stop_in_the_third_epoch)
+        patched.setattr(console, "training_progress", stop_in_the_third_epoch)
         with pytest.raises(KeyboardInterrupt):
             world.run()
     assert (world.results / "runs" / "hen" / "partial" / "training_1.npz").exists()
@@ -232,6 +234,76 @@ def test_what_was_cut_off_counts_for_nothing_after_a_change(world, monkeypatch):
     np.testing.assert_array_equal(world.masks(), expected)
 
 
+def test_overwrite_starts_an_unfinished_run_afresh(world, monkeypatch):
+    world.add()
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            pipeline, "predict_probability", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
+        with pytest.raises(KeyboardInterrupt):
+            world.run()
+    assert (world.results / "runs/hen/partial/fine_tuned_1.safetensors").exists()
+    assert world.run(overwrite=True) == 0
+    assert world.record()["seconds"]["steps"] == 8  # none of them by the run that was cut off
+
+
+def test_other_code_does_not_continue_an_unfinished_run(world, monkeypatch):
+    world.add()
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            pipeline, "predict_probability", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
+        with pytest.raises(KeyboardInterrupt):
+            world.run()
+    monkeypatch.setattr(partial_run, "code_digest", lambda: "of a later version")
+    world.run()
+    assert world.record()["seconds"]["steps"] == 8
+
+
+def test_weights_are_checked_before_any_video_is_decoded(world, monkeypatch):
+    world.add()
+    monkeypatch.setattr(FrameFolder, "check", lambda _: pytest.fail("a video was decoded"))
+    monkeypatch.setattr(FrameFolder, "sha256", lambda _: pytest.fail("a video was hashed"))
+    with pytest.raises(InputError, match=r"No weights file at .*mistyped"):
+        world.run(weights=world.root / "mistyped.safetensors")
+
+
+def test_an_overlay_folder_on_another_disk_gets_its_overlays(world, monkeypatch):
+    world.add(frames=2, labelled=(1,))
+    real = files.os.replace
+
+    def replace(source, target):
+        if Path(target).parent.name == "overlay" and Path(source).parent != Path(target).parent:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        real(source, target)
+
+    monkeypatch.setattr(files.os, "replace", replace)
+    assert world.run() == 0
+    assert sorted(path.name for path in (world.results / "overlay").iterdir()) == [
+        "hen.mp4",
+        "hen.png",
+    ]
+
+
+def test_progress_for_programs_is_a_json_object_per_line(world, capsys, monkeypatch):
+    monkeypatch.setattr(console, "JSON_SECONDS", 0)
+    world.add()
+    assert world.run(progress="json") == 0
+    captured = capsys.readouterr()
+    lines = [json.loads(line) for line in captured.out.splitlines() if line.startswith("{")]
+    assert {line["title"] for line in lines} == {
+        "hen: fine-tuning",
+        "hen: segmenting",
+        "hen: writing masks",
+    }
+    steps = [line for line in lines if line["unit"] == "step"]
+    assert [line["done"] for line in steps] == list(range(9)) and steps[-1]["loss"] > 0
+    frames = [line for line in lines if line["title"] == "hen: segmenting"]
+    assert [line["done"] for line in frames] == list(range(NUM_FRAMES + 1))
+    assert {line["total"] for line in frames} == {NUM_FRAMES}
+    assert "frame/s" not in captured.err
+
+
 # Skipping
 
 
@@ -241,7 +313,7 @@ def test_a_finished_video_is_skipped(world, stop_at_work, capsys):
     before = world.listing()
     stop_at_work()
     assert world.run() == 0
-    assert "hen: done before, skipped" in capsys.readouterr().out
+    assert "hen: finished before, skipped" in capsys.readouterr().out
     assert world.listing() == before
 
 
@@ -329,7 +401,7 @@ def test_labels_of_every_format_are_one_label(world):
     world.add(frames=4)
     for kind in ("1 bit", "RGBA", "RGB", "palette", "16 bit", "colour", "value 1"):
         world.write_label("hen", 2, label_as(kind))
-        jobs, failed = finetune_test.prepare_jobs(world.config(), world.weights)
+        jobs, failed = finetune_test.prepare_jobs(world.config(), "sha256 of the weights")
         assert not failed
         labels = read_labels(jobs[0].sequence, jobs[0].guidance.frames)
         np.testing.assert_array_equal(labels[2].values, animal(2), err_msg=kind)
@@ -514,7 +586,7 @@ def test_a_dry_run_writes_nothing_and_says_what_it_would_do(world, no_training, 
     assert world.listing() == before
     output = capsys.readouterr().out
     assert "preset: fast" in output and str(world.annotation("ant")) in output
-    assert "dry run: 1 to do, 1 cannot be done" in output
+    assert "dry run: 1 to process, 1 cannot be" in output
     assert world.run(dry_run=True, sequences=("ant",)) == 0
     assert world.listing() == before
 
@@ -746,8 +818,8 @@ def choosing(monkeypatch):
     loaded."""
     loaded = []
 
-    def load(build_model, build_bubblenet):
-        loaded.append((build_model, build_bubblenet))
+    def load():
+        loaded.append("chooser")
         keras.random.normal((3,))  # as building networks does, it draws random numbers
         random.random()
         return Chooser({}, None, "last", (), {"rule": "last"})
@@ -788,7 +860,7 @@ def test_what_chooses_is_loaded_once_and_only_where_it_is_asked_for(world, choos
         world.run(guidance=guidance, dry_run=True)
     assert not choosing
     world.run(guidance="bubblenet", dry_run=True)
-    assert choosing == [(finetune_test.build_model, finetune_test.build_bubblenet)]
+    assert choosing == ["chooser"]
 
 
 def test_a_dry_run_of_bubblenet_writes_no_selection(world, choosing, capsys):
@@ -834,7 +906,7 @@ def test_flags_are_those_of_the_design_each_with_a_default():
     assert names == {
         *("dataset", "sequences", "video", "label", "guidance", "selection", "preset", "head"),
         *("weights", "results", "seed", "precision", "shard", "save-weights", "overwrite"),
-        "dry-run",
+        *("progress", "dry-run"),
     }
 
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from utils.stage3.motion import Motion, carry, find_motion, to_grey
+from utils.stage3.motion import Motion, find_motion, to_grey, warp_mask
 
 
 @pytest.fixture(scope="module")
@@ -44,17 +44,17 @@ def test_a_mask_moves_with_what_it_covers(scene):
     before = np.zeros((200, 300), bool)
     before[60:140, 80:200] = True
     moved = np.roll(scene, (5, 11), (0, 1))
-    carried = carry(before, find_motion(to_grey(moved), to_grey(scene)))
+    carried = warp_mask(before, find_motion(to_grey(moved), to_grey(scene)))
     expected = np.roll(before, (5, 11), (0, 1))
     assert (carried & expected).sum() / (carried | expected).sum() > 0.97
 
 
 def test_without_flow_a_mask_stays():
     mask = np.eye(5, dtype=bool)
-    assert carry(mask, None) is mask
+    assert warp_mask(mask, None) is mask
 
 
 def test_what_comes_from_outside_the_picture_is_empty():
     flow = np.full((10, 10, 2), (4, 0), "float32")  # all came from 4 px further right
-    carried = carry(np.ones((10, 10), bool), Motion(flow, np.ones((10, 10), bool)))
+    carried = warp_mask(np.ones((10, 10), bool), Motion(flow, np.ones((10, 10), bool)))
     assert carried[:, :6].all() and not carried[:, 6:].any()

@@ -5,20 +5,22 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
-import finetune_test
 from tests.stage3_world import NUM_FRAMES, TINY
+from utils import console
 from utils.media.labels import VOID
 from utils.stage3 import pipeline, presets
 from utils.stage3.fine_tuning import FineTuner
 from utils.stage3.second_look import (
-    SecondLook,
-    SureFrame,
-    choose_frames,
-    make_target,
-    mix,
-    survey_frames,
+    CertainFrame,
+    certain_target,
+    frames_to_learn_from,
+    frames_to_survey,
+    training_frames,
 )
+from utils.stage3.settings import Refinement, SecondLook
+from utils.stage3.temporal_filter import TemporalFilter
 
 EPOCHS = 2
 
@@ -37,43 +39,42 @@ def second_look(small_stage3, monkeypatch):
 
 
 def test_every_frame_of_a_short_video_is_surveyed_and_few_of_a_long_one():
-    assert survey_frames(6, SecondLook()) == [0, 1, 2, 3, 4, 5]
-    frames = survey_frames(1001, SecondLook(num_surveyed=11))
+    assert frames_to_survey(6, SecondLook()) == [0, 1, 2, 3, 4, 5]
+    frames = frames_to_survey(1001, SecondLook(num_surveyed=11))
     assert frames == list(range(0, 1001, 100))
 
 
 def test_sure_frames_are_spread_and_have_no_label():
-    confidence = [0.9] * 10
-    confidence[4] = 0.2
+    confidence = dict.fromkeys(range(10), 0.9) | {4: 0.2}
     settings = SecondLook(num_frames=3, min_confidence=0.5)
-    assert choose_frames(range(10), confidence, [0, 9], settings) == [1, 5, 8]
-    assert choose_frames(range(10), [0.1] * 10, [0], settings) == []
-    assert choose_frames([3], [0.9], [0], settings) == [3]
+    assert frames_to_learn_from(confidence, [0, 9], settings) == [1, 5, 8]
+    assert frames_to_learn_from(dict.fromkeys(range(10), 0.1), [0], settings) == []
+    assert frames_to_learn_from({3: 0.9}, [0], settings) == [3]
 
 
 def test_target_is_void_where_the_network_is_not_sure():
     settings = SecondLook(animal=0.8, background=0.2, far=0.5)
     probability = np.array([[250, 100, 10, 250, 10]], "uint8")
     region = np.array([[1, 1, 0, 0, 0]], bool)
-    target = make_target(probability, region, settings)
+    target = certain_target(probability, region, settings)
     # What is likely, near, but no continuation of the animal, is left open; far off it is not.
     assert target.tolist() == [[1, VOID, 0, VOID if 2 <= 0.5 * np.hypot(1, 5) else 0, 0]]
-    far = make_target(probability, region, replace(settings, far=0.1))
+    far = certain_target(probability, region, replace(settings, far=0.1))
     assert far.tolist() == [[1, VOID, 0, 0, 0]]
 
 
 @pytest.mark.parametrize("labelled, share", [(1, 0.5), (2, 0.5), (1, 0.25), (1, 0.75)])
 def test_labelled_frames_have_their_share(labelled, share):
-    one = SureFrame(np.zeros((2, 2, 3), "uint8"), np.zeros((2, 2), "uint8"))
-    other = SureFrame(np.ones((2, 2, 3), "uint8"), np.zeros((2, 2), "uint8"))
-    frames = mix([one] * labelled, [other] * 6, SecondLook(label_share=share))
+    one = CertainFrame(np.zeros((2, 2, 3), "uint8"), np.zeros((2, 2), "uint8"))
+    other = CertainFrame(np.ones((2, 2, 3), "uint8"), np.zeros((2, 2), "uint8"))
+    frames = training_frames([one] * labelled, [other] * 6, SecondLook(label_share=share))
     found = np.mean([frame is one for frame in frames])
     assert abs(found - share) < 0.08
 
 
 def test_labelled_frames_are_seen_where_sure_ones_are_few():
-    one = SureFrame(np.zeros((2, 2, 3), "uint8"), np.zeros((2, 2), "uint8"))
-    assert mix([one], [one], SecondLook(label_share=0.01))[0] is one
+    one = CertainFrame(np.zeros((2, 2, 3), "uint8"), np.zeros((2, 2), "uint8"))
+    assert training_frames([one], [one], SecondLook(label_share=0.01))[0] is one
 
 
 def test_second_look_takes_its_steps_and_changes_the_network(world, second_look, monkeypatch):
@@ -100,21 +101,21 @@ def test_no_annotation_but_the_label_reaches_the_network(world, second_look, mon
     world.run(guidance="2")
     masks = world.masks()
     for index in (0, 1, 3, 4, 5):  # wrong on purpose: upside down
-        label = 255 * (1 - finetune_test.read_label(world.annotation()).values)
+        label = 255 * (1 - np.asarray(Image.open(world.annotation())) // 255)
         world.write_label("hen", index, label.astype("uint8"))
     world.run(guidance="2", overwrite=True)
     np.testing.assert_array_equal(world.masks(), masks)
 
 
 @pytest.mark.parametrize("where", ["first epochs", "survey", "second look"])
-def test_a_run_that_was_cut_off_goes_on_to_the_same_masks(world, second_look, monkeypatch, where):
+def test_a_run_that_was_cut_off_continues_to_the_same_masks(world, second_look, monkeypatch, where):
     world.add()
     world.run()
     expected, steps = world.masks(), world.record()["seconds"]["steps"]
     world.results = world.root / "again"
     stop_before = {"first epochs": 2, "survey": None, "second look": 5}[where]
 
-    def stop(title, steps):
+    def stop(title, steps, done):
         def on_epoch_begin(epoch, logs):
             if epoch == stop_before:
                 raise KeyboardInterrupt
@@ -131,7 +132,7 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_masks(world, second_look, mo
 
     real_predict = pipeline.predict_probability
     with monkeypatch.context() as patched:
-        patched.setattr(finetune_test, "training_progress", stop)
+        patched.setattr(console, "training_progress", stop)
         if where == "survey":
             patched.setattr(pipeline, "predict_probability", predict)
         with pytest.raises(KeyboardInterrupt):
@@ -153,3 +154,31 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_masks(world, second_look, mo
     assert trained[0] == done
     assert world.record()["seconds"]["steps"] == steps - 2 * done
     assert not (world.results / "runs" / "hen" / "partial").exists()
+
+
+def test_an_animal_that_moves_far_between_surveyed_frames_is_followed():
+    """Surveyed frames of a long video lie far apart: the filter's reach grows with the distance."""
+    label = np.zeros((60, 240), "uint8")
+    label[20:40, 10:30] = 1
+    keep = TemporalFilter(Refinement(radius=0.1), label)  # 25 px per frame
+    found = np.zeros(label.shape, "uint8")
+    found[20:40, 120:140] = 255  # 90 px away
+    assert not TemporalFilter(Refinement(radius=0.1), label)(found, None, 1).any()
+    assert keep(found, None, 10).sum() == 400
+
+
+def test_the_survey_of_a_long_video_tells_the_filter_how_far_apart_its_frames_are(
+    world, second_look, monkeypatch
+):
+    world.add(frames=13, labelled=(6,))
+    second_look(num_surveyed=4)
+    distances, real = [], TemporalFilter.__call__
+
+    def spy(self, probability, motion=None, distance_frames=1):
+        distances.append(distance_frames)
+        return real(self, probability, motion, distance_frames)
+
+    monkeypatch.setattr(TemporalFilter, "__call__", spy)
+    world.run()
+    assert sorted(distances[:4]) == [2, 2, 4, 4]  # frames 0, 4, 8, 12 around the label in frame 6
+    assert set(distances[4:]) == {1}

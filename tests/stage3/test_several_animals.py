@@ -17,12 +17,15 @@ from tests.stage3_world import (
     tiny_network,
     two_animals,
 )
+from utils import console
 from utils.media import images
 from utils.media.labels import VOID, LabelMap, davis_palette
 from utils.media.videos import VideoFile
 from utils.stage3 import pipeline
 from utils.stage3.fine_tuning import FineTuner
-from utils.stage3.temporal_filter import Refinement
+from utils.stage3.partial_run import PartialRun
+from utils.stage3.settings import Refinement
+from utils.stage3.temporal_filter import make_passes
 from utils.training.weights import load_weights
 
 
@@ -33,17 +36,17 @@ def done(tmp_path_factory, weights_file):
     world = World(folder / "world", weights_file).add_two(labelled=range(NUM_FRAMES))
     titles = []
 
-    def show_progress(items, title):
+    def frames(self, items, title, total=None):
         titles.append(title)
-        return items
+        return iter(items)
 
-    def training_progress(title, steps):
+    def training_progress(title, steps, done):
         titles.append(title)
         return []
 
     with small_stage3_in(folder), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(finetune_test, "show_progress", show_progress)
-        patch.setattr(finetune_test, "training_progress", training_progress)
+        patch.setattr(console.BarDisplay, "frames", frames)
+        patch.setattr(console, "training_progress", training_progress)
         assert world.run(guidance="2", save_weights=True) == 0
     world.titles, world.networks = titles, folder / "fine_tune_weights" / "pair"
     return world
@@ -79,7 +82,7 @@ def test_the_overlay_shows_each_in_a_colour_of_its_own(done):
 
 def test_run_json_and_the_output_tell_of_each_animal(done):
     record = done.record("pair")
-    assert record["num_animals"] == 2
+    assert record["animals"] == [1, 2]
     assert list(record["losses"]) == ["1", "2"] and len(record["losses"]["2"]) == 4
     assert record["seconds"]["steps"] == 16 and record["seconds"]["frames"] == 2 * NUM_FRAMES
     scores = record["scores"]
@@ -120,7 +123,7 @@ def test_an_animals_mask_does_not_depend_on_its_number(world, done):
 
 
 @pytest.mark.parametrize("function, calls", [("predict_probability", 8), ("write_label", 3)])
-def test_a_run_that_was_cut_off_goes_on_to_the_same_masks(
+def test_a_run_that_was_cut_off_continues_to_the_same_masks(
     world, done, monkeypatch, function, calls
 ):
     world.add_two()
@@ -142,10 +145,10 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_masks(
     np.testing.assert_array_equal(world.masks("pair"), done.masks("pair"))
 
 
-def test_training_of_the_second_animal_that_was_cut_off_goes_on(world, done, monkeypatch):
+def test_training_of_the_second_animal_that_was_cut_off_continues(world, done, monkeypatch):
     world.add_two()
 
-    def stop_in_the_third_epoch(title, steps):
+    def stop_in_the_third_epoch(title, steps, done):
         def on_epoch_begin(epoch, logs):
             if epoch == 2 and "animal 2" in title:
                 raise KeyboardInterrupt
@@ -153,11 +156,11 @@ def test_training_of_the_second_animal_that_was_cut_off_goes_on(world, done, mon
         return [keras.callbacks.LambdaCallback(on_epoch_begin=on_epoch_begin)]
 
     with monkeypatch.context() as patched:
-        patched.setattr(finetune_test, "training_progress", stop_in_the_third_epoch)
+        patched.setattr(console, "training_progress", stop_in_the_third_epoch)
         with pytest.raises(KeyboardInterrupt):
             world.run()
     partial = world.results / "runs" / "pair" / "partial"
-    assert (partial / "fine_tuned_1.npz").exists() and (partial / "training_2.npz").exists()
+    assert (partial / "fine_tuned_1.safetensors").exists() and (partial / "training_2.npz").exists()
     assert world.run() == 0
     assert list(world.record("pair")["losses"]) == ["2"]  # of what was still to do
     assert world.record("pair")["seconds"]["steps"] == 4
@@ -190,18 +193,29 @@ def labels_of_two():
 
 
 def segment(world, labels, predict, monkeypatch, refinement=None):
-    """Runs `segment_video` with probabilities from `predict(animal, frame)`; returns the tuner."""
+    """Runs the pipeline with probabilities from `predict(animal, frame)`; returns the tuner."""
     world.add_two(labelled=())
     video = images_of(world)
     tuner = Recorder()
-    calls = iter([(a, f) for a in (1, 2) for f in range(NUM_FRAMES)])
+    calls = iter(
+        [
+            (animal, frame)
+            for animal in (1, 2)
+            for _, going_away in make_passes(
+                NUM_FRAMES, [f for f, label in labels.items() if (label == animal).any()]
+            )
+            for frame in going_away
+        ]
+    )
     monkeypatch.setattr(pipeline, "predict_probability", lambda *_: predict(*next(calls)))
     preset = dataclasses.replace(
         finetune_test.PRESETS["fast"], refinement=refinement or Refinement(radius=0)
     )
-    pipeline.segment_video(
-        tuner, preset, video, labels, world.results, {}, lambda x, _: x, lambda *_: []
-    )
+    labels = {frame: LabelMap(label, (1, 2)) for frame, label in labels.items()}
+    state = PartialRun(world.results, "pair", {})
+    pipeline.Pipeline(
+        tuner, preset, video, labels, world.results, state, console.BarDisplay()
+    ).run()
     return tuner
 
 

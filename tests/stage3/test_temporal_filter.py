@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from utils.stage3.motion import Motion
-from utils.stage3.pipeline import merge_animals
+from utils.stage3.pipeline import Found, merge
+from utils.stage3.settings import Refinement
 from utils.stage3.temporal_filter import (
-    Refinement,
     TemporalFilter,
     make_passes,
     mask_confidence,
@@ -260,7 +260,12 @@ def test_passes_of_two_labels_meet_half_way():
     ]
 
 
-# merge_animals
+# merge
+
+
+def merged(probabilities, regions, height, width):
+    claims = [Found(0, *claim) for claim in zip(probabilities, regions, strict=True)]
+    return merge(claims, REFINEMENT.threshold, height, width)
 
 
 def as_bytes(*arguments, **options):
@@ -269,7 +274,7 @@ def as_bytes(*arguments, **options):
 
 def test_one_animal_at_working_size_is_its_kept_region():
     kept, ghost = square(10, 10), square(30, 40)
-    mask = merge_animals([as_bytes(kept, ghost)], [kept], REFINEMENT, *SIZE)
+    mask = merged([as_bytes(kept, ghost)], [kept], *SIZE)
     assert mask.dtype == np.uint8
     np.testing.assert_array_equal(mask, kept)
 
@@ -277,12 +282,12 @@ def test_one_animal_at_working_size_is_its_kept_region():
 def test_of_two_animals_the_likelier_has_the_pixel():
     first, second = square(10, 10, 10), square(10, 15, 10)
     probabilities = [as_bytes(first, high=0.7), as_bytes(second, high=0.9)]
-    mask = merge_animals(probabilities, [first, second], REFINEMENT, *SIZE)
+    mask = merged(probabilities, [first, second], *SIZE)
     expected = first.astype("uint8")
     expected[second] = 2
     np.testing.assert_array_equal(mask, expected)
     probabilities = [as_bytes(first, high=0.9), as_bytes(second, high=0.7)]
-    mask = merge_animals(probabilities, [first, second], REFINEMENT, *SIZE)
+    mask = merged(probabilities, [first, second], *SIZE)
     expected = second * np.uint8(2)
     expected[first] = 1
     np.testing.assert_array_equal(mask, expected)
@@ -292,7 +297,7 @@ def test_an_animal_that_was_filtered_out_leaves_the_pixel_to_the_other():
     first, second = square(10, 10, 10), square(10, 15, 10)
     probabilities = [as_bytes(first, high=0.7), as_bytes(second, high=0.9)]
     nowhere = np.zeros(SIZE, bool)
-    mask = merge_animals(probabilities, [first, nowhere], REFINEMENT, *SIZE)
+    mask = merged(probabilities, [first, nowhere], *SIZE)
     np.testing.assert_array_equal(mask, first)
 
 
@@ -300,7 +305,7 @@ def test_an_animal_that_was_filtered_out_leaves_the_pixel_to_the_other():
 def test_masks_come_back_at_the_inputs_size(scale):
     kept, ghost = square(10, 10, 12), square(30, 40)
     height, width = round(SIZE[0] * scale), round(SIZE[1] * scale)
-    mask = merge_animals([as_bytes(kept, ghost)], [kept], REFINEMENT, height, width)
+    mask = merged([as_bytes(kept, ghost)], [kept], height, width)
     assert mask.shape == (height, width) and set(np.unique(mask)) == {0, 1}
     y, x = np.nonzero(mask)
     # The square's sides within a pixel of the working size, and no ghost.
@@ -313,7 +318,7 @@ def test_a_slanted_contour_is_smooth_at_the_inputs_size():
     y, x = np.mgrid[:40, :60]
     levels = np.clip((30 - x + 0.5 * y) * 40 + 127, 0, 255).astype("uint8")
     kept = levels > 127
-    mask = merge_animals([levels], [kept], REFINEMENT, 160, 240)
+    mask = merged([levels], [kept], 160, 240)
     edges = mask.sum(1).astype(int)
     # A contour blown up from 40 lines by nearest neighbour would step by 4 px, then not at all.
     steps = np.diff(edges)[8:-8]

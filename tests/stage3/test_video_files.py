@@ -168,8 +168,8 @@ def test_bad_files_do_not_stop_the_rest_and_the_summary_names_all(done):
 # A full disk, and a second process
 
 
-@pytest.mark.parametrize("suffix, nth", [(".png", 3), (".npz", 0), (".mp4", 0)])
-def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(
+@pytest.mark.parametrize("suffix, nth", [(".png", 3), (".safetensors", 0), (".mp4", 0)])
+def test_a_full_disk_is_told_and_the_run_continues_when_there_is_room(
     world, done, monkeypatch, capsys, suffix, nth
 ):
     video = write_film(world.root / "hen.mp4")
@@ -187,7 +187,7 @@ def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(
         patched.setattr(files.os, "replace", full)
         assert world.run(video=(video,)) == 1
     output = capsys.readouterr().out
-    assert "error: hen: the disk is full" in output and "goes on from here" in output
+    assert "error: hen: the disk is full" in output and "run the same command again" in output
     assert not (world.results / "runs" / "hen" / "run.json").exists()
     assert not [path for path in world.results.rglob(".writing-*")]
     assert world.run(video=(video,)) == 0
@@ -232,13 +232,13 @@ def test_a_video_that_another_process_works_on_is_left_to_it(world, capsys):
 
 def test_the_lock_is_held_while_a_video_is_worked_on(world, monkeypatch):
     world.add("ant", frames=2, labelled=(1,))
-    real, held = finetune_test.segment_video, []
+    real, held = finetune_test.segment, []
 
     def spy(*arguments):
-        held.append((world.results / "runs" / "ant" / "lock").read_text())
+        held.append((world.results / "runs" / "ant" / "lock.holder").read_text())
         return real(*arguments)
 
-    monkeypatch.setattr(finetune_test, "segment_video", spy)
+    monkeypatch.setattr(finetune_test, "segment", spy)
     world.run()
     assert f"process {os.getpid()} on" in held[0]
     assert not (world.results / "runs" / "ant" / "lock").exists()
@@ -246,14 +246,14 @@ def test_the_lock_is_held_while_a_video_is_worked_on(world, monkeypatch):
 
 def test_a_fault_of_ours_costs_one_video_and_shows_its_traceback(world, monkeypatch, capsys):
     world.add("ant", frames=2, labelled=(1,)).add("bee", frames=2, labelled=(1,))
-    real = finetune_test.segment_video
+    real = finetune_test.segment
 
-    def fail(tuner, preset, video, *rest):
-        if video.name == "ant":
+    def fail(job, *rest):
+        if job.name == "ant":
             raise ZeroDivisionError("a fault of ours")
-        return real(tuner, preset, video, *rest)
+        return real(job, *rest)
 
-    monkeypatch.setattr(finetune_test, "segment_video", fail)
+    monkeypatch.setattr(finetune_test, "segment", fail)
     assert world.run() == 1
     captured = capsys.readouterr()
     assert "error: ant: a fault of ours" in captured.out and "Traceback" in captured.err

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from utils.errors import describe
+from utils.errors import one_line
 
 # uint8 (h, w, 3) RGB -> float32 (h, w), probability 0..1.
 Predict = Callable[[np.ndarray], np.ndarray]
@@ -48,5 +48,5 @@ class BackgroundNetwork:
         try:
             self._predict = self._load()
         except Exception as error:  # whatever a backend raises: labelling goes on without it
-            self._reason = describe(error)
+            self._reason = one_line(error)
             print(f"Clicks go by colours alone: {self._reason}", flush=True)

@@ -37,7 +37,7 @@ from utils.annotator.segment_click import (
     ClickSegmenter,
 )
 from utils.annotator.task import PRESETS, AnnotationTask
-from utils.errors import InputError, describe
+from utils.errors import InputError, one_line
 from utils.media.labels import MAX_ANIMALS, VOID, write_label
 from utils.media.overlay import animal_colour
 
@@ -141,11 +141,11 @@ def _answer_errors(app: Flask) -> None:
 
     @app.errorhandler(InputError)
     def answer_input(error: InputError):
-        return jsonify(error=describe(error)), HTTPStatus.UNPROCESSABLE_ENTITY
+        return jsonify(error=one_line(error)), HTTPStatus.UNPROCESSABLE_ENTITY
 
     @app.errorhandler(OSError)
     def answer_system(error: OSError):
-        return jsonify(error=describe(error)), HTTPStatus.INSUFFICIENT_STORAGE
+        return jsonify(error=one_line(error)), HTTPStatus.INSUFFICIENT_STORAGE
 
 
 # Out: the page, frames and masks

@@ -1,7 +1,7 @@
-"""Reading tar and zip archives that nobody vouches for.
+"""Reads tar and zip archives from untrusted sources.
 
-Nothing is ever unpacked by the archive's own names: members are read one after the other, and the
-caller writes what it wants under names of its own. An archive that tries to lead outside is
+Nothing is ever unpacked under the archive's own names: members are read one after the other, and
+the caller writes what it wants under names of its own. An archive whose names lead outside is
 refused all the same.
 """
 
@@ -32,36 +32,48 @@ _BROKEN = (
     zlib.error,
     lzma.LZMAError,
     EOFError,
-    NotImplementedError,  # a way of compression that Python does not know
-    ValueError,  # numbers in a header that are none
+    NotImplementedError,  # a compression that Python does not know
+    ValueError,  # a malformed number in a header
 )
 _Entry = tuple[str, int, Callable[[], BinaryIO]]
 
 
 def list_archives(folder: Path) -> list[Path]:
-    """The tar, tar.gz and zip files of a folder by their names; none if there is no such folder."""
+    """Returns the tar, tar.gz and zip files of a folder; none if there is no such folder."""
     files = list_files(folder, SUFFIXES) if Path(folder).exists() else []
     return [path for path in files if path.suffix != ".gz" or ".tar" in path.suffixes]
 
 
 def list_members(path: Path) -> dict[str, int]:
-    """Name and size in bytes of every regular file of a tar, tar.gz or zip archive, in its order.
+    """Lists the regular files of a tar, tar.gz or zip archive.
 
-    Names have forward slashes and no leading `./`. A tar.gz is decompressed to its end, so that a
-    broken one is found before anything is made of it.
+    A tar.gz is decompressed to its end, so that a broken one is found before anything is made of
+    it.
 
-    Raises: InputError naming the archive if it is none, cut off or broken; naming the member if
-        that is absolute, holds `..`, is a device, or a link out of the archive.
+    Returns:
+        Name -> size in bytes, in the archive's order. Names have forward slashes and no leading
+        `./`.
+
+    Raises:
+        InputError: if the file is not an archive, cut off or broken; or if a member, which the
+            message names, is absolute, contains `..`, is a device, or links out of the archive.
     """
     with _naming(path):
         return {name: size for name, size, _ in _entries(path)}
 
 
 def read_members(path: Path, names: Container[str]) -> Iterator[tuple[str, bytes]]:
-    """Reads those members of an archive that are in `names`, in the archive's order.
+    """Reads some members of an archive, one at a time.
 
-    Holds one member in memory at a time. Raises: InputError as `list_members`, and for a member of
-        more than MAX_MEMBER_BYTES.
+    Args:
+        path: the archive.
+        names: the members to read, as `list_members` names them.
+
+    Yields:
+        Name and content of each, in the archive's order.
+
+    Raises:
+        InputError: as in `list_members`, and if a member has more than MAX_MEMBER_BYTES.
     """
     with _naming(path):
         for name, size, open_member in _entries(path):
@@ -73,9 +85,9 @@ def read_members(path: Path, names: Container[str]) -> Iterator[tuple[str, bytes
                     f"{MAX_MEMBER_BYTES >> 20} MiB; is it the official archive?"
                 )
             with open_member() as stream:
-                data = stream.read(size + 1)  # it may hold more than it says
+                data = stream.read(size + 1)  # it may contain more than its header says
             if len(data) != size:
-                raise EOFError(f"{name} is not of the size that it says")
+                raise EOFError(f"{name} does not have the size that its header says")
             yield name, data
 
 
@@ -105,7 +117,7 @@ def _tar_entries(path: Path, file: BinaryIO) -> Iterator[_Entry]:
     stream = gzip.GzipFile(fileobj=file) if is_compressed else file
     with tarfile.open(fileobj=stream, mode="r:") as tar:
         while (info := tar.next()) is not None:
-            tar.members.clear()  # else it remembers every member
+            tar.members.clear()  # otherwise it remembers every member
             name = _safe_name(path, info.name)
             if info.issym() or info.islnk():
                 base = posixpath.dirname(name) if info.issym() else ""
@@ -117,7 +129,7 @@ def _tar_entries(path: Path, file: BinaryIO) -> Iterator[_Entry]:
                     f"{path}: expected files and folders, found the device {name}; "
                     "is it the official archive?"
                 )
-        # tarfile takes a damaged header for the end without a word.
+        # tarfile silently takes a damaged header for the end.
         if is_compressed:
             while stream.read(2**20):  # the checksum comes last
                 pass

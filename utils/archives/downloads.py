@@ -1,4 +1,4 @@
-"""Large files over HTTP: resumed where they were cut off, checked before they get their name."""
+"""Downloads large files over HTTP, resumes them, and checks them before they get their name."""
 
 import http.client
 import re
@@ -20,24 +20,25 @@ _CHUNK_BYTES = 2**20
 
 
 class _ConnectionLostError(Exception):
-    """Worth another attempt."""
+    """The connection failed in a way that is worth another attempt."""
 
 
 def download(url: str, path: Path, num_bytes: int | None = None, sha256: str | None = None) -> None:
-    """Fetches a file into `path`.part, and renames it when it is whole and its checksum is right.
+    """Downloads a file to `path`.part and renames it once it is complete and its checksum fits.
 
-    An existing `path`.part is continued by an HTTP range request; a server that ignores it sends
-    the file from its beginning, and so it is written. A lost connection is tried again as long as
-    something arrives, then three more times.
+    An existing `path`.part is continued by an HTTP range request; if the server ignores it and
+    sends the file from its beginning, it is written from the beginning. After a lost connection it
+    tries again as long as something arrives, then three more times.
 
     Args:
         url: http or https.
-        path: the file to write; its folder is made.
-        num_bytes: its size, where it is known.
-        sha256: its checksum, where one is published.
+        path: the file to write; its folder is created.
+        num_bytes: its size, if known.
+        sha256: its checksum, if one is published.
 
-    Raises: InputError if the server refuses, offers another size or a web page, stays silent, or
-        the checksum is wrong (`path`.part is then removed).
+    Raises:
+        InputError: if the server refuses, offers another size or a web page, or stays silent, or
+            the checksum is wrong (`path`.part is then removed).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
@@ -52,7 +53,7 @@ def download(url: str, path: Path, num_bytes: int | None = None, sha256: str | N
             if failures > len(PAUSES_SECONDS):
                 raise InputError(
                     f"{url}: expected {path.name}, the connection failed after "
-                    f"{_size(part) / 1e6:.1f} MB ({error}). The same command goes on from there."
+                    f"{_size(part) / 1e6:.1f} MB ({error}). Run the same command again to continue."
                 ) from error
             pause = PAUSES_SECONDS[failures - 1]
             print(f"{path.name}: connection lost ({error}), again in {pause} s", flush=True)
@@ -67,7 +68,14 @@ def download(url: str, path: Path, num_bytes: int | None = None, sha256: str | N
 
 
 def require_free_space(needs: dict[Path, int]) -> None:
-    """Raises: InputError if a disk lacks the bytes that are to be written into these folders."""
+    """Checks that the disks have space for the bytes that will be written to these folders.
+
+    Args:
+        needs: folder -> bytes; folders on one disk are added up.
+
+    Raises:
+        InputError: if a disk has too little free space.
+    """
     total: dict[int, int] = {}
     for folder, num_bytes in needs.items():
         existing = folder.absolute()
@@ -88,9 +96,14 @@ def _size(path: Path) -> int:
 
 
 def _fetch(url: str, part: Path, num_bytes: int | None) -> None:
-    """One request; returns if the file is whole. Raises: _ConnectionLostError, InputError."""
+    """Makes one request and returns if the file is complete.
+
+    Raises:
+        _ConnectionLostError: if another attempt may help.
+        InputError: if the server refuses, or offers something else.
+    """
     if num_bytes is not None and _size(part) > num_bytes:
-        part.unlink()  # of another file
+        part.unlink()  # a part of another file
     offset = _size(part)
     if offset == num_bytes:
         return
@@ -100,7 +113,7 @@ def _fetch(url: str, part: Path, num_bytes: int | None) -> None:
             if total and int(total[1]) == offset:
                 return
             part.unlink()
-            raise _ConnectionLostError("the file on the server is another one")
+            raise _ConnectionLostError("the server has another file now")
         content_range = response.headers.get("Content-Range", "")
         if response.status == 206 and not content_range.startswith(f"bytes {offset}-"):
             part.unlink()
@@ -147,7 +160,7 @@ def _check_offer(url: str, content_type: str, total: int | None, num_bytes: int 
 
 
 def _receive(response: BinaryIO, part: Path, offset: int, total: int | None) -> int:
-    """Appends to `part` from `offset` on; returns the size then."""
+    """Writes the response to `part` from `offset` on; returns the size of `part` afterwards."""
     bar = tqdm(total=total, initial=offset, desc=part.stem, unit="B", unit_scale=True, disable=None)
     size = offset
     with bar, open(part, "ab") as file:

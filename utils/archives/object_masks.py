@@ -1,4 +1,6 @@
-"""Class-agnostic masks from the labels of PASCAL VOC and SBD: 0 background, 255 object, 128 void.
+"""Makes class-agnostic masks from the labels of PASCAL VOC and SBD.
+
+Masks are 0 background, 255 object, 128 void.
 
 Sources: the development kit of VOC 2012 (palette PNG: 0 background, 1.. object or class, 255 void)
 and benchmark_RELEASE of Hariharan et al., ICCV 2011 (.mat: GTinst and GTcls, field Segmentation,
@@ -20,9 +22,13 @@ _SOURCE_KEY = "Made from"
 
 
 def mask_from_voc(data: bytes) -> np.ndarray:
-    """The mask of a PNG of SegmentationObject or SegmentationClass, given as its bytes.
+    """Makes a mask from a PNG of SegmentationObject or SegmentationClass, given as bytes.
 
-    Returns: uint8 (height, width). Raises: InputError if it is no such PNG.
+    Returns:
+        uint8 (height, width): 0 background, 255 object, 128 void.
+
+    Raises:
+        InputError: if it is not such a PNG.
     """
     image = decode_image(data)
     if image.mode not in ("P", "L"):
@@ -31,9 +37,13 @@ def mask_from_voc(data: bytes) -> np.ndarray:
 
 
 def mask_from_sbd(data: bytes) -> np.ndarray:
-    """The mask of a .mat file of SBD's inst/ or cls/, given as its bytes.
+    """Makes a mask from a .mat file of SBD's inst/ or cls/, given as bytes.
 
-    Returns: uint8 (height, width). Raises: InputError if it is no such file.
+    Returns:
+        uint8 (height, width): 0 background, 255 object.
+
+    Raises:
+        InputError: if it is not such a file.
     """
     try:
         content = loadmat(io.BytesIO(data), variable_names=("GTinst", "GTcls"))
@@ -56,7 +66,7 @@ def _mask_from_labels(labels: np.ndarray) -> np.ndarray:
 
 
 def encode_mask(mask: np.ndarray, source: str) -> bytes:
-    """A mask as grey PNG that remembers which data set it was made from."""
+    """Encodes a mask as a grey PNG with a note that names the data set it was made from."""
     note = PngImagePlugin.PngInfo()
     note.add_text(_SOURCE_KEY, source)
     buffer = io.BytesIO()
@@ -65,7 +75,7 @@ def encode_mask(mask: np.ndarray, source: str) -> bytes:
 
 
 def source_of_mask(path: Path) -> str | None:
-    """What `encode_mask` noted; None for any other file, or none."""
+    """Returns the data set that `encode_mask` noted; None for any other or missing file."""
     try:
         with Image.open(path) as image:
             return image.info.get(_SOURCE_KEY)
@@ -74,10 +84,16 @@ def source_of_mask(path: Path) -> str | None:
 
 
 def decode_image(data: bytes) -> Image.Image:
-    """Decodes an image to its last byte. Raises: InputError if it is none, or not whole."""
+    """Decodes an image to its last byte.
+
+    Raises:
+        InputError: if it is not an image, or not a complete one.
+    """
     try:
         image = Image.open(io.BytesIO(data))
         image.load()
         return image
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error, ...
-        raise InputError(f"expected a whole image, found one that fails ({error})") from error
+        raise InputError(
+            f"expected a complete image, found one that cannot be decoded ({error})"
+        ) from error

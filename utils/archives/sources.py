@@ -1,4 +1,4 @@
-"""Which archives the data sets come in, how each is recognised, and where its files go."""
+"""The archives that the data sets come in: how each is recognised and where its files go."""
 
 import re
 from collections.abc import Callable
@@ -35,13 +35,13 @@ _ID = "([A-Za-z0-9_-]+)"
 
 @dataclass(frozen=True)
 class Rule:
-    """What becomes of the members whose names `pattern` finds.
+    """Turns the members whose names match a pattern into files.
 
     Attributes:
-        pattern: of a member's whole name, whatever folders lie around it.
+        pattern: matches a member's whole name, whatever folders lie around it.
         folder: where its file goes.
-        name: of the file below `folder`, with the pattern's groups as \\1, \\2.
-        convert: the file's bytes from the member's. Raises: InputError.
+        name: name of the file below `folder`, with the pattern's groups as \\1, \\2.
+        convert: makes the file's bytes from the member's; raises InputError if they are damaged.
     """
 
     pattern: re.Pattern
@@ -50,24 +50,26 @@ class Rule:
     convert: Callable[[bytes], bytes]
 
     def target(self, member: str) -> Path | None:
-        """The file that a member becomes, None for a member that is not meant."""
+        """Returns the file that a member becomes, None if its name does not match."""
         match = self.pattern.fullmatch(member)
         return self.folder / match.expand(self.name) if match else None
 
 
 @dataclass(frozen=True)
 class Source:
-    """An archive that is handed round.
+    """An archive as it is distributed.
 
     Attributes:
-        name: of the data in it; masks made from it carry this name.
-        evidence: finds at least one member's name in it, and none in the other archives.
-        rules: tried in this order, each file to write taking the first rule that gives it.
-        as_it_is: everything that fits a rule is wanted, not only what the lists name.
-        file_name, url, num_bytes, sha256: to download it; no url where there is none, `num_bytes`
-            is a guess where there is no checksum.
-        unpacked_bytes: about what is written of it, at most.
-        adds: what it gives that no other does.
+        name: the data in it; masks made from it are marked with this name.
+        evidence: a pattern that matches some member's name in it, and none in other archives.
+        rules: the first rule that gives a file is used for it.
+        as_it_is: everything that matches a rule is wanted, not only what the lists name.
+        file_name: its official name, for the download.
+        url: its official address, "" if there is none.
+        num_bytes: its size; an estimate if there is no checksum.
+        sha256: its checksum, None if none is published.
+        unpacked_bytes: about how much is written from it, at most.
+        adds: what it contains that no other archive does.
     """
 
     name: str
@@ -84,7 +86,15 @@ class Source:
 
 @dataclass(frozen=True)
 class Archive:
-    """A file of the archives' folder; `source` is None where it is unusable, `problem` says why."""
+    """A file in the archives' folder.
+
+    Attributes:
+        path: the file.
+        source: what it is, None if it is unusable.
+        members: name -> size in bytes.
+        problem: why it is unusable.
+        is_broken: whether it is damaged, not just another archive.
+    """
 
     path: Path
     source: Source | None
@@ -94,7 +104,7 @@ class Archive:
 
 
 def open_archive(path: Path, sources: tuple[Source, ...]) -> Archive:
-    """Lists an archive and recognises it by what is in it. Raises nothing but OSError."""
+    """Lists an archive and recognises it by its content; a broken one is no exception."""
     try:
         members = list_members(path)
     except InputError as error:
@@ -109,7 +119,7 @@ def open_archive(path: Path, sources: tuple[Source, ...]) -> Archive:
 
 
 def pascal_sources() -> tuple[Source, ...]:
-    """The archives of stage 1's data set, the best masks first."""
+    """Returns the archives of stage 1's data set, the best masks first."""
     folder, voc, sbd = paths.PASCAL_DATASET, "PASCAL VOC 2012", "SBD"
     voc_mask, sbd_mask = _mask(mask_from_voc, voc), _mask(mask_from_sbd, sbd)
     image, mask = r"JPEGImages/\1.jpg", r"Annotations/\1.png"
@@ -123,7 +133,7 @@ def pascal_sources() -> tuple[Source, ...]:
                 _rule(rf"VOC2012/SegmentationClass/{_ID}\.png", folder, mask, voc_mask),
             ),
             file_name="VOCtrainval_11-May-2012.tar",
-            # Its permanent address by its keepers (github.com/pytorch/vision/pull/9216).
+            # The permanent address that its maintainers give (github.com/pytorch/vision/pull/9216).
             url="https://thor.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar",
             num_bytes=1_999_639_040,
             sha256="e14f763270cf193d0b5f74b169f44157a4b0c6efa708f4dd0ff78ee691763bcb",
@@ -132,7 +142,7 @@ def pascal_sources() -> tuple[Source, ...]:
         ),
         Source(
             name=sbd,
-            # Not any img/ or cls/: its demo folder has some, too.
+            # Any img/ or cls/ would not do: the demo folder has them as well.
             evidence="dataset/(img|inst|cls)/",
             rules=(
                 _rule(rf"dataset/img/{_ID}\.jpg", folder, image, _copy_image),
@@ -152,7 +162,7 @@ def pascal_sources() -> tuple[Source, ...]:
 
 
 def davis_sources() -> tuple[Source, ...]:
-    """The archives of stage 2's training videos and of the paper's test videos."""
+    """Returns the archives of stage 2's training videos and of the paper's test videos."""
     test = rf"480p/({'|'.join(TEST_SEQUENCES)})/([0-9]+)"
     videos = (
         (test, paths.FINETUNE_TEST_DATASET, r"480p/\1/\2"),
@@ -178,8 +188,8 @@ def davis_sources() -> tuple[Source, ...]:
                 for kind, suffix in (("JPEGImages", "jpg"), ("Annotations", "png"))
             ),
             file_name="DAVIS-data.zip",
-            # No checksum: the file was replaced several times, those in circulation differ.
-            # Every member of a zip has one of its own.
+            # No checksum, because the file was replaced several times and copies differ. Every
+            # member of a zip has a checksum of its own.
             url="https://graphics.ethz.ch/Downloads/Data/Davis/DAVIS-data.zip",
             num_bytes=1_900_000_000,
             unpacked_bytes=400_000_000,
@@ -189,7 +199,7 @@ def davis_sources() -> tuple[Source, ...]:
 
 
 def _original(dataset: Path, pattern: str, name: str) -> Source:
-    """The original project's archive of a data set: already in its final form."""
+    """Returns the original project's archive of a data set, which is already in its final form."""
     rule = _rule(f"{dataset.name}/{pattern}", dataset, name, _copy_image)
     return Source(f"{ORIGINAL}'s {dataset.name}", f"{dataset.name}/", (rule,), as_it_is=True)
 
@@ -199,7 +209,7 @@ def _rule(pattern: str, folder: Path, name: str, convert: Callable[[bytes], byte
 
 
 def _copy_image(data: bytes) -> bytes:
-    """The same bytes, once they are known to be a whole image."""
+    """Returns the same bytes, once they are known to be a complete image."""
     decode_image(data)
     return data
 

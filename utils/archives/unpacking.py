@@ -1,4 +1,4 @@
-"""From archives to the files of a data set: which member becomes which file, and writing it."""
+"""Decides which member of which archive becomes which file of a data set, and writes it."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from utils.files import write_atomically
 
 @dataclass(frozen=True)
 class Item:
-    """A file to write: from which member of which archive, and how."""
+    """A file to write, and the member of an archive that it is made from."""
 
     archive: Archive
     member: str
@@ -27,14 +27,14 @@ class Item:
 def make_plan(
     sources: Sequence[Source], archives: Sequence[Archive], needed: set[Path]
 ) -> list[Item]:
-    """Every file that the archives can give, each from the best archive that has it.
+    """Lists every file that the archives can give, each from the best archive that has it.
 
     A mask that an earlier run made from a better source is left out.
 
     Args:
-        sources: of one data set, the best first.
-        archives: some of them of these sources.
-        needed: the only files wanted, but for archives that are unpacked as they are.
+        sources: the sources of one data set, the best first.
+        archives: archives, some of them of these sources.
+        needed: the files wanted; archives that are unpacked as they are may give others as well.
     """
     best: dict[Path, Item] = {}
     for rank, source in enumerate(sources):
@@ -56,14 +56,15 @@ def make_plan(
 
 
 def new_bytes(plan: Sequence[Item]) -> int:
-    """About how many bytes the plan will write, at most."""
+    """Estimates how many bytes the plan will write, at most."""
     return sum(item.archive.members[item.member] for item in plan if not item.target.exists())
 
 
 def unpack(archive: Archive, plan: Sequence[Item]) -> None:
     """Writes the files of the plan that come from one archive, and says how many.
 
-    Raises: InputError naming archive and member where one is damaged.
+    Raises:
+        InputError: if a member is damaged; the message names it.
     """
     items = defaultdict(list)
     for item in plan:
@@ -77,26 +78,28 @@ def unpack(archive: Archive, plan: Sequence[Item]) -> None:
                     content = item.rule.convert(data)
                 except InputError as error:
                     raise InputError(
-                        f"{archive.path}, {member}: {error}; get the archive again."
+                        f"{archive.path}, {member}: {error}; download the archive again."
                     ) from error
                 outcomes[item.target] = _store(item.target, content)
             bar.update()
     counts = Counter(outcomes.values())
-    print(f"{archive.path.name}: {counts['written']} files written, {counts['there']} were there")
+    print(
+        f"{archive.path.name}: {counts['written']} files written, {counts['present']} were present"
+    )
     kept = [target for target, outcome in outcomes.items() if outcome == "kept"]
     if kept:
         print(
             f"{len(kept)} other files differ from those of {archive.path.name} and stay as they "
-            f"are, the first is {kept[0]}. Delete them to have them made anew."
+            f"are; the first is {kept[0]}. Delete them to have them made again."
         )
 
 
 def _store(target: Path, content: bytes) -> str:
-    """Writes a file, unless it is "there" already, or is somebody else's and "kept"."""
+    """Writes a file, unless it is already "present", or is the user's own and "kept"."""
     if target.exists():
         present = target.read_bytes()
         if present == content:
-            return "there"
+            return "present"
         if source_of_mask(target) is None and _is_whole(present):
             return "kept"
     write_atomically(target, lambda aside: aside.write_bytes(content))

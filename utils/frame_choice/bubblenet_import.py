@@ -1,30 +1,57 @@
 """Weights of the original BubbleNets (TensorFlow 1 checkpoints) under the names of our layers.
 
-Its published weights are for non-commercial research only: a user imports them, none are shipped.
+The published weights are for non-commercial research only. Users import them; none are shipped.
 """
 
 import re
 from pathlib import Path
 
+import keras
 import numpy as np
 
+from models.bubblenets import build_bubblenet
 from utils.errors import InputError
 
 LAYERS = ("fc1", "fc2", "fc3", "fc4", "prediction")
 _KINDS = {"weights": "kernel", "biases": "bias"}
 
 
+def import_checkpoint(prefix: Path, variant: str) -> keras.Model:
+    """Builds a network with the weights of a checkpoint of the original.
+
+    Args:
+        prefix: see `read_checkpoint`.
+        variant: "BN0" or "BNLF", whichever the checkpoint is.
+
+    Raises:
+        InputError: if there is no such checkpoint, or a variable is missing or has another shape.
+    """
+    tensors = read_checkpoint(prefix)
+    model = build_bubblenet(variant, feature_size(tensors))
+    for variable in model.weights:
+        found, expected = tensors[variable.path].shape, tuple(variable.shape)
+        if found != expected:
+            raise InputError(
+                f"{prefix}: {variable.path} has shape {found}, expected {expected}. Give a "
+                "checkpoint of BN0 or BNLF."
+            )
+        variable.assign(tensors[variable.path])
+    return model
+
+
 def read_checkpoint(prefix: Path) -> dict[str, np.ndarray]:
     """Reads a checkpoint of the original, PREFIX.index and PREFIX.data-00000-of-00001.
 
-    Variables deep_regression/{fc1..fc4,prediction}/{weights,biases} count; what the optimizer kept
-    beside them (/Adam, /Adam_1, beta1_power, ...) does not.
+    Only the variables deep_regression/{fc1..fc4,prediction}/{weights,biases} are read, not what
+    the optimizer kept beside them (/Adam, /Adam_1, beta1_power, ...).
 
-    Returns: "fc1/kernel", "fc1/bias", ... "prediction/bias" -> float32.
+    Returns:
+        "fc1/kernel", "fc1/bias", ... "prediction/bias" -> float32 arrays.
 
-    Raises: InputError if there is no such checkpoint, or a variable is missing or misshapen.
+    Raises:
+        InputError: if there is no such checkpoint, or a variable is missing.
     """
-    import tensorflow as tf  # only for this; other Keras backends do without
+    import tensorflow as tf  # here alone, because other Keras backends do without it
 
     try:
         reader = tf.train.load_checkpoint(str(prefix))
@@ -51,9 +78,10 @@ def read_checkpoint(prefix: Path) -> dict[str, np.ndarray]:
 
 
 def feature_size(tensors: dict[str, np.ndarray]) -> int:
-    """Length of the frame vectors that these weights take: fc1 has five of them and five indices.
+    """Returns the length of the frame vectors: fc1 takes five of them and five indices.
 
-    Raises: InputError if that does not come out whole.
+    Raises:
+        InputError: if its size is not of that form.
     """
     size, rest = divmod(len(tensors["fc1/kernel"]) - 5, 5)
     if rest or size < 1:

@@ -5,83 +5,90 @@ Not as published: 10 million steps of 1024 pairs, on scores of every frame of 10
 measured frames a network of a million weights knows all pairs by heart long before that.
 """
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import keras
 import numpy as np
 
-from utils.errors import InputError
-from utils.frame_choice.features import FrameFeatures, load_features
-from utils.frame_choice.rules import draw_references, frame_positions
-from utils.media.images import list_files
+from models.bubblenets import build_bubblenet
+from utils.console import training_progress
+from utils.frame_choice.measured_videos import MeasuredVideo
+from utils.frame_choice.ranking import draw_references, frame_positions
 
 
 @dataclass(frozen=True)
-class MeasuredVideo:
-    """A row of the training table.
+class BubbleNetTraining:
+    """How a network is trained.
 
     Attributes:
-        name: of the video.
-        features: of all its n frames.
-        scores: float32 (n,), of the whole video (J + F) with this frame labelled; NaN where it was
-            not measured.
+        steps: optimizer steps.
+        batch_size: pairs per step.
+        learning_rate: learning rate of Adam, constant.
+        seed: seed of weights, pairs and references.
     """
 
-    name: str
-    features: FrameFeatures
-    scores: np.ndarray
-
-    @property
-    def measured(self) -> np.ndarray:
-        """The frames with a score, in order."""
-        return np.flatnonzero(np.isfinite(self.scores))
+    steps: int
+    batch_size: int
+    learning_rate: float
+    seed: int
 
 
-def read_table(folder: Path) -> list[MeasuredVideo]:
-    """Reads all SEQ.npz of a folder: "features" (n, d) and "scores" (n,), NaN where not measured;
-    cues and hashes as `utils.frame_choice.features.save_features` writes them, if they are there.
-
-    Raises: InputError if there is none, one is malformed or has fewer than two scores, or they
-        are not of one backbone.
-    """
-    files = list_files(folder, (".npz",))
-    if not files:
-        raise InputError(f"{folder}: expected a table (SEQ.npz), found none. Name another --table.")
-    videos = [_read_video(path) for path in files]
-    kinds = {
-        (v.features.vectors.shape[1], v.features.source, v.features.weights_sha256) for v in videos
-    }
-    if len(kinds) > 1:
-        raise InputError(
-            f"{folder}: expected features of one backbone, found {len(kinds)} kinds (size, source, "
-            f"sha256: {sorted(kinds)[:3]}). Compute them again with the same weights."
-        )
-    return videos
-
-
-def read_scores(path: Path, measured_by: str) -> np.ndarray | None:
-    """The scores of one SEQ.npz, float32 (n,), if there is one that was measured in this way.
+def train_bubblenet(
+    variant: str, videos: Sequence[MeasuredVideo], settings: BubbleNetTraining
+) -> keras.Model:
+    """Trains a network on measured videos, from random weights that the seed decides.
 
     Args:
-        measured_by: as given to `utils.frame_choice.features.save_features`.
+        variant: "BN0" or "BNLF".
+        videos: the table, or a part of it.
+        settings: how to train.
+
+    Raises:
+        FloatingPointError: if the loss is not finite.
     """
-    try:
-        with np.load(path) as file:
-            if str(file["measured_by"]) == measured_by:
-                return file["scores"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        pass
-    return None
+    keras.utils.set_random_seed(settings.seed)
+    model = build_bubblenet(variant, videos[0].features.vectors.shape[1])
+    bar = training_progress(f"{variant} on {len(videos)} videos", settings.steps)
+    fit_bubblenet(model, videos, settings, bar)
+    return model
+
+
+def fit_bubblenet(
+    model: keras.Model,
+    videos: Sequence[MeasuredVideo],
+    settings: BubbleNetTraining,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> float:
+    """Trains a model of `models.bubblenets.build_bubblenet` in place.
+
+    Args:
+        model: the network.
+        videos: the table, or a part of it.
+        settings: how to train.
+        callbacks: for `keras.Model.fit`.
+
+    Returns:
+        The mean loss over all steps, penalty included.
+
+    Raises:
+        FloatingPointError: if the loss is not finite.
+    """
+    model.compile(keras.optimizers.Adam(settings.learning_rate), loss="mean_absolute_error")
+    batches = PairBatches(videos, settings.steps, settings.batch_size, settings.seed)
+    history = model.fit(batches, shuffle=False, verbose=0, callbacks=list(callbacks))
+    loss = history.history["loss"][-1]
+    if not np.isfinite(loss):
+        raise FloatingPointError(f"{model.name}: the loss is not finite. Lower --learning-rate.")
+    return loss
 
 
 class PairBatches(keras.utils.PyDataset):
-    """Random pairs of measured frames with random references, every video as often.
+    """Random pairs of measured frames with random references, equally many of every video.
 
-    Batch i depends on (seed, i) alone: {"features": float32 (batch, 5, d), "indices": float32
-    (batch, 5)} and float32 (batch, 1), the first frame's score minus the second's.
+    Batch i depends on (seed, i) alone. Its inputs are {"features": float32 (batch, 5, d),
+    "indices": float32 (batch, 5)}, its target float32 (batch, 1) is the first frame's score minus
+    the second's.
     """
 
     def __init__(self, videos: Sequence[MeasuredVideo], steps: int, batch_size: int, seed: int):
@@ -105,57 +112,8 @@ class PairBatches(keras.utils.PyDataset):
         num_frames = len(video.scores)
         first = rng.integers(len(video.measured), size=count)
         second = rng.integers(len(video.measured) - 1, size=count)
-        second += second >= first  # any other one, in either order
+        second += second >= first  # any other frame, in either order
         pairs = np.stack([video.measured[first], video.measured[second]], axis=1)
         five = np.concatenate([pairs, draw_references(rng, pairs, num_frames)], axis=1)
         targets = video.scores[pairs[:, :1]] - video.scores[pairs[:, 1:]]
         return video.features.vectors[five], frame_positions(num_frames)[five], targets
-
-
-def fit_bubblenet(
-    model: keras.Model,
-    videos: Sequence[MeasuredVideo],
-    steps: int,
-    batch_size: int,
-    learning_rate: float,
-    seed: int,
-    callbacks: Sequence[keras.callbacks.Callback] = (),
-) -> float:
-    """Trains a model of `models.bubblenets.build_bubblenet` in place.
-
-    Returns: the mean loss over all steps, penalty included.
-
-    Raises: FloatingPointError if it is not finite.
-    """
-    model.compile(keras.optimizers.Adam(learning_rate), loss="mean_absolute_error")
-    batches = PairBatches(videos, steps, batch_size, seed)
-    history = model.fit(batches, shuffle=False, verbose=0, callbacks=list(callbacks))
-    loss = history.history["loss"][-1]
-    if not np.isfinite(loss):
-        raise FloatingPointError(f"{model.name}: the loss is not finite. Lower --learning-rate.")
-    return loss
-
-
-def _read_video(path: Path) -> MeasuredVideo:
-    features = load_features(path)
-    remedy = "Write it with utils.frame_choice.features.save_features."
-    try:
-        with np.load(path) as file:
-            scores = file["scores"].astype("float32")
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f'{path}: expected "scores", found none ({error}). {remedy}') from error
-    if features is None or features.vectors.ndim != 2:
-        raise InputError(f'{path}: expected "features" (frames, size), found none. {remedy}')
-    vectors = features.vectors.astype("float32")
-    if scores.shape != vectors.shape[:1] or not np.isfinite(vectors).all():
-        raise InputError(
-            f"{path}: expected a finite vector and a score per frame, found {vectors.shape} and "
-            f"{scores.shape}, or values that are not finite. {remedy}"
-        )
-    video = MeasuredVideo(path.stem, features, scores)
-    if len(video.measured) < 2:
-        raise InputError(
-            f"{path}: expected at least two measured frames, found {len(video.measured)}. Measure "
-            "more, or take the file away."
-        )
-    return video

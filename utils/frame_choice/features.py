@@ -1,4 +1,4 @@
-"""What the choice of a frame looks at: one vector per frame from a backbone, and cheap cues.
+"""What the choice of a frame is based on: one vector per frame from a backbone, and cheap cues.
 
 The video is read once, frame by frame; the result is cached with the hashes of frames and weights.
 """
@@ -12,6 +12,7 @@ import cv2
 import keras
 import numpy as np
 
+from models.backbone import BACKBONE
 from utils.errors import InputError
 from utils.files import sha256_of, write_atomically
 from utils.media.images import resize_image, working_size
@@ -30,9 +31,10 @@ class Extractor:
 
     Attributes:
         source: one of `SOURCES`.
-        weights_sha256: of its weights file.
-        prepare: a frame, uint8 (H, W, 3) RGB, to what the network sees, of one size per video.
-        network: (batch, h, w, 3) of these to float (batch, d).
+        weights_sha256: hash of its weights file.
+        prepare: turns a frame, uint8 (H, W, 3) RGB, into what the network sees, (h, w, 3), of one
+            size per video.
+        network: turns a batch of these, (batch, h, w, 3), into float (batch, d).
     """
 
     source: str
@@ -50,8 +52,9 @@ class FrameFeatures:
         cues: name -> float32 (n,): "sharpness" (variance of the Laplacian of the grey image, grey
             levels squared), "brightness" (mean, 0..1), "motion" (mean absolute difference to the
             neighbouring frames, 0..1).
-        source, weights_sha256: of the extractor.
-        frames_sha256: of the video.
+        source: the extractor's.
+        weights_sha256: the extractor's.
+        frames_sha256: the video's.
     """
 
     vectors: np.ndarray
@@ -62,15 +65,15 @@ class FrameFeatures:
 
 
 def xception_extractor(model: keras.Model, weights_sha256: str) -> Extractor:
-    """Global average of block 13 of the project's backbone.
+    """Makes an extractor of the global average of the last block of the project's backbone.
 
     Args:
-        model: of `models.build_model`, weights loaded; its head is not run. Output stride 32 is
-            that of the ImageNet weights, and the cheapest.
-        weights_sha256: of these weights.
+        model: a model of `models.build_model` with weights; its head is not run. Output stride 32
+            is that of the ImageNet weights, and the cheapest.
+        weights_sha256: hash of these weights.
     """
-    block13 = model.get_layer("block13_add").output
-    pooled = keras.layers.GlobalAveragePooling2D(name="pooled")(block13)
+    last_block = model.get_layer(BACKBONE.output_layers[BACKBONE.last_block]).output
+    pooled = keras.layers.GlobalAveragePooling2D(name="pooled")(last_block)
     network = keras.Model(model.input, pooled, name="xception_pooled")
 
     def prepare(image):
@@ -80,14 +83,15 @@ def xception_extractor(model: keras.Model, weights_sha256: str) -> Extractor:
 
 
 def resnet_extractor(weights: Path) -> Extractor:
-    """The global average of ResNet-50 V2 (2048 values), prepared as in the original BubbleNets.
+    """Makes an extractor of ResNet-50 V2 (2048 values), prepared as in the original BubbleNets.
 
     Args:
-        weights: ImageNet weights of `keras.applications.ResNet50V2(include_top=False)`. Close to
-            the original's, but another training: networks imported from its checkpoints see
-            features that they were not trained on.
+        weights: ImageNet weights of `keras.applications.ResNet50V2(include_top=False)`. They are
+            close to the original's, but from another training: networks imported from its
+            checkpoints see features that they were not trained on.
 
-    Raises: InputError if the file is not there.
+    Raises:
+        InputError: if the file is missing.
     """
     if not weights.is_file():
         raise InputError(
@@ -102,7 +106,7 @@ def resnet_extractor(weights: Path) -> Extractor:
     def prepare(image):
         top, left = (int(size * 0.125 / 2) for size in image.shape[:2])
         image = image[top : image.shape[0] - top, left : image.shape[1] - left]
-        # Bilinear without area average, aspect not kept: as the features of the original.
+        # Bilinear without averaging, aspect not kept: so were the original's features made.
         image = cv2.resize(image, (224, 224), interpolation=cv2.INTER_LINEAR)
         return image.astype("float32") / 127.5 - 1
 
@@ -121,7 +125,7 @@ def read_features(
         video: read once, in order.
         extractor: the backbone.
         cache: an .npz file; one of other frames or weights is replaced. None keeps nothing.
-        progress: wraps the frames for display: (frames, title).
+        progress: wraps the frames for display, called with (frames, title).
     """
     frames_sha256 = video.sha256()
     known = cache and find_features(cache, extractor, frames_sha256)
@@ -137,7 +141,7 @@ def read_features(
 
 
 def find_features(path: Path, extractor: Extractor, frames_sha256: str) -> FrameFeatures | None:
-    """What `save_features` wrote, if this extractor made it from these frames; else None."""
+    """Reads what `save_features` wrote, if this extractor made it from these frames; else None."""
     known = load_features(path)
     found = known and (known.source, known.weights_sha256, known.frames_sha256)
     wanted = (extractor.source, extractor.weights_sha256, frames_sha256)
@@ -150,12 +154,13 @@ def save_features(
     scores: np.ndarray | None = None,
     measured_by: str = "",
 ) -> None:
-    """Writes features as .npz, atomically; with scores it is a row of the training table.
+    """Writes features as .npz, atomically; with scores the file is a row of the training table.
 
     Args:
-        features: arrays "features" and the cues by name, and where they come from.
-        scores: (n,), the score of the whole video (J + F) with this frame labelled, NaN where it
-            was not measured.
+        path: the file to write.
+        features: written as "features" and the cues by name, with where they come from.
+        scores: (n,), the score of the whole video (J + F, 0..2) with this frame labelled; NaN
+            where it was not measured.
         measured_by: how and from what the scores were measured, so that they can be measured again
             when that changes.
     """
@@ -173,7 +178,7 @@ def save_features(
 
 
 def load_features(path: Path) -> FrameFeatures | None:
-    """What `save_features` wrote, or None if it cannot be read."""
+    """Reads what `save_features` wrote; None if it cannot be read."""
     try:
         with np.load(path) as file:
             cues = {name: file[name] for name in CUES if name in file}
@@ -211,6 +216,6 @@ def _compute(video, extractor, progress):
 
 def _run(network, batch):
     missing = BATCH_SIZE - len(batch)
-    # A batch of another size would trace the network again, which costs more than to fill it up.
+    # A batch of another size would trace the network again, which costs more than filling it up.
     filled = np.stack(batch + [batch[-1]] * missing)
     return np.asarray(network(filled), "float32")[: len(batch)]

@@ -1,4 +1,4 @@
-"""A ranking of frames as a strip of thumbnails, for people to look at."""
+"""Draws a ranking of frames as a strip of thumbnails."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,12 +19,16 @@ _CHOSEN_COLOUR = (0, 150, 70)
 def write_ranking_strip(
     path: Path, video: Video, rankings: dict[str, Sequence[int]], columns: int = 7
 ) -> None:
-    """Writes one row per ranking as PNG: from the best frame on the left, framed in green, in even
-    steps of rank to the worst on the right.
+    """Writes a PNG with one row per ranking.
+
+    A row goes from the best frame on the left, framed in green, in even steps of rank to the worst
+    on the right.
 
     Args:
+        path: the PNG to write.
+        video: the video that was ranked.
         rankings: title of the row -> frames of the video, best first.
-        columns: thumbnails per row; fewer where fewer frames are ranked.
+        columns: thumbnails per row; fewer if fewer frames are ranked.
     """
     rows = {title: _even_ranks(len(ranking), columns) for title, ranking in rankings.items()}
     columns = max(map(len, rows.values()))

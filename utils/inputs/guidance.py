@@ -10,10 +10,10 @@ from utils.media.images import working_size
 from utils.media.labels import LabelMap
 from utils.media.labels import read_labels as read_label_files
 
-# Who is trusted to choose the frame, before whom: `--guidance auto` and annotate.py go by the first
-# of these files that there is, bubblenet_select.py names the choice of the first that can choose.
-# What `train_bubblenet.py --cross-validate` found best comes first (weights/README.md has its
-# table); `--guidance bubblenet` means BubbleNets whatever stands here.
+# The ways to choose a frame, the most trusted first. `--guidance auto` and annotate.py follow the
+# first of these selections that exists; bubblenet_select.py recommends the first that it can make.
+# The order is what `train_bubblenet.py --cross-validate` measured (table in weights/README.md).
+# `--guidance bubblenet` means BubbleNets, whatever the order is.
 TRUSTED = ("rule", "BNLF", "BN0")
 DEFAULT_RULE = "middle"  # what rule.txt holds: one of `utils.frame_choice.rules.RULES`
 

@@ -1,4 +1,4 @@
-"""Finding videos and the labels that exist for them, by file names alone."""
+"""Finds videos and the labels that exist for them, by file names alone."""
 
 import os
 import re
@@ -20,12 +20,13 @@ class VideoSequence:
     """One video and the label files that exist for it.
 
     Attributes:
-        name: of its results.
+        name: the name of its results.
         video: its frames.
-        labels: frame index -> label file. Where the user gave labels (--label, or made with
-            annotate.py) only those; else all annotations of the data set. None has been opened.
+        labels: frame index -> label file. If the user gave labels (with --label, or made them with
+            annotate.py), only those; otherwise all annotations of the data set. None has been
+            opened.
         source: "--label", "datasets/labels" or "annotations": where `labels` come from.
-        annotation_dir: folder to score against, None where there is none.
+        annotation_dir: the folder to score against, None if there is none.
         label_path: where a missing label is expected, with {} for the frame's stem.
     """
 
@@ -38,7 +39,7 @@ class VideoSequence:
 
 
 def default_dataset() -> Path:
-    """`datasets/finetune_test_dataset`, or the sample where that holds no sequences."""
+    """Returns `datasets/finetune_test_dataset`, or the sample if that contains no sequences."""
     if list_sequences(paths.FINETUNE_TEST_DATASET):
         return paths.FINETUNE_TEST_DATASET
     return paths.SAMPLE_DATASET
@@ -189,7 +190,7 @@ def find_sequences(
 
 
 def video_name(path: Path) -> str:
-    """The name of a video's results: a folder's own name (a link's too), a file's stem."""
+    """Returns the name of a video's results: a folder's (or link's) own name, or a file's stem."""
     return Path(os.path.abspath(path)).name if path.is_dir() else path.stem
 
 
@@ -210,7 +211,8 @@ def open_dataset_sequence(
     video = FrameFolder(sequence_dir(dataset_dir, "JPEGImages", name), name)
     annotation_dir = sequence_dir(dataset_dir, "Annotations", name)
     expected = annotation_dir or Path(dataset_dir, "Annotations", "480p", name)
-    return _open(name, video, annotation_dir, f"{expected / '{}.png'}", labels, guidance)
+    source = _find_labels(video, annotation_dir, labels, guidance)
+    return VideoSequence(name, video, *source, annotation_dir, f"{expected / '{}.png'}")
 
 
 def open_video_sequence(path: Path, labels: Sequence[Path], guidance: str) -> VideoSequence:
@@ -225,18 +227,21 @@ def open_video_sequence(path: Path, labels: Sequence[Path], guidance: str) -> Vi
     """
     name = video_name(path)
     video = FrameFolder(path, name) if path.is_dir() else VideoFile(path, name)
-    return _open(name, video, None, f"{paths.LABELS / name / '{}.png'}", labels, guidance)
+    source = _find_labels(video, None, labels, guidance)
+    return VideoSequence(name, video, *source, None, f"{paths.LABELS / name / '{}.png'}")
 
 
-def _open(name, video, annotation_dir, label_path, label_files, guidance) -> VideoSequence:
+def _find_labels(
+    video: Video, annotation_dir: Path | None, label_files: Sequence[Path], guidance: str
+) -> tuple[dict[int, Path], str]:
+    """The attributes `labels` and `source` of a VideoSequence."""
     if label_files:
-        labels, source = _match_labels(video, label_files, guidance), "--label"
-    else:
-        made = find_made_labels(video)
-        labels, source = made, "datasets/labels" if made else "annotations"
-        if annotation_dir is not None and not (made and guidance == "auto"):
-            labels = _annotations(annotation_dir, video) | made  # a named frame may have either
-    return VideoSequence(name, video, labels, source, annotation_dir, label_path)
+        return _match_labels(video, label_files, guidance), "--label"
+    made = find_made_labels(video)
+    labels, source = made, "datasets/labels" if made else "annotations"
+    if annotation_dir is not None and not (made and guidance == "auto"):
+        labels = _find_annotations(annotation_dir, video) | made  # a named frame may have either
+    return labels, source
 
 
 def find_made_labels(video: Video) -> dict[int, Path]:
@@ -254,7 +259,7 @@ def find_made_labels(video: Video) -> dict[int, Path]:
         raise InputError(str(error)) from None
 
 
-def _annotations(folder: Path, video: Video) -> dict[int, Path]:
+def _find_annotations(folder: Path, video: Video) -> dict[int, Path]:
     if not folder.is_dir() or not list_files(folder, (".png",)):
         return {}
     index = {name: number for number, name in enumerate(video.frame_names)}

@@ -21,6 +21,7 @@ VOID = 255  # in a label map: neither trained on nor scored
 GREY_VOID, WHITE = 128, 255  # in grey files: void, and the animal of a file that has but one
 MAX_ANIMALS = 32  # a file with more values or colours than this is a photo or a blurred label
 _LOSSY = ("JPEG", "MPO")
+_ADVICE = "save a black image with the animal in white as PNG, without anti-aliasing"
 _FIRST_COLOUR = 256  # a colour that is no number is named by its 24 bits plus this
 
 
@@ -219,9 +220,7 @@ def _decode(path: Path) -> _Content:
             raise _NotALabelError("more than two values in a JPEG")
         return content
     except _NotALabelError as error:
-        advice = error.advice or "save a black image with the animal in white as PNG, without " + (
-            "anti-aliasing"
-        )
+        advice = error.advice or _ADVICE
         if image.format in _LOSSY:
             advice = "JPEG blurs labels: export them as PNG"
         raise InputError(

@@ -1,6 +1,5 @@
 """Masks drawn over frames, for people to look at: one frame, a video or a contact sheet."""
 
-import os
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from utils.files import write_atomically
+from utils.files import move_into_place, write_atomically
 from utils.media.images import resize_image, resize_labels
 from utils.media.labels import davis_palette
 from utils.media.video_writing import write_video
@@ -131,13 +130,13 @@ def write_overlays(
 
     Args:
         folder: made if it is missing.
-        aside_dir: on the same disk; the files are made in there.
+        aside_dir: the files are made in there and moved when they are whole.
         video, read_mask, labelled: as in `write_overlay_video`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for suffix, write in ((".mp4", write_overlay_video), (".png", write_contact_sheet)):
         write(aside_dir / f"overlay{suffix}", video, read_mask, labelled)
-        os.replace(aside_dir / f"overlay{suffix}", folder / f"{video.name}{suffix}")
+        move_into_place(aside_dir / f"overlay{suffix}", folder / f"{video.name}{suffix}")
 
 
 def _draw_frame(

@@ -1,7 +1,6 @@
 """Stage 3's training: the network learns one animal from the labelled frames of one video."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -9,35 +8,10 @@ import numpy as np
 
 from models.xception import freeze_first_blocks
 from utils import backend
-from utils.training.augmentation import PRESETS, Augmentation
+from utils.stage3.settings import FineTuning
 from utils.training.backup import Backup
 from utils.training.batches import Batches, FrameSample, Sample
 from utils.training.optimizers import make_optimizer, reset_optimizer, warmup_cosine
-
-FINAL_RATE = 0.5  # of the learning rates, at the last step
-
-
-@dataclass(frozen=True)
-class FineTuning:
-    """How long and how fast to fine-tune."""
-
-    steps: int
-    crop: tuple[int, int] = (320, 560)  # height, width
-    batch_size: int = 1
-    head_learning_rate: float = 1e-3
-    backbone_learning_rate: float = 1e-4
-    frozen_blocks: int = 3  # the first blocks of the backbone stay as they are
-    steps_per_epoch: int = 25  # at most; a backup is kept at the end of each epoch
-    augmentation: Augmentation = PRESETS["fine_tune"]
-
-    @property
-    def epochs(self) -> int:
-        return -(-self.steps // self.steps_per_epoch)
-
-    @property
-    def epoch_steps(self) -> int:
-        """Steps of each epoch, equal for all, so that `steps` may be passed by a few."""
-        return -(-self.steps // self.epochs)
 
 
 class FineTuner:
@@ -64,8 +38,8 @@ class FineTuner:
         # Only the fused output learns here (the paper's "supervision 3").
         self.trained = keras.Model(model.input, {"mask": model.output["mask"]})
         schedule = (
-            warmup_cosine(settings.head_learning_rate, settings.steps, FINAL_RATE),
-            warmup_cosine(settings.backbone_learning_rate, settings.steps, FINAL_RATE),
+            warmup_cosine(settings.head_learning_rate, settings.steps, settings.final_rate),
+            warmup_cosine(settings.backbone_learning_rate, settings.steps, settings.final_rate),
         )
         self.trained.compile(
             optimizer=make_optimizer(*schedule),
@@ -103,10 +77,17 @@ class FineTuner:
         backup_path: Path | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> list[float]:
-        """Goes on after `fit` with other frames, at the learning rates that it ended with.
+        """Continues after `fit` with other frames, at the learning rates that it ended with.
 
-        Args and returns: as of `fit`. A run that `fit` found in the midst of these epochs only
-            does what is left.
+        Args:
+            frames: images with their targets of one animal.
+            epochs: in addition to those of `fit`; where `fit` found a run that was cut off during
+                these epochs, only what is left is done.
+            backup_path, callbacks: as of `fit`.
+
+        Returns: mean loss of each epoch that was run now.
+
+        Raises: FloatingPointError if the loss is not finite.
         """
         return self._train(frames, self.settings.epochs + epochs, backup_path, callbacks)
 

@@ -1,4 +1,4 @@
-"""How a frame of a video lies to the one before: optical flow, and where it can be trusted."""
+"""Optical flow from a frame to the one before it, and where it can be trusted."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -37,25 +37,32 @@ def find_motion(frame: np.ndarray, other: np.ndarray) -> Motion:
     Forth and back agree within 1.5 px and a twentieth of the way (after Sundaram et al., "Dense
     Point Trajectories by GPU-Accelerated Large Displacement Optical Flow", ECCV 2010).
 
-    Args: frame, other: uint8 (H, W), grey.
+    Args:
+        frame, other: uint8 (H, W), grey.
     """
     search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     flow = search.calc(frame, other, None)
-    back = _fetch(search.calc(other, frame, None), flow)
+    back = _sample_at(search.calc(other, frame, None), flow)
     closed = np.abs(flow + back).sum(-1) < 1.5 + 0.05 * np.abs(flow).sum(-1)
     soft, soft_other = (
         cv2.GaussianBlur(x.astype("float32"), (0, 0), BLUR_PX) for x in (frame, other)
     )
-    alike = np.abs(soft - _fetch(soft_other, flow)) < MAX_GREY_DIFFERENCE
+    alike = np.abs(soft - _sample_at(soft_other, flow)) < MAX_GREY_DIFFERENCE
     return Motion(flow, closed & alike)
 
 
-def carry(mask: np.ndarray, motion: Motion | None) -> np.ndarray:
-    """A mask of the other frame, brought to the one that the flow starts from: bool (H, W); what
-    comes from outside of the picture is empty."""
+def warp_mask(mask: np.ndarray, motion: Motion | None) -> np.ndarray:
+    """Moves a mask of the other frame to the one that the flow starts from.
+
+    Args:
+        mask: bool (H, W).
+        motion: None leaves the mask where it is.
+
+    Returns: bool (H, W); what comes from outside the picture is empty.
+    """
     if motion is None or not mask.any():
         return mask
-    return _fetch(mask.astype("float32"), motion.flow) > 0.5
+    return _sample_at(mask.astype("float32"), motion.flow) > 0.5
 
 
 @lru_cache(maxsize=1)  # the same for all frames of a video, and asked for several times in each
@@ -63,6 +70,6 @@ def _grid(height, width):
     return np.mgrid[:height, :width].astype("float32")
 
 
-def _fetch(values, flow):
+def _sample_at(values, flow):
     y, x = _grid(*flow.shape[:2])
     return cv2.remap(values, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR)

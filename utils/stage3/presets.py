@@ -1,39 +1,12 @@
-"""What `--preset` means: one table."""
+"""What `--preset` means: one table, and the flag's type, which follows from it."""
 
-from dataclasses import dataclass, field
+from typing import Literal
 
-from utils.stage3.fine_tuning import FineTuning
-from utils.stage3.second_look import SecondLook
-from utils.stage3.temporal_filter import Refinement
-
-
-@dataclass(frozen=True)
-class Preset:
-    """Everything of stage 3 that trades time for accuracy.
-
-    Attributes:
-        fine_tuning: steps, crops, learning rates, augmentation.
-        balance: of the cross-entropy's classes, see `models.losses.SegmentationLoss`.
-        region_weight: of the soft Jaccard loss.
-        lines: shorter side at which the network sees frames.
-        flip: average each frame with its mirror image.
-        scales: sizes relative to `lines` whose results are averaged.
-        refinement: threshold and temporal filter.
-        second_look: learning also from sure masks of other frames, or None.
-    """
-
-    fine_tuning: FineTuning
-    balance: float = 0.0
-    region_weight: float = 1.0
-    lines: int = 480
-    flip: bool = True
-    scales: tuple[float, ...] = (1.0,)
-    refinement: Refinement = field(default_factory=Refinement)
-    second_look: SecondLook | None = None
-
+from utils.stage3.settings import FineTuning, Preset, SecondLook
 
 PRESETS = {
     "default": Preset(FineTuning(steps=200), second_look=SecondLook(epochs=4)),
     "fast": Preset(FineTuning(steps=100, crop=(256, 448)), lines=360, flip=False),
     "accurate": Preset(FineTuning(steps=400), scales=(1.0, 1.25), second_look=SecondLook(epochs=8)),
 }
+PresetName = Literal[*PRESETS]  # the choices of every --preset flag

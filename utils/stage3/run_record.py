@@ -3,11 +3,17 @@
 import datetime
 import json
 import os
+from pathlib import Path
 from typing import Any
 
+from tabulate import tabulate
+
+from utils import paths
 from utils.environment import git_commit, peak_memory_mib
+from utils.files import read_json, sha256_of
 from utils.inputs.guidance import Guidance
 from utils.inputs.sequences import VideoSequence
+from utils.media.videos import Video
 
 
 def make_record(
@@ -16,7 +22,10 @@ def make_record(
     """What run.json holds: what was segmented, from which labels, and `facts` of the run.
 
     Args:
-        started: with time zone; it ends now.
+        sequence: the video and its labels.
+        guidance: the labelled frames.
+        started: with time zone; the run ends now.
+        facts: further entries.
     """
     video = sequence.video
     return {
@@ -34,38 +43,74 @@ def make_record(
     }
 
 
+def same_run(record: dict[str, Any] | None, key: dict[str, Any]) -> bool:
+    """Whether a record was made from the same configuration and the same files."""
+    return isinstance(record, dict) and record.get("key") == json.loads(json.dumps(key))
+
+
+def finished_record(
+    results_dir: Path, video: Video, key: dict[str, Any], needs_network: bool
+) -> dict[str, Any] | None:
+    """The record of an earlier run that did the same, if all of its files are there.
+
+    Args:
+        results_dir: `results/` or what stands for it.
+        video: whose run.
+        key: what the masks depend on.
+        needs_network: whether the fine-tuned networks have to be there as well.
+    """
+    record = read_json(results_dir / paths.RUNS / video.name / paths.RUN_FILE)
+    if not same_run(record, key) or not all(map(Path.is_file, mask_paths(results_dir, video))):
+        return None
+    if needs_network:
+        saved, folder = record.get("saved_weights_sha256"), paths.FINE_TUNE_WEIGHTS / video.name
+        if not isinstance(saved, dict) or not all(
+            (folder / file).is_file() and sha256_of(folder / file) == saved[file] for file in saved
+        ):
+            return None
+    return record
+
+
+def mask_paths(results_dir: Path, video: Video) -> list[Path]:
+    """Where the masks of a video are written, in the order of its frames."""
+    return [results_dir / paths.SEGMENTATION / video.name / f"{n}.png" for n in video.frame_names]
+
+
+def namesake_warning(results_dir: Path, video: Video, key: dict[str, Any]) -> str | None:
+    """What to tell where other frames were segmented under this name: their results will be
+    replaced, and a label in datasets/labels may be theirs."""
+    before = read_json(results_dir / paths.RUNS / video.name / paths.RUN_FILE)
+    frames = before.get("key", {}).get("sha256", {}).get("frames") if before else None
+    if not frames or frames == key["sha256"]["frames"]:
+        return None
+    return (
+        f"warning: {video.name}: replaces the results of another video of this name, "
+        f"{before.get('input')}. Keep them apart with --results, and check that the label is of "
+        "this one."
+    )
+
+
 def format_summary(records: dict[str, dict], failed: dict[str, str]) -> str:
-    """A table for the screen: a line per video, those that failed with what is wrong."""
-    header = ("video", "frames", "animals", "labelled", "J", "F", "confidence", "seconds")
-    rows = [header]
-    for name, record in records.items():
-        scores = record["scores"] or {}
-        rows.append(
-            (
-                name,
-                record["num_frames"],
-                record.get("num_animals", 1),
-                ",".join(map(str, record["labelled_frames"])),
-                *(_number(scores.get(key)) for key in ("J-Mean", "F-Mean")),
-                _number(record.get("confidence_mean")),
-                f"{record['seconds']['total']:.0f}",
-            )
-        )
-    widths = [max(len(str(row[column])) for row in rows) for column in range(len(header))]
-    widths[0] = max([widths[0], *map(len, failed)])
-    lines = [
-        f"{row[0]:<{widths[0]}}  " + "  ".join(map(str.rjust, map(str, row[1:]), widths[1:]))
-        for row in (rows if records else [])
-    ]
-    lines += [f"{name:<{widths[0]}}  failed: {reason}" for name, reason in failed.items()]
+    """A table for the screen: a line per video, then those that failed with what is wrong."""
+    rows = [_summary_row(name, record) for name, record in records.items()]
+    headers = ("video", "frames", "animals", "labelled", "J", "F", "confidence", "seconds")
+    align = ("left", *["right"] * (len(headers) - 1))
+    lines = (
+        [tabulate(rows, headers, "plain", colalign=align, disable_numparse=True)] if rows else []
+    )
+    lines += [f"{name}  failed: {reason}" for name, reason in failed.items()]
     lines.append(f"{len(records)} of {len(records) + len(failed)} videos done")
     return "\n" + "\n".join(lines)
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
-
-
-def same_run(record: dict[str, Any] | None, key: dict[str, Any]) -> bool:
-    """Whether a record was made from the same configuration and the same files."""
-    return isinstance(record, dict) and record.get("key") == json.loads(json.dumps(key))
+def _summary_row(name: str, record: dict[str, Any]) -> tuple:
+    scores = record["scores"] or {}
+    numbers = (scores.get("J-Mean"), scores.get("F-Mean"), record.get("confidence_mean"))
+    return (
+        name,
+        record["num_frames"],
+        len(record.get("animals", "1")),
+        ",".join(map(str, record["labelled_frames"])),
+        *("-" if value is None else f"{value:.3f}" for value in numbers),
+        f"{record['seconds']['total']:.0f}",
+    )

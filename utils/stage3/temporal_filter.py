@@ -10,35 +10,15 @@ region each pixel goes to the nearer.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from utils.media.labels import VOID
-from utils.stage3.motion import Motion, carry
+from utils.stage3.motion import Motion, warp_mask
+from utils.stage3.settings import Refinement
 
 FAINT = 0.1
-
-
-@dataclass(frozen=True)
-class Refinement:
-    """Threshold and filter, chosen on two training videos of DAVIS 2016, the last two on the
-    development videos as well (benchmarks/README.md).
-
-    Attributes:
-        threshold: probability above which a pixel is animal.
-        radius: share of the diagonal that the animal may move per frame; 0 keeps all regions.
-        margin: share of the diagonal from the animal's mask, carried along the flow, beyond which
-            what is known as background remains background, whatever the network finds there.
-        min_reliable: share of what the network finds in a frame where the flow has to be reliable
-            for the known background to be carried on; else all of it is forgotten.
-    """
-
-    threshold: float = 0.4
-    radius: float = 0.1
-    margin: float = 0.02
-    min_reliable: float = 0.8
 
 
 class TemporalFilter:
@@ -57,28 +37,32 @@ class TemporalFilter:
         self.background = ~np.isin(label, (animal, VOID))
         self.frames_since = 0
 
-    def __call__(self, probability: np.ndarray, motion: Motion | None = None) -> np.ndarray:
+    def __call__(
+        self, probability: np.ndarray, motion: Motion | None = None, distance_frames: int = 1
+    ) -> np.ndarray:
         """The animal in the next frame.
 
         Args:
             probability: (H, W), uint8 0..255 or float 0..1.
             motion: from this frame to that of the call before (of the label at first); None:
                 nothing is known of it.
+            distance_frames: how many frames of the video that frame is away; the animal may have
+                moved so many times as far.
 
         Returns: bool (H, W).
         """
         scale = 255 if probability.dtype == np.uint8 else 1
         found = mask = probability > self.refinement.threshold * scale
         others = np.zeros_like(found)
-        self._carry_background(found, motion)
+        self._move_background(found, motion)
         if self.refinement.radius and self.last_mask.any():
             diagonal = np.hypot(*mask.shape)
             # An animal that was out of sight may have gone on moving meanwhile.
-            radius = self.refinement.radius * diagonal * (1 + self.frames_since)
-            animal = carry(self.last_mask, motion)
+            radius = self.refinement.radius * diagonal * (distance_frames + self.frames_since)
+            animal = warp_mask(self.last_mask, motion)
             animal = animal if animal.any() else self.last_mask  # it was carried off the picture
             known = self.background & (distance_to(animal) > self.refinement.margin * diagonal)
-            others = carry(self.last_others, motion) | (found & known)
+            others = warp_mask(self.last_others, motion) | (found & known)
             mask, others = sort_regions(found, animal, radius, others)
         if mask.any():
             self.last_mask, self.last_others, self.frames_since = mask, others, 0
@@ -87,15 +71,15 @@ class TemporalFilter:
             # What was taken for another may have been the animal: whatever is near is it again.
             self.last_others = np.zeros_like(mask)
             self.background = self.background & ~found
-            self.frames_since += 1
+            self.frames_since += distance_frames
         return mask
 
-    def _carry_background(self, found, motion):
+    def _move_background(self, found, motion):
         known = np.zeros_like(found)
         if motion is not None:
             share = motion.reliable[found if found.any() else ...].mean()
             if share >= self.refinement.min_reliable:
-                known = carry(self.background, motion) & motion.reliable
+                known = warp_mask(self.background, motion) & motion.reliable
         self.background = known
 
 

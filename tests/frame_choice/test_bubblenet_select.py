@@ -1,0 +1,164 @@
+"""bubblenet_select.py: which frame to label, and with --next which further one."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import bubblenet_select
+import utils.frame_choice.chooser as chooser_module
+from bubblenet_select import Config
+from tests.frame_choice_world import REDS, make_chooser, write_frames
+from utils import paths
+from utils.errors import InputError, UsageError
+from utils.frame_choice.selection_files import read_selection
+from utils.media.labels import write_label
+from utils.media.video_writing import write_video
+
+
+@pytest.fixture
+def script(tmp_path, monkeypatch, weights_dir, both):
+    """Runs the script with trained networks that look at colours; see `video` for the data."""
+    monkeypatch.setattr(paths, "DATASETS", tmp_path / "datasets")
+    monkeypatch.setattr(paths, "LABELS", tmp_path / "datasets" / "labels")
+    chooser = make_chooser(both)
+    monkeypatch.setattr(bubblenet_select, "load_chooser", lambda *_: chooser)
+
+    def run(**flags):
+        return bubblenet_select.main(Config(results=tmp_path / "results", **flags))
+
+    return run
+
+
+def test_the_script_names_the_frame_and_writes_files_and_thumbnails(
+    script, video, tmp_path, capsys
+):
+    dataset = tmp_path / "data"
+    assert script(dataset=dataset) == 0
+    assert (
+        "hen: label frame 3 (00003.png), by rule (middle); BNLF says 4, BN0 says 5"
+        in capsys.readouterr().out
+    )
+    folder = paths.frame_selection_dir(dataset, "hen")
+    assert read_selection(folder, "BNLF", video.frame_names) == [4]
+    strip = Image.open(tmp_path / "results" / paths.FRAME_SELECTION / "hen.png")
+    assert strip.height > 3 * 150  # a row each
+
+
+def test_the_script_goes_by_whom_the_project_trusts(script, video, tmp_path, monkeypatch, capsys):
+    for module in (bubblenet_select, chooser_module):
+        monkeypatch.setattr(module, "TRUSTED", ("BNLF", "BN0", "rule"))
+    script(dataset=tmp_path / "data")
+    said = "hen: label frame 4 (00004.png); BN0 says 5, the rule (middle) 3"
+    assert said in capsys.readouterr().out
+
+
+def test_a_video_file_is_told_by_its_times(script, tmp_path, capsys):
+    frames = [np.full((48, 64, 3), (red, 60, 90), "uint8") for red in REDS]
+    write_video(tmp_path / "clip.mp4", iter(frames), None, 25.0)
+    assert script(video=(tmp_path / "clip.mp4",)) == 0
+    assert (
+        "clip: label frame 3 (at 0.12 s), by rule (middle); BNLF says 4, BN0 says 5"
+        in capsys.readouterr().out
+    )
+    folder = paths.frame_selection_dir(paths.DATASETS, "clip")  # where stage 3 looks for --video
+    assert read_selection(folder, "BNLF", [f"{i:05d}" for i in range(6)]) == [4]
+
+
+def test_without_networks_the_script_says_so_and_goes_by_the_rule(
+    tmp_path, video, weights_dir, monkeypatch, capsys
+):
+    results = tmp_path / "results"
+    status = bubblenet_select.main(Config(dataset=tmp_path / "data", results=results))
+    lines = capsys.readouterr().out.splitlines()
+    assert status == 0 and lines[0].startswith("No trained BNLF and BN0 in")
+    assert "hen: label frame 3 (00003.png), by rule (middle)" in lines
+    folder = paths.frame_selection_dir(tmp_path / "data", "hen")
+    assert [path.name for path in folder.glob("*.txt")] == ["rule.txt"]
+
+
+def test_a_broken_video_does_not_stop_the_others(script, video, tmp_path, capsys):
+    broken = write_frames(video.path.parent / "broken", REDS)
+    (broken / "00002.png").write_bytes(b"no image")
+    assert script(dataset=tmp_path / "data") == 1
+    out = capsys.readouterr().out
+    assert "error: broken: " in out and "00002.png" in out and "hen: label frame 3" in out
+    with pytest.raises(InputError, match="00002.png"):
+        script(dataset=tmp_path / "data", sequences=("broken",))
+
+
+def test_arguments_that_exclude_each_other_are_a_usage_error(script, video, tmp_path):
+    with pytest.raises(UsageError, match="--video stands in place"):
+        script(video=(video.path,), dataset=tmp_path / "data")
+    with pytest.raises(UsageError, match="No sequence cat"):
+        script(dataset=tmp_path / "data", sequences=("cat",))
+
+
+# --next
+
+
+def segment(results: Path, num_frames: int = 40, labelled=(5,), lost=(30,)) -> None:
+    """What stage 3 leaves: an animal that stands still, and is lost in some frames."""
+    for index in range(num_frames):
+        mask = np.zeros((24, 32), "uint8")
+        mask[6:18, 8:20] = 0 if index in lost else 1
+        path = results / paths.SEGMENTATION / "hen" / f"{index:05d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_label(path, mask)
+    write_record(results, {"labelled_frames": list(labelled), "num_frames": num_frames})
+
+
+def write_record(results: Path, record: dict) -> None:
+    path = results / paths.RUNS / "hen" / paths.RUN_FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record))
+
+
+@pytest.fixture
+def long_video(tmp_path):
+    write_frames(tmp_path / "data" / "JPEGImages" / "hen", [90] * 40)
+    return tmp_path / "data"
+
+
+def proposed(text: str) -> int:
+    return int(text.split("label frame ")[1].split()[0])
+
+
+def test_next_proposes_a_frame_where_the_masks_jump(script, long_video, tmp_path, capsys):
+    segment(tmp_path / "results")
+    assert script(dataset=long_video, next=True) == 0
+    text = capsys.readouterr().out
+    frame = proposed(text)
+    assert 28 <= frame <= 32 and "labelled so far: 5;" in text
+    flags = f"--dataset {long_video} --sequences hen --results {tmp_path / 'results'}"
+    assert f"finetune_test.py {flags} --guidance 5,{frame}" in text
+
+
+def test_next_goes_by_the_confidence_that_stage_3_saved(script, long_video, tmp_path, capsys):
+    segment(tmp_path / "results")
+    confidence = [0.99] * 40
+    confidence[17:20] = [0.6] * 3
+    path = tmp_path / "results" / paths.RUNS / "hen" / paths.CONFIDENCE_FILE
+    path.write_text(json.dumps({"confidence": confidence}))
+    script(dataset=long_video, next=True)
+    assert 16 <= proposed(capsys.readouterr().out) <= 20
+
+
+def test_next_does_not_ask_again_for_a_label_made_since(script, long_video, tmp_path, capsys):
+    segment(tmp_path / "results")
+    label_path = paths.LABELS / "hen" / "00030.png"
+    label_path.parent.mkdir(parents=True)
+    write_label(label_path, np.eye(24, 32, dtype="uint8"))
+    script(dataset=long_video, next=True)
+    text = capsys.readouterr().out
+    assert proposed(text) != 30 and "labelled so far: 5, 30;" in text
+
+
+def test_next_without_results_says_what_to_run(script, long_video, tmp_path):
+    with pytest.raises(InputError, match=r"hen: --next looks.*finetune_test\.py"):
+        script(dataset=long_video, next=True)
+    segment(tmp_path / "results", num_frames=30)
+    with pytest.raises(InputError, match=r"40 masks.*found 30 masks.*finetune_test\.py"):
+        script(dataset=long_video, next=True)

@@ -1,0 +1,136 @@
+"""The state of an unfinished video on disk, so that a run that was cut off continues where it was.
+
+It is in `results/runs/SEQ/partial/`: `key.json` says what it belongs to (configuration, hashes,
+version of the code). With the same key a run continues, with another one it starts afresh.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import cv2
+import keras
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from utils import paths
+from utils.environment import code_digest
+from utils.files import read_json, write_atomically, write_json
+
+# Little compression: state is short-lived, and the network waits for it.
+_ENCODING = {".png": [cv2.IMWRITE_PNG_COMPRESSION, 1], ".jpg": [cv2.IMWRITE_JPEG_QUALITY, 90]}
+
+
+class PartialRun:
+    """Reads and writes one video's state.
+
+    Frames are kept in grey (optical flow is computed between them); probabilities and regions per
+    animal, at working size; network weights by variable path.
+
+    Args:
+        results_dir: `results/` or what stands for it.
+        name: of the video.
+        key: configuration and hashes that the masks depend on.
+        starts_afresh: discards what an earlier run left, even with the same key.
+    """
+
+    def __init__(
+        self, results_dir: Path, name: str, key: dict[str, Any], starts_afresh: bool = False
+    ):
+        self.folder = partial_dir(results_dir, name)
+        key = json.loads(json.dumps(key | {"code": code_digest()}))
+        if starts_afresh or read_json(self.folder / "key.json") != key:
+            if self.folder.exists():
+                shutil.rmtree(self.folder)  # what resists is an error: old state must not mix in
+            self.folder.mkdir(parents=True)
+            write_json(self.folder / "key.json", key)
+
+    def remove(self) -> None:
+        """Removes the state: the video is finished."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def training_backup(self, animal: int) -> Path:
+        """Where fine-tuning on one animal keeps its state, see `utils.training.backup`."""
+        return self.folder / f"training_{animal}.npz"
+
+    def load_fine_tuned(self, model: keras.Model, animal: int) -> bool:
+        """Loads the fine-tuned weights of one animal, if there are any. Returns: whether so."""
+        path = self._fine_tuned(animal)
+        if not path.is_file():
+            return False
+        values = load_file(path)
+        for variable in model.variables:
+            variable.assign(values[variable.path])
+        return True
+
+    def save_fine_tuned(self, model: keras.Model, animal: int) -> None:
+        """Keeps the fine-tuned weights of one animal; its training backup is of no use any more.
+
+        Raises: FloatingPointError if a weight is not finite.
+        """
+        values = {v.path: np.array(keras.ops.convert_to_numpy(v.value)) for v in model.variables}
+        if not all(np.isfinite(value).all() for value in values.values()):
+            raise FloatingPointError(
+                "Fine-tuning ended with weights that are not finite; try --seed."
+            )
+        write_atomically(self._fine_tuned(animal), lambda aside: save_file(values, aside))
+        self.training_backup(animal).unlink(missing_ok=True)
+
+    def grey(self, frame: int) -> np.ndarray | None:
+        """A frame in grey, uint8 (h, w); None if it is not there."""
+        return _read(self._map("grey", frame, ".jpg"))
+
+    def write_grey(self, frame: int, grey: np.ndarray) -> None:
+        _write(self._map("grey", frame, ".jpg"), grey)
+
+    def probability(self, animal: int, frame: int) -> np.ndarray | None:
+        """An animal's probability, uint8 (h, w) for 0..1; None if it is not there."""
+        return _read(self._map(f"probability_{animal}", frame))
+
+    def write_probability(self, animal: int, frame: int, probability: np.ndarray) -> None:
+        _write(self._map(f"probability_{animal}", frame), probability)
+
+    def surveyed(self, animal: int, frame: int) -> np.ndarray | None:
+        """The same before the second look."""
+        return _read(self._map(f"survey_{animal}", frame))
+
+    def write_surveyed(self, animal: int, frame: int, probability: np.ndarray) -> None:
+        _write(self._map(f"survey_{animal}", frame), probability)
+
+    def region(self, animal: int, frame: int) -> np.ndarray:
+        """The pixels of a frame that continue the animal, bool (h, w)."""
+        return _read(self._map(f"region_{animal}", frame)) > 0
+
+    def write_region(self, animal: int, frame: int, region: np.ndarray) -> None:
+        _write(self._map(f"region_{animal}", frame), region)
+
+    def _fine_tuned(self, animal: int) -> Path:
+        return self.folder / f"fine_tuned_{animal}.safetensors"
+
+    def _map(self, kind: str, frame: int, suffix: str = ".png") -> Path:
+        return self.folder / kind / f"{frame:06d}{suffix}"
+
+
+def partial_dir(results_dir: Path, name: str) -> Path:
+    """The folder of an unfinished video's state."""
+    return results_dir / paths.RUNS / name / paths.PARTIAL
+
+
+def to_bytes(probability: np.ndarray) -> np.ndarray:
+    """0..1 as uint8: differences below 1/255 never decided a mask, and a long video needs little
+    disk."""
+    return np.round(probability * 255).astype("uint8")
+
+
+def _write(path: Path, values: np.ndarray) -> None:
+    encoded = cv2.imencode(path.suffix, values.astype("uint8"), _ENCODING[path.suffix])[1]
+    write_atomically(path, lambda aside: aside.write_bytes(encoded.tobytes()))
+
+
+def _read(path: Path) -> np.ndarray | None:
+    try:
+        encoded = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    return cv2.imdecode(np.frombuffer(encoded, "uint8"), cv2.IMREAD_GRAYSCALE)

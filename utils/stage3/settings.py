@@ -1,0 +1,109 @@
+"""Everything of stage 3 that trades time for accuracy, as frozen dataclasses. Imports no Keras."""
+
+from dataclasses import dataclass, field
+
+from utils.training.augmentation import AUGMENTATIONS, Augmentation
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """How the network learns from the labelled frames.
+
+    Attributes:
+        steps: updates of the weights.
+        crop: height and width of what the network sees, pixels.
+        batch_size: crops per step.
+        head_learning_rate, backbone_learning_rate: peaks, after a warm-up over a twentieth of the
+            steps.
+        final_rate: share of the learning rates at the last step.
+        frozen_blocks: first blocks of the backbone that stay as they are.
+        steps_per_epoch: at most; a backup is kept at the end of each epoch.
+        augmentation: see `utils.training.augmentation`.
+    """
+
+    steps: int
+    crop: tuple[int, int] = (320, 560)
+    batch_size: int = 1
+    head_learning_rate: float = 1e-3
+    backbone_learning_rate: float = 1e-4
+    final_rate: float = 0.5
+    frozen_blocks: int = 3
+    steps_per_epoch: int = 25
+    augmentation: Augmentation = AUGMENTATIONS["fine_tune"]
+
+    @property
+    def epochs(self) -> int:
+        return -(-self.steps // self.steps_per_epoch)
+
+    @property
+    def epoch_steps(self) -> int:
+        """Steps of each epoch, equal for all, so that `steps` may be exceeded by a few."""
+        return -(-self.steps // self.epochs)
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """Threshold and temporal filter, chosen on two training videos of DAVIS 2016, the last two
+    numbers on the development videos as well (benchmarks/README.md).
+
+    Attributes:
+        threshold: probability above which a pixel is animal.
+        radius: share of the diagonal that the animal may move per frame; 0 keeps all regions.
+        margin: share of the diagonal from the animal's mask, moved along the optical flow, beyond
+            which known background remains background, whatever the network finds there.
+        min_reliable: share of what the network finds in a frame in which the flow has to be
+            reliable for the known background to be moved along; else all of it is forgotten.
+    """
+
+    threshold: float = 0.4
+    radius: float = 0.1
+    margin: float = 0.02
+    min_reliable: float = 0.8
+
+
+@dataclass(frozen=True)
+class SecondLook:
+    """How the network learns from its own masks, see `utils.stage3.second_look`.
+
+    Attributes:
+        epochs: of `FineTuning.epoch_steps` steps, after those on the labelled frames alone.
+        num_surveyed: frames segmented to choose from, evenly spaced; all of a shorter video.
+        num_frames: frames learnt from, at most.
+        label_share: share of the steps that see a labelled frame.
+        animal, background: probabilities above and below which a pixel is taken for one.
+        far: share of the diagonal from the animal beyond which a pixel is background, whatever its
+            probability.
+        min_confidence: of a frame to learn from, see `temporal_filter.mask_confidence`.
+    """
+
+    epochs: int = 4
+    num_surveyed: int = 50
+    num_frames: int = 8
+    label_share: float = 0.5
+    animal: float = 0.9
+    background: float = 0.1
+    far: float = 0.1
+    min_confidence: float = 0.6
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One row of `--preset`'s table, `utils.stage3.presets`.
+
+    Attributes:
+        fine_tuning: steps, crops, learning rates, augmentation.
+        region_weight: of the soft Jaccard loss.
+        lines: shorter side at which the network sees frames, pixels.
+        flip: average each frame with its mirror image.
+        scales: sizes relative to `lines` whose results are averaged.
+        refinement: threshold and temporal filter.
+        second_look: learning also from certain masks of other frames, or None.
+    """
+
+    fine_tuning: FineTuning
+    region_weight: float = 1.0
+    lines: int = 480
+    flip: bool = True
+    scales: tuple[float, ...] = (1.0,)
+    refinement: Refinement = field(default_factory=Refinement)
+    second_look: SecondLook | None = None
