@@ -4,26 +4,27 @@
     davis    RESULTS/export/davis/Annotations/SEQ/STEM.png, indices in the DAVIS palette, and
              RESULTS/export/davis/meta.json, as YouTube-VOS has it
     csv      RESULTS/export/csv/SEQ.csv: area, centroid, box, orientation, ... per frame and animal
-             (what each column means: utils/export/ and utils/evaluation/mask_tracks.py), and
+             (utils/export/tables.py and utils/evaluation/mask_tracks.py explain each column), and
              RESULTS/export/deeplabcut/SEQ.csv: the centroids as DeepLabCut writes its points
-    cutout   RESULTS/export/cutout/SEQ/STEM.png and SEQ.webm: the animal on nothing; needs the
-             video that was segmented where run.json says it is
+    cutout   RESULTS/export/cutout/SEQ/STEM.png and SEQ.webm: the animal on a transparent
+             background; needs the video that was segmented where run.json says it is
 
-Reads RESULTS/segmentation/SEQ/*.png and RESULTS/runs/SEQ/run.json. With no argument: says what is
-there to export.
+Reads RESULTS/segmentation/SEQ/*.png and RESULTS/runs/SEQ/run.json. Without an argument, it lists
+what there is to export. A video whose run has not finished is not exported.
 Command:
     python export.py csv
 """
 
 import contextlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import tyro
+from tabulate import tabulate
 from tqdm import tqdm
 
 from utils import paths
@@ -33,13 +34,18 @@ from utils.evaluation.confidence import read_confidence
 from utils.evaluation.mask_tracks import follow_animals
 from utils.evaluation.results import (
     SegmentedVideo,
-    choose_segmented,
+    State,
+    UnfinishedError,
+    choose_results,
     open_input,
     open_segmented,
     read_masks,
+    require_finished,
 )
+from utils.export.coco import export_coco
 from utils.export.cutout import export_cutout
-from utils.export.exports import export_coco, export_davis, export_deeplabcut, export_table
+from utils.export.davis import export_davis
+from utils.export.tables import export_deeplabcut, export_table
 from utils.media.videos import FrameFolder, VideoFile
 
 
@@ -48,28 +54,52 @@ class Config:
     format: tyro.conf.Positional[Literal["list", "coco", "davis", "csv", "cutout"]] = setting(
         "list", "what to write; list writes nothing"
     )
-    results: Path = setting(paths.RESULTS, "folder with segmentation/SEQ, gets export/")
-    sequences: tuple[str, ...] = setting((), "only these videos (else all with masks)")
-    cutout_as: Literal["both", "png", "webm"] = setting("both", "the files of cutout")
+    results: Path = setting(paths.RESULTS, "folder with segmentation/SEQ; export/ is written here")
+    sequences: tuple[str, ...] = setting((), "only these videos (default: all with masks)")
+    cutout_as: Literal["both", "png", "webm"] = setting("both", "which files cutout writes")
 
 
 def main(config: Config) -> int:
-    names = choose_segmented(config.results, config.sequences)
-    failed = False
+    names = choose_results(config.results, config.sequences)
+    if config.format == "list":
+        return print_list(config.results, names)
+    failed, unfinished = False, []
     for name in names:
         try:
             video = open_segmented(config.results, name)
-            if config.format == "list":
-                print(f"{name}: {len(video)} masks")
-            else:
-                for path in export(video, config):
-                    print(f"{name}: {path}", flush=True)
+            require_finished(video)
+            for path in export(video, config):
+                print(f"{name}: {path}", flush=True)
+        except UnfinishedError:
+            unfinished.append(f"{name} ({video.progress})")
         except (InputError, OSError) as error:
-            failed = True  # the other videos are exported all the same
+            failed = True  # the other videos are exported nevertheless
             print(f"error: {name}: {one_line(error)}", file=sys.stderr, flush=True)
-    if config.format == "list":
-        print("To export: python export.py coco|davis|csv|cutout")
-    return 1 if failed else 0
+    if unfinished:
+        print(
+            f"error: unfinished, not exported: {', '.join(unfinished)}. To finish them, run "
+            "finetune_test.py on them again with the same flags.",
+            file=sys.stderr,
+        )
+    return 1 if failed or unfinished else 0
+
+
+def print_list(results: Path, names: Sequence[str]) -> int:
+    """Prints a table of the videos. Returns: the exit status, 1 if one cannot be exported."""
+    rows, status = [], 0
+    for name in names:
+        try:
+            video = open_segmented(results, name)
+        except (InputError, OSError) as error:
+            rows.append((name, "", "", one_line(error)))
+            status = 1
+            continue
+        animals = ", ".join(map(str, video.animals)) or "?"
+        state = f"unfinished: {video.progress}" if video.state is State.UNFINISHED else video.state
+        rows.append((name, len(video), animals, str(state)))
+    print(tabulate(rows, ("video", "masks", "animals", "state"), disable_numparse=[0, 2]))
+    print("To export: python export.py coco|davis|csv|cutout")
+    return status
 
 
 def export(video: SegmentedVideo, config: Config) -> list[Path]:
@@ -85,26 +115,28 @@ def export(video: SegmentedVideo, config: Config) -> list[Path]:
             export_davis(folder / "davis", video, masks)
             return [folder / "davis" / "Annotations" / video.name]
         case "csv":
-            tables = [folder / kind / f"{video.name}.csv" for kind in ("csv", "deeplabcut")]
-            confidence = read_confidence(video)
-            tracks = follow_animals(masks)
-            export_table(tables[0], video, tracks, frame_times(video), confidence)
-            export_deeplabcut(tables[1], tracks, confidence)
-            return tables
+            return export_tables(folder, video, masks)
         case "cutout":
             png, webm = config.cutout_as != "webm", config.cutout_as != "png"
-            folder = folder / "cutout"
-            frames = open_input(video)
-            try:
-                export_cutout(folder, video, masks, frames, png, webm)
-            finally:
-                frames.close()
-            return [folder / video.name] * png + [folder / f"{video.name}.webm"] * webm
+            with contextlib.closing(open_input(video)) as frames:
+                export_cutout(folder / "cutout", video, masks, frames, png=png, webm=webm)
+            written = [folder / "cutout" / video.name] * png
+            return written + [folder / "cutout" / f"{video.name}.webm"] * webm
     raise ValueError(config.format)
 
 
+def export_tables(folder: Path, video: SegmentedVideo, masks: Iterable[np.ndarray]) -> list[Path]:
+    """Exports the tables of one video. Returns: the files written."""
+    tables = [folder / kind / f"{video.name}.csv" for kind in ("csv", "deeplabcut")]
+    confidence = read_confidence(video)
+    tracks = follow_animals(masks, video.animals)
+    export_table(tables[0], video, tracks, frame_times(video), confidence)
+    export_deeplabcut(tables[1], tracks, confidence)
+    return tables
+
+
 def frame_file_names(video: SegmentedVideo) -> list[str]:
-    """The names of the input's frames; of the masks where it was a video file or has moved."""
+    """Names of the input's frames, or of the masks if it was a video file or has moved."""
     with contextlib.suppress(InputError):
         frames = open_input(video)
         if isinstance(frames, FrameFolder):
@@ -113,7 +145,7 @@ def frame_file_names(video: SegmentedVideo) -> list[str]:
 
 
 def frame_times(video: SegmentedVideo) -> list[float] | None:
-    """The frames' time stamps, None (and a word why) where they cannot be had."""
+    """Seconds from the start of the video to each frame; None if unknown."""
     try:
         frames = open_input(video)
     except InputError as error:
@@ -126,7 +158,7 @@ def frame_times(video: SegmentedVideo) -> list[float] | None:
 
 
 def show_progress(masks: Iterable[np.ndarray], video: SegmentedVideo) -> Iterable[np.ndarray]:
-    """A bar with the time left, on a terminal."""
+    """Shows a progress bar while the masks are read, on a terminal."""
     return tqdm(masks, desc=video.name, total=len(video), unit="frame", disable=None)
 
 

@@ -86,7 +86,7 @@ def start_stage3(
         means = []
         for leave_out in (False, True):
             score = score_folders(
-                name, masks, sequence.annotation_dir, names, frames, leave_out
+                name, masks, sequence.annotation_dir, names, frames, exclude_guidance=leave_out
             ).scores
             means += [score["J-Mean"], score["F-Mean"]]
         return Run(frames, folder, *means)

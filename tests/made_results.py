@@ -1,7 +1,7 @@
 """A results folder as stage 3 leaves it, made in a moment: an ellipse that moves over a pattern."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import cv2
@@ -47,18 +47,32 @@ class MadeResults:
         labelled: tuple[int, ...] | None = (3,),
         is_file: bool = False,
         overlay: bool = False,
+        label_animals: Sequence[int] | None = None,
         stems: list[str] | None = None,
         **record,
     ) -> None:
-        """One video with its masks and record; `is_file`: its input is an MP4 of uneven times."""
+        """One video with its masks and record.
+
+        Args:
+            name: The video's name.
+            masks: One per frame, uint8 (height, width); default: the moving ellipse.
+            annotated: Frames that the data set has an annotation of.
+            labelled: Frames that were labelled; None writes no record.
+            is_file: The input is an MP4 with uneven times, not a folder of frames.
+            overlay: Also writes the overlay video and the contact sheet.
+            label_animals: The animals of the label; default: those in the masks.
+            stems: Names of the frames.
+            **record: More of run.json.
+        """
         masks = [animal(index) for index in range(NUM_FRAMES)] if masks is None else masks
         stems = stems or [f"{index:05d}" for index in range(len(masks))]
         folder = self.dataset / "JPEGImages" / name
         source = self.write_input(folder, stems, is_file)
-        num_animals = max(int(mask.max()) for mask in masks)
+        shown = {int(number) for mask in masks for number in np.unique(mask)} - {0}
+        animals = sorted(shown if label_animals is None else label_animals) or [1]
         paths = [self.results / "segmentation" / name / f"{stem}.png" for stem in stems]
         for index, (path, mask) in enumerate(zip(paths, masks, strict=True)):
-            write_label(path, mask, range(1, max(1, num_animals) + 1))
+            write_label(path, mask, animals)
             if index in annotated:
                 annotation = self.dataset / "Annotations" / name / path.name
                 write_label(annotation, animal(index))
@@ -70,6 +84,7 @@ class MadeResults:
                     "num_frames": len(masks),
                     "labelled_frames": list(labelled),
                     "guidance": "the only labelled frame",
+                    "animals": animals,
                     "seconds": {"total": 90.0},
                     "key": {"seed": 0, "preset": {"lines": 480}, "sha256": {"weights": "abc123"}},
                     **record,
@@ -99,3 +114,11 @@ class MadeResults:
 
     def mask_path(self, name: str, index: int) -> Path:
         return self.results / "segmentation" / name / f"{index:05d}.png"
+
+    def leave_unfinished(self, name: str, num_masks: int) -> None:
+        """Leaves a video as a run does that is killed after writing `num_masks` masks."""
+        run_dir = self.results / "runs" / name
+        (run_dir / "run.json").unlink()
+        (run_dir / "partial").mkdir()
+        for path in sorted((self.results / "segmentation" / name).iterdir())[num_masks:]:
+            path.unlink()

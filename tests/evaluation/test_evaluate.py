@@ -268,6 +268,61 @@ def test_annotation_without_a_frame_is_named(world):
     assert "00099.png" in world.evaluate()[1]["failed"]["hen"]
 
 
+def test_an_unfinished_video_is_not_scored_and_counts_as_failed(world, capsys):
+    world.add("ant", labelled=[0])
+    world.add("killed")
+    (world.results / "runs" / "killed" / "partial").mkdir(parents=True)
+    world.add("missing", annotated=(2, 3))
+    world.write_run("missing", {"labelled_frames": [0], "num_frames": NUM_FRAMES})
+    world.prediction("missing", 5).unlink()  # not even a frame to score
+    status, record = world.evaluate(report=True)
+    assert status == 1
+    assert list(record["sequences"]) == ["ant"]
+    assert "unfinished (7 masks so far)" in record["failed"]["killed"]
+    assert "unfinished (6 of 7 masks)" in record["failed"]["missing"]
+    errors = capsys.readouterr().err
+    assert errors.count("killed: unfinished") == errors.count("missing: unfinished") == 1
+    page = (world.results / paths.REPORT_FILE).read_text()
+    for name in ("killed", "missing"):
+        assert f"<strong>{name}</strong> is unfinished" in page
+
+
+@pytest.mark.parametrize("report", [False, True])
+@pytest.mark.parametrize("wrong", ["no_such_folder", "results"])
+def test_a_wrong_dataset_is_an_error_and_overwrites_nothing(world, report, wrong):
+    world.add("hen", labelled=[0])
+    world.evaluate(report=True)
+    files = [world.results / name for name in ("scores.json", "scores.csv", paths.REPORT_FILE)]
+    before = [path.read_bytes() for path in files]
+    folder = world.dataset.parent / wrong
+    config = evaluate.Config(dataset=folder, results=world.results, report=report)
+    with pytest.raises(InputError, match=f"{wrong}.*--dataset"):
+        evaluate.main(config)
+    assert [path.read_bytes() for path in files] == before
+
+
+@pytest.mark.parametrize("name", ["480p", "1080p"])
+def test_a_video_named_like_a_resolution_is_scored_and_shown(world, name):
+    world.add(name, labelled=[0], layout="480p")
+    status, record = world.evaluate(report=True)
+    assert (status, list(record["sequences"])) == (0, [name])
+    assert f"<h2>{name}</h2>" in (world.results / paths.REPORT_FILE).read_text()
+
+
+def test_numbers_of_one_video_are_these(world):
+    world.add("hen", shift=3, labelled=[0])
+    hen = world.evaluate()[1]["sequences"]["hen"]
+    assert {key: round(hen[key], 6) for key in NUMBERS} == {
+        "J&F-Mean": 0.659091,
+        "J-Mean": 0.818182,
+        "J-Recall": 1.0,
+        "J-Decay": 0.0,
+        "F-Mean": 0.5,
+        "F-Recall": 0.0,
+        "F-Decay": 0.0,
+    }
+
+
 def test_files_and_table_say_the_same(world, tmp_path, capsys):
     world.add("ant", shift=10, labelled=[0])
     world.add("bee", labelled=[3])

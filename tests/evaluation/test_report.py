@@ -1,6 +1,5 @@
 """evaluate.py --report: what the page shows, and that it stands alone."""
 
-import html
 import json
 import re
 import tracemalloc
@@ -8,12 +7,14 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from markupsafe import escape
 
 import evaluate
 from tests.browser import open_page, wait_until
 from tests.made_results import NUM_FRAMES, MadeResults, animal
 from utils.evaluation.report import page
-from utils.evaluation.report.charts import HEIGHT, MAX_POINTS, WIDTH, Series, draw_chart
+from utils.evaluation.report.charts import HEIGHT, MAX_POINTS, WIDTH, Series, lay_out_chart
+from utils.evaluation.report.video_report import make_video_report
 from utils.media.labels import write_label
 
 EVERY_FRAME = range(NUM_FRAMES)
@@ -172,7 +173,10 @@ def test_points_of_the_charts_are_the_scores(made, most, lower_end):
 
 
 def read_line(figure: str, style: str) -> list[tuple[float, float]]:
-    line = re.search(rf'class="line {style}" d="(.*?)"', figure)[1]
+    return read_points(re.search(rf'class="line {style}" d="(.*?)"', figure)[1])
+
+
+def read_points(line: str) -> list[tuple[float, float]]:
     return [(float(x), float(y)) for x, y in re.findall(r"[ML]([\d.]+) ([\d.]+)", line)]
 
 
@@ -181,25 +185,25 @@ def lowest_label(figure: str) -> float:
 
 
 def test_a_line_is_broken_where_frames_are_not_scored():
-    figure = draw_chart("J", [Series("J", "j", [1, 2, 3, 6, 7], [0.5] * 5)], 10)
-    line = re.search(r'class="line j" d="(.*?)"', figure)[1]
+    chart = lay_out_chart("J", [Series("J", "j", [1, 2, 3, 6, 7], [0.5] * 5)], 10)
+    line = chart.series[0].line
     assert (line.count("M"), line.count("L")) == (2, 3)
 
 
 def test_a_long_line_is_thinned_out_but_keeps_its_dips():
     values = np.ones(50_000)
     values[31_234] = 0.2
-    figure = draw_chart("J", [Series("J", "j", range(50_000), values)], 50_000)
-    drawn = read_line(figure, "j")
+    line = lay_out_chart("J", [Series("J", "j", range(50_000), values)], 50_000).series[0].line
+    drawn = read_points(line)
     assert len(drawn) <= MAX_POINTS
     assert (pytest.approx(WIDTH * 31_234 / 49_999, abs=0.01), 80.0) in drawn
-    assert re.search(r'class="line j" d="(.*?)"', figure)[1].count("M") == 1
+    assert line.count("M") == 1
 
 
 @pytest.mark.parametrize("num_frames", [1, 2, 3, 12, 101, 12_345])
 def test_axis_numbers_are_round_end_with_the_last_frame_and_do_not_collide(num_frames):
-    figure = draw_chart("J", [Series("J", "j", [0], [0.95])], num_frames)
-    frames = [int(label) for label in re.findall(r'class="x"[^>]*>(\d+)<', figure)]
+    chart = lay_out_chart("J", [Series("J", "j", [0], [0.95])], num_frames)
+    frames = [int(tick.text) for tick in chart.x_ticks]
     assert frames[-1] == num_frames - 1 and len(frames) <= 7
     assert frames == sorted(set(frames))
 
@@ -251,6 +255,11 @@ def test_animals_have_scores_of_their_own(made):
         assert f"animal {number}J {animal_scores['J-Mean']:.3f}" in page.text
 
 
+def test_animals_are_called_by_the_numbers_of_the_label(made):
+    made.add("two", [3 * animal(index) for index in EVERY_FRAME], label_animals=(3, 7))
+    assert "animals3, 7" in make_page(made)[1].text
+
+
 def test_the_page_needs_nothing_but_itself(made):
     made.add("ant", annotated=EVERY_FRAME, overlay=True)
     made.add("bee", is_file=True)
@@ -270,8 +279,8 @@ def test_large_videos_are_linked_and_the_page_says_so(made, monkeypatch):
     monkeypatch.setattr(page, "MAX_EMBEDDED_BYTES", 1000)
     _, shown, _ = make_page(made)
     assert shown.attributes("video", "src") == ["../overlay/a%20b%231.mp4", "../overlay/bee.mp4"]
-    assert "../overlay/a%20b%231.png" in page.addresses
-    assert "Move both together" in page.text
+    assert "../overlay/a%20b%231.png" in shown.addresses
+    assert "Move both together" in shown.text
 
 
 @pytest.mark.parametrize("name", ["<img src=x onerror=alert(1)>", '"><b>&amp;', "a'b & <!--"])
@@ -286,7 +295,7 @@ def test_names_and_record_are_escaped(made, name):
     )
     status, page, _ = make_page(made)
     assert status == 0
-    assert html.escape(name) in page.source and name in page.text
+    assert str(escape(name)) in page.source and name in page.text
     assert "</dd><script>alert(2)</script>" in page.text
     assert page.data[0]["names"][0] == "<!--<script>00"
     # Browsers, unlike this parser, would take these for the start of another script.
@@ -340,7 +349,7 @@ def test_memory_does_not_grow_with_the_videos_embedded(made):
         file.write(size.to_bytes(4, "big") + b"free" + bytes(size - 8))
     tracemalloc.start()
     try:
-        gathered = page.gather(made.results, "own", None, "no annotations")
+        gathered = make_video_report(made.results, "own", None, "no annotations")
         page.write_report(made.root / "page.html", [gathered], {}, {})
         peak = tracemalloc.get_traced_memory()[1]
     finally:

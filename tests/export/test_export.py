@@ -24,8 +24,11 @@ from utils.errors import InputError, UsageError
 from utils.evaluation.confidence import consistency, frames_to_check
 from utils.evaluation.mask_tracks import COLUMNS, follow_animals, measure_shape
 from utils.evaluation.results import open_segmented
-from utils.export import exports
+from utils.export import PROGRAM
+from utils.export.coco import export_coco
 from utils.export.cutout import write_transparent_video
+from utils.export.davis import export_davis
+from utils.export.tables import TABLE_HEADER, export_table
 from utils.media.labels import davis_palette, read_label, write_label
 
 
@@ -199,7 +202,7 @@ def test_table_has_a_line_per_frame_and_animal(made):
     made.add("two", [pair(index) for index in range(NUM_FRAMES)], labelled=(2,))
     assert run(made, "csv") == 0
     rows = read_rows(made.results / "export" / "csv" / "two.csv")
-    assert tuple(rows[0]) == exports.TABLE_HEADER
+    assert tuple(rows[0]) == TABLE_HEADER
     assert [(int(row["frame"]), int(row["animal"])) for row in rows] == [
         (index, number) for index in range(NUM_FRAMES) for number in (1, 2)
     ]
@@ -243,7 +246,7 @@ def test_tables_load_into_pandas(made):
     assert table["area_px"].dtype.kind == "i"
     assert table["centroid_x"].isna().sum() == 2
     points = pandas.read_csv(folder / "deeplabcut" / "hen.csv", header=[0, 1, 2], index_col=0)
-    x = points[exports.SCORER]["centroid"]["x"]
+    x = points[PROGRAM]["centroid"]["x"]
     assert x.tolist() == pytest.approx([30 + 2 * i for i in range(NUM_FRAMES)], abs=0.1)
     points = pandas.read_csv(folder / "deeplabcut" / "two.csv", header=[0, 1, 2, 3], index_col=0)
     assert points.columns.get_level_values(1).unique().tolist() == ["animal1", "animal2"]
@@ -499,11 +502,93 @@ def contents(folder) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-def test_missing_masks_are_an_error(made, capsys):
+@pytest.mark.parametrize("what", ["coco", "davis", "csv", "cutout"])
+def test_an_unfinished_video_is_refused_and_the_others_are_exported(made, capsys, what):
+    made.add("finished")
+    made.add("masks_missing")
+    made.mask_path("masks_missing", 4).unlink()
+    made.add("killed_while_writing_masks")
+    made.leave_unfinished("killed_while_writing_masks", num_masks=7)
+    (made.results / "runs" / "just_begun" / "partial").mkdir(parents=True)
+    assert run(made, what) == 1
+    (error,) = capsys.readouterr().err.splitlines()
+    assert "unfinished" in error and "finetune_test.py" in error
+    assert "killed_while_writing_masks (7 masks so far)" in error
+    assert "masks_missing (11 of 12 masks)" in error and "just_begun" in error
+    written = contents(made.results / "export")
+    assert any("finished" in path for path in written)
+    assert not [path for path in written if "killed" in path or "missing" in path]
+
+
+def test_a_finished_video_with_leftover_state_is_exported(made):
     made.add("hen")
-    made.mask_path("hen", 4).unlink()
-    assert run(made, "coco") == 1
-    assert f"expected {NUM_FRAMES} masks" in capsys.readouterr().err
+    (made.results / "runs" / "hen" / "partial").mkdir()
+    assert run(made, "csv") == 0
+
+
+def test_masks_of_another_program_are_exported(made):
+    made.add("hen", labelled=None)
+    assert run(made, "csv") == 0
+    assert len(read_rows(made.results / "export" / "csv" / "hen.csv")) == NUM_FRAMES
+
+
+@pytest.mark.parametrize("name", ["480p", "1080p", "Full-Resolution"])
+def test_a_video_may_be_named_like_a_resolution(made, name):
+    made.add(name)
+    assert run(made, "csv") == 0
+    assert len(read_rows(made.results / "export" / "csv" / f"{name}.csv")) == NUM_FRAMES
+
+
+def three_and_seven(index: int) -> np.ndarray:
+    """The two animals of `pair` as 3 and 7."""
+    return np.array([0, 3, 7], np.uint8)[pair(index)]
+
+
+def test_animals_keep_the_numbers_of_the_label(made):
+    masks = [three_and_seven(index) for index in range(NUM_FRAMES)]
+    made.add("two", masks)
+    for what in ("csv", "coco", "davis"):
+        assert run(made, what) == 0
+    folder = made.results / "export"
+    rows = read_rows(folder / "csv" / "two.csv")
+    assert [(int(row["frame"]), int(row["animal"])) for row in rows] == [
+        (index, number) for index in range(NUM_FRAMES) for number in (3, 7)
+    ]
+    for row in rows:
+        shown = masks[int(row["frame"])] == int(row["animal"])
+        assert int(row["area_px"]) == shown.sum()
+    with (folder / "deeplabcut" / "two.csv").open(newline="") as file:
+        assert list(csv.reader(file))[1] == ["individuals"] + 3 * ["animal3"] + 3 * ["animal7"]
+    np.testing.assert_array_equal(decode_coco(folder / "coco" / "two.json")[1], masks)
+    objects = json.loads((folder / "davis" / "meta.json").read_text())["videos"]["two"]["objects"]
+    assert list(objects) == ["3", "7"]
+
+
+def test_an_animal_that_no_mask_shows_has_its_rows(made):
+    masks = [3 * animal(index) for index in range(NUM_FRAMES)]
+    made.add("two", masks, label_animals=(3, 7))
+    assert run(made, "csv") == 0
+    rows = read_rows(made.results / "export" / "csv" / "two.csv")
+    assert [row["animal"] for row in rows] == ["3", "7"] * NUM_FRAMES
+    assert {(row["visible"], row["area_px"], row["centroid_x"]) for row in rows[1::2]} == {
+        ("False", "0", "")
+    }
+
+
+def test_values_of_the_table_of_one_animal(made):
+    masks = [animal(index) for index in range(NUM_FRAMES)]
+    masks[4][:, :38] = 0
+    masks[6][:] = 0
+    made.add("hen", masks)
+    run(made, "csv")
+    lines = (made.results / "export" / "csv" / "hen.csv").read_text().splitlines()
+    assert lines[1 + 3] == (
+        "3,00003.png,,1,True,549,35.982,33.973,20,22,33,25,30.894,37.036,18.917,1,549,0.7545,,True"
+    )
+    assert lines[1 + 4] == (
+        "4,00004.png,,1,True,284,44.789,31.222,38,22,17,23,61.523,23.881,16.015,1,284,0.2633,,False"
+    )
+    assert lines[1 + 6] == "6,00006.png,,1,False,0,,,,,,,,,,0,0,0.0000,,False"
 
 
 def test_named_videos_only_and_unknown_names(made):
@@ -524,7 +609,10 @@ def test_without_a_format_it_lists_and_writes_nothing(made, capsys):
     made.add("hen")
     config = parse_config(export.Config, None, ["--results", str(made.results)])
     assert export.main(config) == 0
-    assert "hen: 12 masks" in capsys.readouterr().out
+    out = capsys.readouterr().out.splitlines()
+    assert [line.split()[:4] for line in out if line.startswith("hen")] == [
+        ["hen", "12", "1", "finished"]
+    ]
     assert not (made.results / "export").exists()
 
 
@@ -550,13 +638,11 @@ def test_memory_does_not_grow_with_the_video(made, what):
         try:
             if what == "coco":
                 names = [path.name for path in longer.mask_paths]
-                exports.export_coco(made.root / "long.json", longer, masks, names)
+                export_coco(made.root / "long.json", longer, masks, names)
             elif what == "davis":
-                exports.export_davis(made.root / "long", longer, masks)
+                export_davis(made.root / "long", longer, masks)
             else:
-                exports.export_table(
-                    made.root / "long.csv", longer, follow_animals(masks), None, None
-                )
+                export_table(made.root / "long.csv", longer, follow_animals(masks), None, None)
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()

@@ -7,7 +7,7 @@ the same names in run.json):
      "animals": {"1": [0.99, ...], "2": [0.97, ...]}}     optional: the same for each animal
 
 Consistency is computed from the masks alone: how little a mask differs from its neighbours in
-time. It is no probability, and an error that stays the same from frame to frame is invisible to it.
+time. It is not a probability, and it misses an error that stays the same from frame to frame.
 """
 
 import json
@@ -28,23 +28,28 @@ MAX_FRAMES_TO_CHECK = 6
 
 @dataclass(frozen=True)
 class Confidence:
-    """What the network itself says.
+    """The network's own confidence.
 
     Attributes:
         frames: float64 (frames,), 0..1.
-        animals: the same for each animal, where it was saved.
+        animals: The animal's number -> the same for this animal, where it was saved.
     """
 
     frames: np.ndarray
     animals: dict[int, np.ndarray]
 
     def of(self, animal: int) -> np.ndarray:
-        """That of one animal, or of the whole frame where the animals' were not saved."""
+        """float64 (frames,) of one animal, or of the whole frame where the animal has none."""
         return self.animals.get(animal, self.frames)
 
 
 def read_confidence(video: SegmentedVideo) -> Confidence | None:
-    """What stage 3 saved for this video, None if it saved nothing.
+    """Reads what stage 3 saved for a video.
+
+    Args:
+        video: From `open_segmented`.
+
+    Returns: The confidence, None if none was saved.
 
     Raises: InputError naming the file if it is not in the format above.
     """
@@ -54,14 +59,17 @@ def read_confidence(video: SegmentedVideo) -> Confidence | None:
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise InputError(f"{path}: no JSON ({error}); segment {video.name} again.") from error
+            raise InputError(f"{path}: not JSON ({error}); segment {video.name} again.") from error
     else:
         path = video.run_dir / paths.RUN_FILE
         if "confidence" not in record:
             return None
     try:
-        frames = _values(record["confidence"], len(video))
-        animals = {int(k): _values(v, len(video)) for k, v in record.get("animals", {}).items()}
+        frames = _check_values(record["confidence"], len(video))
+        by_animal = record.get("animals", {})
+        if isinstance(by_animal, list):  # run.json's list of animals
+            by_animal = {}
+        animals = {int(k): _check_values(v, len(video)) for k, v in by_animal.items()}
     except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise InputError(
             f'{path}: expected "confidence", a number in 0..1 for each of {len(video)} frames, '
@@ -71,14 +79,17 @@ def read_confidence(video: SegmentedVideo) -> Confidence | None:
 
 
 def consistency(track: MaskTrack) -> np.ndarray:
-    """How little each mask differs from its neighbours: the product of
+    """Measures how little each mask differs from its neighbours, as the product of
 
     - the mean overlap with the masks before and after, translation removed (`MaskTrack.overlaps`),
     - the ratio of its area to the median area of the 25 frames before and after, the smaller over
       the larger of the two,
     - the same ratio of its largest component's share of the area.
 
-    Returns: float64 (frames,) in 0..1, 1 for an animal that is as absent as in the frames around.
+    Args:
+        track: From `follow_animals`.
+
+    Returns: float64 (frames,) in 0..1; 1 for an animal that is absent, as in the frames around.
     """
     area = track.column("area_px")
     largest = track.column("largest_component_px")
@@ -91,14 +102,14 @@ def consistency(track: MaskTrack) -> np.ndarray:
 
 
 def frames_to_check(values: np.ndarray, labelled: Collection[int] = ()) -> list[int]:
-    """The frames to look at first: the deepest dips of the curve, deepest first.
+    """Lists the frames to look at first: the deepest dips of the curve, deepest first.
 
     Args:
-        values: (frames,), confidence or consistency.
-        labelled: frames that a person labelled; they need no check.
+        values: (frames,), confidence or consistency, 0..1.
+        labelled: Frames that a person labelled; they need no check.
 
-    Returns: at most MAX_FRAMES_TO_CHECK indices, apart from each other by 3 % of the video, none of
-        a value that rounds to 1.00.
+    Returns: At most MAX_FRAMES_TO_CHECK indices that are at least 3 % of the video apart, none
+        with a value that rounds to 1.00.
     """
     apart = max(2, round(0.03 * len(values)))
     chosen: list[int] = []
@@ -112,9 +123,9 @@ def frames_to_check(values: np.ndarray, labelled: Collection[int] = ()) -> list[
     return chosen
 
 
-def _values(values: Any, num_frames: int) -> np.ndarray:
+def _check_values(values: Any, num_frames: int) -> np.ndarray:
     if not isinstance(values, list) or not all(type(value) in (int, float) for value in values):
-        raise ValueError("no list of numbers")
+        raise ValueError("not a list of numbers")
     array = np.array(values, np.float64)
     if len(array) != num_frames:
         raise ValueError(f"{len(array)} numbers")
@@ -128,7 +139,7 @@ def _ratio_to_usual(values: np.ndarray) -> np.ndarray:
     last = len(values) - 1
     usual = np.empty_like(values)
     for index in range(len(values)):
-        # As many frames before as after: an animal that steadily comes closer is no jump.
+        # As many frames before as after: an animal that comes closer steadily does not jump.
         reach = min(WINDOW_FRAMES, index, last - index)
         usual[index] = np.median(values[index - reach : index + reach + 1])
     larger = np.maximum(values, usual)

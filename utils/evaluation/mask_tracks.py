@@ -1,7 +1,10 @@
-"""Every animal of a segmented video as numbers per frame: where it is, how large, which way it
-lies, and how well its outline agrees with that in the next frame."""
+"""Every animal of a segmented video as numbers per frame.
 
-from collections.abc import Iterable
+Where the animal is, how large it is, which way it lies, and how well its outline agrees with that
+in the next frame.
+"""
+
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -9,7 +12,7 @@ import numpy as np
 
 from utils.media.images import resize_labels, working_size
 
-OVERLAP_LINES = 240  # of the masks whose outlines are compared: enough, and a 4K video stays quick
+OVERLAP_LINES = 240  # outlines are compared at this height: enough, and quick for a 4K video
 
 # Pixels are counted from 0 at the centre of the upper left one, x to the right, y down.
 COLUMNS = (
@@ -33,10 +36,10 @@ class MaskTrack:
     """One animal through a video.
 
     Attributes:
-        shapes: float64 (frames, len(COLUMNS)), see `measure_shape`; a row of an animal that is not
-            there holds area 0, no components and NaN.
+        shapes: float64 (frames, len(COLUMNS)), see `measure_shape`; where the animal is not in the
+            frame, its area and number of components are 0 and the other columns NaN.
         overlaps: float64 (frames - 1,), entry k: intersection over union of the masks in frames k
-            and k + 1, laid centroid on centroid; 1 where both are empty, 0 where one is.
+            and k + 1 after aligning their centroids; 1 where both are empty, 0 where one is.
     """
 
     shapes: np.ndarray
@@ -48,15 +51,19 @@ class MaskTrack:
 
 
 def measure_shape(animal: np.ndarray) -> tuple[float, ...]:
-    """The `COLUMNS` of one mask.
+    """Measures the `COLUMNS` of one mask.
 
-    Orientation and axes are those of the ellipse with the mask's second moments, a pixel counting
-    as a square (as in MATLAB's regionprops; scikit-image's takes it for a point). The orientation
-    is the angle from the x axis to the major axis, positive counter-clockwise as seen on the
-    screen, in -90 < angle <= 90; it does not tell head from tail, and is NaN where no direction is
-    longer than another. Components touch by an edge or a corner.
+    Orientation and axes are those of the ellipse with the mask's second moments, where a pixel
+    counts as a square (as in MATLAB's regionprops; scikit-image treats it as a point). The
+    orientation is the angle from the x axis to the major axis, positive counter-clockwise as seen
+    on the screen, in -90 < angle <= 90 degrees. It does not distinguish head from tail, and is NaN
+    where no direction is longer than another. Pixels that touch by an edge or a corner belong to
+    one component.
 
-    Args: animal: uint8 (height, width), non-zero is the animal.
+    Args:
+        animal: uint8 (height, width), non-zero is the animal.
+
+    Returns: One number per column, in the unit that its name says.
     """
     left, top, width, height = cv2.boundingRect(animal)
     if width == 0:
@@ -80,12 +87,18 @@ def measure_shape(animal: np.ndarray) -> tuple[float, ...]:
     return (area, left + x, top + y, *box, angle, *axes, num_labels - 1, largest)
 
 
-def follow_animals(masks: Iterable[np.ndarray]) -> dict[int, MaskTrack]:
+def follow_animals(
+    masks: Iterable[np.ndarray], animals: Sequence[int] = ()
+) -> dict[int, MaskTrack]:
     """Measures every animal in every frame, one mask at a time.
 
-    Args: masks: per frame uint8 (height, width), 0 background, 1..N animals.
+    Args:
+        masks: Per frame uint8 (height, width), 0 background, else the animal's number.
+        animals: Numbers of animals that get a track whether or not a mask shows them
+            (`SegmentedVideo.animals`). Others that a mask shows get one as well.
 
-    Returns: animal (from 1; there is always a first) -> its track, 8 bytes a number.
+    Returns: The animal's number, increasing -> its track. Where no animal is known or shown, there
+        is an animal 1 that is in no frame.
     """
     shapes: dict[int, dict[int, tuple[float, ...]]] = {}  # animal -> frame -> shape
     overlaps: dict[int, dict[int, float]] = {}
@@ -95,7 +108,7 @@ def follow_animals(masks: Iterable[np.ndarray]) -> dict[int, MaskTrack]:
         num_frames = frame + 1
         small = resize_labels(mask, *working_size(*mask.shape, OVERLAP_LINES))
         now = {}
-        for animal in _animals_in(mask):
+        for animal in animals_in(mask):
             shapes.setdefault(animal, {})[frame] = measure_shape((mask == animal).view(np.uint8))
             outline = _outline((small == animal).view(np.uint8))
             if outline is not None:
@@ -106,12 +119,17 @@ def follow_animals(masks: Iterable[np.ndarray]) -> dict[int, MaskTrack]:
         before = now
     return {
         animal: _make_track(shapes.get(animal, {}), overlaps.get(animal, {}), num_frames)
-        for animal in range(1, max(shapes, default=1) + 1)
+        for animal in sorted({*animals, *shapes}) or [1]
     }
 
 
-def _animals_in(mask: np.ndarray) -> list[int]:
-    # Not np.bincount, which makes 8 bytes of each pixel.
+def animals_in(mask: np.ndarray) -> list[int]:
+    """The numbers of the animals that a mask shows, increasing.
+
+    Args:
+        mask: uint8 (height, width), 0 background, else the animal's number.
+    """
+    # Not np.bincount, which would need 8 bytes per pixel.
     counts = cv2.calcHist([mask], [0], None, [256], [0, 256]).ravel()
     return (np.flatnonzero(counts[1:]) + 1).tolist()
 
@@ -122,7 +140,7 @@ def _make_track(shapes: dict, overlaps: dict, num_frames: int) -> MaskTrack:
         rows[frame] = shape
     agreement = np.ones(max(0, num_frames - 1))
     for frame, overlap in overlaps.items():
-        if frame >= 0:  # before the first frame there is none to compare with
+        if frame >= 0:  # the first frame has none before it to be compared with
             agreement[frame] = overlap
     return MaskTrack(rows, agreement)
 
@@ -146,7 +164,7 @@ def _outline(animal: np.ndarray) -> _Outline | None:
 def _overlap(a: _Outline | None, b: _Outline | None) -> float:
     if a is None or b is None:
         return float(a is b)
-    # Where a's upper left corner lies in b's crop once the centroids coincide.
+    # The place of a's upper left corner in b's crop once the centroids coincide.
     offset = np.rint(b.centroid - a.centroid).astype(int)
     start = np.maximum(offset, 0)
     stop = np.minimum(offset + a.crop.shape, b.crop.shape)

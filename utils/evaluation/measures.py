@@ -25,10 +25,12 @@ def region_similarity(
 
     Args:
         prediction: bool or uint8 (height, width), non-zero is foreground.
-        annotation: likewise, the same size.
-        void: likewise, non-zero pixels are not scored.
+        annotation: The same shape and meaning.
+        void: The same shape; non-zero pixels are not scored.
 
-    Returns: J in 0..1. Raises: ValueError if the sizes differ.
+    Returns: J in 0..1.
+
+    Raises: ValueError if the sizes differ.
     """
     prediction, annotation = _scored_foreground(prediction, annotation, void)
     union = np.count_nonzero(prediction | annotation)
@@ -46,10 +48,12 @@ def contour_accuracy(
 
     Args:
         prediction: bool or uint8 (height, width), non-zero is foreground.
-        annotation: likewise, the same size.
-        void: likewise, non-zero pixels are not scored.
+        annotation: The same shape and meaning.
+        void: The same shape; non-zero pixels are not scored.
 
-    Returns: F in 0..1, 1 where neither mask has a boundary. Raises: ValueError if the sizes differ.
+    Returns: F in 0..1; 1 where neither mask has a boundary.
+
+    Raises: ValueError if the sizes differ.
     """
     prediction, annotation = _scored_foreground(prediction, annotation, void)
     radius = int(np.ceil(BOUNDARY_TOLERANCE * np.linalg.norm(annotation.shape)))
@@ -66,12 +70,15 @@ def contour_accuracy(
 
 
 def boundary_map(mask: np.ndarray) -> np.ndarray:
-    """Where a pixel differs from its east, south or south-east neighbour.
+    """Marks the pixels that differ from their east, south or south-east neighbour.
 
-    The last row looks east only, the last column south only, so a mask cut off by the right or
-    bottom border of the image has no boundary there.
+    The last row is compared with the east only, the last column with the south only, so a mask
+    that is cut off by the right or bottom border of the image has no boundary there.
 
-    Args: mask: bool (height, width). Returns: bool (height, width).
+    Args:
+        mask: bool (height, width).
+
+    Returns: bool (height, width).
     """
     boundary = np.zeros_like(mask)
     inner = mask[:-1, :-1]
@@ -82,17 +89,30 @@ def boundary_map(mask: np.ndarray) -> np.ndarray:
 
 
 def recall(values: Sequence[float]) -> float:
-    """Share of the values above 0.5; 0.5 itself does not count. Raises: ValueError if empty."""
+    """The share of the values above 0.5; 0.5 itself does not count.
+
+    Args:
+        values: One per scored frame, 0..1.
+
+    Returns: The share, 0..1.
+
+    Raises: ValueError if there are no values.
+    """
     return float(np.mean(_non_empty(values) > RECALL_THRESHOLD))
 
 
 def decay(values: Sequence[float]) -> float:
-    """Mean of the first quarter minus mean of the last one: what is lost along the video.
+    """The mean of the first quarter minus that of the last one: what is lost along the video.
 
     Neighbouring quarters share a frame, as in the official code. That code keeps the edges in
     uint8, which is wrong beyond 256 frames; here they are plain integers.
 
-    Args: values: one per scored frame, in order. Raises: ValueError if empty.
+    Args:
+        values: One per scored frame, in order, 0..1.
+
+    Returns: The difference, -1..1.
+
+    Raises: ValueError if there are no values.
     """
     values = _non_empty(values)
     # The tiny term rounds halves up, where NumPy alone would round them to even.
@@ -106,17 +126,17 @@ def score_sequence(
     annotations: Iterable[np.ndarray],
     animals: Sequence[int] = (),
 ) -> dict:
-    """J and F over the frames of one video, taken one at a time.
+    """Computes J and F over the frames of one video, one frame at a time.
 
     Args:
-        predictions: uint8 (height, width) per frame, 0 background, 1..N animals.
-        annotations: likewise, 255 void.
-        animals: the indices to score where there are several; index k is compared with index k,
-            and every number is the mean over the animals. With fewer than two, any non-zero
+        predictions: Per frame uint8 (height, width), 0 background, else the animal's number.
+        annotations: The same, with 255 for void.
+        animals: The numbers of the animals if there are several. Animal k is compared with animal
+            k, and every score is the mean over the animals. With fewer than two, any non-zero
             pixel is the animal.
 
-    Returns: the `NUMBERS`, and "J" and "F" as lists, one value per frame; with several animals
-        also "animals": {index: the same for this animal}.
+    Returns: The `NUMBERS`, and "J" and "F" as lists with one value per frame; with several animals
+        also "animals": {number: the same for this animal}.
 
     Raises: ValueError if a frame's sizes differ, or there are no frames, or not equally many.
     """
@@ -135,7 +155,12 @@ def score_sequence(
 
 
 def mean_scores(scores: Sequence[dict], keys: Sequence[str] = NUMBERS) -> dict:
-    """Means of several results of `score_sequence`, each of equal weight."""
+    """The means of several results of `score_sequence`, with equal weights.
+
+    Args:
+        scores: From `score_sequence`.
+        keys: What to average: numbers, or lists of equal length.
+    """
     return {key: np.mean([score[key] for score in scores], axis=0).tolist() for key in keys}
 
 

@@ -1,5 +1,11 @@
-"""What stage 3 left in a results folder: the masks and the record of each video, and its input."""
+"""The one way to open what stage 3 left in a results folder.
 
+A video has its masks in RESULTS/segmentation/SEQ and the record of its run in
+RESULTS/runs/SEQ/run.json. Whoever reads results opens them here, so that all agree on which videos
+there are, whether they are finished, and which animals they show.
+"""
+
+import enum
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +16,34 @@ import numpy as np
 from utils import paths
 from utils.errors import InputError, UsageError
 from utils.files import read_json
-from utils.inputs.sequences import list_sequences
-from utils.media.images import list_files
-from utils.media.labels import read_label
+from utils.media.images import list_files, natural_key
+from utils.media.labels import VOID, read_label
 from utils.media.videos import FrameFolder, Video, VideoFile
+
+
+class State(enum.StrEnum):
+    """How far stage 3 has come with a video."""
+
+    FINISHED = "finished"  # its record is there, and so are all of its masks
+    UNFINISHED = "unfinished"  # a run has begun and not written everything, or masks are missing
+    UNKNOWN = "unknown"  # there are masks, but no trace of a run: another program's, or copied
+
+
+class UnfinishedError(InputError):
+    """A video's run has not written all of its masks.
+
+    Attributes:
+        name: The video's name.
+        advice: What is missing and how to finish it.
+    """
+
+    def __init__(self, name: str, progress: str):
+        self.name = name
+        self.advice = (
+            f"unfinished ({progress}); to finish it, run finetune_test.py on it again with the "
+            "same flags"
+        )
+        super().__init__(f"{name}: {self.advice}")
 
 
 @dataclass(frozen=True)
@@ -21,39 +51,71 @@ class SegmentedVideo:
     """One video of a results folder.
 
     Attributes:
-        name: of the video.
-        results: the results folder.
-        mask_paths: a mask per frame, in natural order.
-        record: its run.json, empty where there is none that can be read.
+        name: The video's name.
+        results: The results folder.
+        state: Whether all of its masks are there.
+        mask_paths: One mask per frame, in natural order; fewer where it is unfinished.
+        record: The content of its run.json, empty where there is none.
+        animals: The numbers of its animals in the label, increasing, whether or not a mask shows
+            them; empty where no record says so.
     """
 
     name: str
     results: Path
+    state: State
     mask_paths: tuple[Path, ...]
     record: dict[str, Any]
+    animals: tuple[int, ...]
 
     def __len__(self) -> int:
         return len(self.mask_paths)
 
     @property
     def run_dir(self) -> Path:
+        """Folder of its record."""
         return self.results / paths.RUNS / self.name
 
     @property
+    def frame_names(self) -> tuple[str, ...]:
+        """The stems of its masks, which are those of the frames."""
+        return tuple(path.stem for path in self.mask_paths)
+
+    @property
     def labelled_frames(self) -> list[int]:
-        """Indices of the frames that a person labelled; none where the record does not tell."""
-        labelled = self.record.get("labelled_frames")
-        if not isinstance(labelled, list):
-            return []
-        return [frame for frame in labelled if type(frame) is int and 0 <= frame < len(self)]
+        """Indices of the frames that a person labelled; none where no record says so."""
+        labelled = self.record.get("labelled_frames") or []
+        return [frame for frame in labelled if 0 <= frame < len(self)]
+
+    @property
+    def progress(self) -> str:
+        """How many masks there are, in words."""
+        expected = self.record.get("num_frames")
+        return f"{len(self)} of {expected} masks" if expected else f"{len(self)} masks so far"
 
 
-def choose_segmented(results: Path, names: Sequence[str] = ()) -> list[str]:
-    """The named videos of a results folder, or all, in natural order.
+def list_results(results: Path) -> list[str]:
+    """Names of all videos in a results folder, finished or not, in natural order."""
+    masks, runs = Path(results) / paths.SEGMENTATION, Path(results) / paths.RUNS
+    segmented = masks.iterdir() if masks.is_dir() else ()
+    names = {path.name for path in segmented if path.is_dir()}
+    names |= {path.parent.name for path in runs.glob(f"*/{paths.PARTIAL}") if path.is_dir()}
+    return sorted((name for name in names if not name.startswith(".")), key=natural_key)
 
-    Raises: UsageError for a name that has no masks, InputError if there are no masks at all.
+
+def choose_results(results: Path, names: Sequence[str] = ()) -> list[str]:
+    """The named videos of a results folder, or all of them, in natural order.
+
+    Args:
+        results: The results folder.
+        names: Names of videos; a repeated one counts once.
+
+    Returns: Names, each of which `open_segmented` accepts.
+
+    Raises:
+        UsageError: There are no results of a named video.
+        InputError: There are no results at all.
     """
-    known = list_sequences(results, paths.SEGMENTATION)
+    known = list_results(results)
     folder = Path(results) / paths.SEGMENTATION
     if not known:
         raise InputError(
@@ -63,71 +125,142 @@ def choose_segmented(results: Path, names: Sequence[str] = ()) -> list[str]:
     for name in names:
         if name not in known:
             raise UsageError(
-                f"--sequences {name}: no masks of it in {folder}; there are: "
+                f"--sequences {name}: there are no masks of it in {folder}; there are masks of: "
                 f"{', '.join(known[:30])}."
             )
     return list(dict.fromkeys(names)) or known
 
 
 def open_segmented(results: Path, name: str) -> SegmentedVideo:
-    """Lists the masks of one video and reads its record; opens no mask.
+    """Lists the masks of a video and reads its record; no mask is opened.
 
-    Raises: InputError if its folder holds no mask, or not as many as its record has frames.
+    Args:
+        results: The results folder.
+        name: The video's name.
+
+    Returns: The video. Check its `state`, or call `require_finished`, before relying on its masks.
+
+    Raises: InputError if there is neither a mask nor an unfinished run, if there are more masks
+        than its record has frames, or if the record is malformed.
     """
-    folder = Path(results) / paths.SEGMENTATION / name
-    masks = tuple(list_files(folder, (".png",)))
-    if not masks:
+    results = Path(results)
+    folder, run_dir = results / paths.SEGMENTATION / name, results / paths.RUNS / name
+    masks = tuple(list_files(folder, (".png",))) if folder.is_dir() else ()
+    record = _read_record(run_dir / paths.RUN_FILE)
+    state = _find_state(run_dir, record, len(masks))
+    if not masks and state is not State.UNFINISHED:
         raise InputError(f"{folder}: expected masks (.png), found none; segment {name} again.")
-    record = read_json(Path(results) / paths.RUNS / name / paths.RUN_FILE)
-    record = record if isinstance(record, dict) else {}
     expected = record.get("num_frames", len(masks))
-    if expected != len(masks):
+    if len(masks) > expected:
         raise InputError(
-            f"{folder}: expected {expected} masks as {paths.RUN_FILE} says, found {len(masks)}; "
+            f"{folder}: expected {expected} masks, as {paths.RUN_FILE} says, found {len(masks)}; "
             f"segment {name} again."
         )
-    return SegmentedVideo(name, Path(results), masks, record)
+    return SegmentedVideo(name, results, state, masks, record, _find_animals(run_dir, record))
+
+
+def require_finished(video: SegmentedVideo) -> None:
+    """Refuses a video of which masks are still to be written.
+
+    Raises: UnfinishedError saying how to finish it.
+    """
+    if video.state is State.UNFINISHED:
+        raise UnfinishedError(video.name, video.progress)
 
 
 def read_masks(video: SegmentedVideo) -> Iterator[np.ndarray]:
-    """The masks one by one, uint8 (height, width), 0 background, 1..N animals.
+    """Reads the masks of a video one by one.
 
-    Raises: InputError naming the first mask that is unreadable or has a size of its own.
+    Args:
+        video: From `open_segmented`.
+
+    Returns: Per frame uint8 (height, width), 0 background, else the animal's number in the label.
+
+    Raises: InputError naming the first mask that is unreadable or differs in size from the others.
     """
-    first = None
+    expected = None
     for path in video.mask_paths:
         mask = read_label(path).values
-        first = first or mask.shape
-        if mask.shape != first:
+        mask[mask == VOID] = 0
+        expected = expected or mask.shape
+        if mask.shape != expected:
             raise InputError(
-                f"{path}: expected a mask of {first[1]}x{first[0]} as {video.mask_paths[0].name}, "
-                f"found {mask.shape[1]}x{mask.shape[0]}; segment {video.name} again."
+                f"{path}: expected a mask of {expected[1]}x{expected[0]}, as "
+                f"{video.mask_paths[0].name} is, found {mask.shape[1]}x{mask.shape[0]}; "
+                f"segment {video.name} again."
             )
         yield mask
 
 
 def open_input(video: SegmentedVideo) -> Video:
-    """The frames that the masks were made from, where run.json says they are.
+    """Opens the frames that the masks were made from, where run.json says they are.
 
-    Raises: InputError if they are not known, have moved, or do not go with the masks.
+    Args:
+        video: From `open_segmented`.
+
+    Returns: The frames, one per mask; close them after use.
+
+    Raises: InputError if it is not known where the frames are, if they have moved, or if they do
+        not match the masks.
     """
-    place = video.record.get("input")
-    if not isinstance(place, str):
+    source, run_file = video.record.get("input"), video.run_dir / paths.RUN_FILE
+    if not isinstance(source, str):
         raise InputError(
-            f'{video.run_dir / paths.RUN_FILE}: expected "input", the video that was segmented, '
-            f"found none; segment {video.name} again."
+            f'{run_file}: expected "input", the video that was segmented, found none; segment '
+            f"{video.name} again."
         )
-    path = Path(place)
+    path = Path(source)
     if not path.exists():
         raise InputError(
             f"{path}: expected the frames of {video.name} here, as run.json says, found nothing; "
-            f'put them back, or correct "input" in {video.run_dir / paths.RUN_FILE}.'
+            f'put them back, or correct "input" in {run_file}.'
         )
     frames = FrameFolder(path, video.name) if path.is_dir() else VideoFile(path, video.name)
-    if frames.frame_names != tuple(mask.stem for mask in video.mask_paths):
+    if frames.frame_names != video.frame_names:
         raise InputError(
             f"{path}: expected {len(video)} frames named as the masks of {video.name}, found "
             f"{len(frames)} or other names; put back the video that was segmented, or segment this "
             "one."
         )
     return frames
+
+
+def _find_state(run_dir: Path, record: dict[str, Any], num_masks: int) -> State:
+    if record:
+        is_complete = num_masks >= max(1, record.get("num_frames", 1))
+        return State.FINISHED if is_complete else State.UNFINISHED
+    return State.UNFINISHED if (run_dir / paths.PARTIAL).is_dir() else State.UNKNOWN
+
+
+def _read_record(run_file: Path) -> dict[str, Any]:
+    if not run_file.is_file():
+        return {}
+    record = read_json(run_file)
+    if not isinstance(record, dict) or not record:
+        raise InputError(f"{run_file}: not the record of a run; segment the video again.")
+    for name in ("labelled_frames", "animals"):
+        numbers = record.get(name)
+        # Some programs keep the confidence of each animal here, as evaluation/confidence.py says.
+        if numbers is None or (name == "animals" and isinstance(numbers, dict)):
+            continue
+        if not isinstance(numbers, list) or not all(type(number) is int for number in numbers):
+            raise InputError(f'{run_file}: "{name}" must be a list of numbers, not {numbers}.')
+    if type(record.get("num_frames", 0)) is not int:
+        raise InputError(f'{run_file}: "num_frames" must be a number, not {record["num_frames"]}.')
+    return record
+
+
+def _find_animals(run_dir: Path, record: dict[str, Any]) -> tuple[int, ...]:
+    animals = record.get("animals")
+    if isinstance(animals, list) and animals:
+        return tuple(sorted(animals))
+    count = record.get("num_animals")
+    if type(count) is not int:
+        return ()
+    # Older records say only how many animals there are. Their confidence.json has the numbers.
+    confidence = read_json(run_dir / paths.CONFIDENCE_FILE)
+    by_animal = confidence.get("animals") if isinstance(confidence, dict) else None
+    if isinstance(by_animal, dict) and len(by_animal) == count:
+        if all(number.isdecimal() for number in by_animal):
+            return tuple(sorted(map(int, by_animal)))
+    return tuple(range(1, count + 1))

@@ -1,4 +1,4 @@
-"""Scores the masks of one video from its folders: which frames count, and under which protocol.
+"""Scores the masks of one video from its folders: which frames count, under which protocol.
 
 Protocols (never mixed in one mean):
 - "first": frame 0 was labelled; comparable with all published tables.
@@ -7,39 +7,51 @@ Protocols (never mixed in one mean):
 - "unknown": there is no record of what was labelled.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from tabulate import SEPARATING_LINE, tabulate
 
 from utils.errors import InputError
 from utils.evaluation.measures import NUMBERS, mean_scores, score_sequence
 from utils.media.images import list_frames
-from utils.media.labels import VOID, LabelMap, iterate_labels, read_label
+from utils.media.labels import VOID, iterate_labels, read_label
 
 FIRST, CHOSEN, UNKNOWN = "first", "chosen", "unknown"
 LEFT_OUT = "chosen, labelled frame left out"
 
 
 class NothingToScoreError(InputError):
-    """No frame is annotated but those that do not count (first, last, labelled)."""
+    """The only annotated frames are those that do not count (first, last, labelled)."""
 
 
 @dataclass(frozen=True)
 class SequenceScore:
-    """The scores of one video and how they were taken."""
+    """The scores of one video and how they were computed.
+
+    Attributes:
+        sequence: The video's name.
+        protocol: One of those above.
+        labelled_frames: Indices; None if unknown.
+        num_frames: Of the video.
+        num_annotated: Frames that have an annotation.
+        frames: Stems of the scored frames.
+        scores: As `utils.evaluation.measures.score_sequence` returns them.
+    """
 
     sequence: str
     protocol: str
-    labelled_frames: list[int] | None  # None: not known
+    labelled_frames: list[int] | None
     num_frames: int
     num_annotated: int
-    frames: list[str]  # the scored ones, by stem
-    scores: dict  # as returned by utils.evaluation.measures.score_sequence
+    frames: list[str]
+    scores: dict
 
     def means(self) -> dict:
-        """The scores without those of each frame; of several animals also each one's."""
+        """The scores without those of single frames; with several animals, also each animal's."""
         means = {key: self.scores[key] for key in NUMBERS}
         animals = self.scores.get("animals", {})
         if animals:
@@ -53,22 +65,25 @@ def score_folders(
     annotation_dir: Path,
     frame_names: Sequence[str],
     labelled_frames: Sequence[int] | None = None,
+    *,
     exclude_guidance: bool = False,
 ) -> SequenceScore:
     """Scores `prediction_dir/STEM.png` of every annotated frame that counts.
 
     Args:
-        sequence_name: for the record and for messages.
-        prediction_dir: masks as `utils.media.labels.write_label` writes them.
-        annotation_dir: annotations under the frames' stems; need not be complete.
-        frame_names: stems of all frames of the video, in natural order.
-        labelled_frames: indices of the frames that the fine-tuning saw; None if not known.
-        exclude_guidance: leaves these out of the score.
+        sequence_name: For the record and for messages.
+        prediction_dir: Masks as `utils.media.labels.write_label` writes them.
+        annotation_dir: Annotations named after the frames' stems; need not be complete.
+        frame_names: Stems of all frames of the video, in natural order.
+        labelled_frames: Indices of the frames that the fine-tuning saw; None if unknown.
+        exclude_guidance: Leaves these frames out of the score.
+
+    Returns: The scores and how they were computed.
 
     Raises:
-        NothingToScoreError: only frames are annotated that do not count.
-        InputError: a mask is missing, unreadable or of another size, an annotation belongs to no
-            frame, or the labelled frames are unknown and to be left out.
+        NothingToScoreError: The only frames that are annotated do not count.
+        InputError: A mask is missing, unreadable or of another size, an annotation belongs to no
+            frame, or the labelled frames are to be left out but unknown.
     """
     annotations = {path.stem: path for path in list_frames(annotation_dir)}
     _check_frames(sequence_name, annotations, frame_names, labelled_frames, exclude_guidance)
@@ -78,38 +93,7 @@ def score_folders(
             f"{sequence_name}: nothing to score, expected annotations besides the first, last and "
             f"labelled frame in {annotation_dir}, found {len(annotations)} of {len(frame_names)}"
         )
-    predictions = {frame: Path(prediction_dir) / f"{frame}.png" for frame in frames}
-    missing = [path for path in predictions.values() if not path.is_file()]
-    if missing:
-        raise InputError(
-            f"{sequence_name}: {len(missing)} of {len(frames)} masks are missing, the first is "
-            f"{missing[0]}; run finetune_test.py --sequences {sequence_name}"
-        )
-
-    def read_annotations() -> Iterator[tuple[str, LabelMap]]:
-        yield from zip(annotations, iterate_labels(list(annotations.values())), strict=True)
-
-    sizes, animals = {}, ()
-    for frame, label in read_annotations():
-        sizes[frame], animals = label.values.shape, label.animals
-    known = range(1, VOID) if len(animals) > 1 else None
-
-    def read_predictions() -> Iterator[np.ndarray]:
-        for frame, path in predictions.items():
-            prediction = read_label(path, known).values
-            if prediction.shape != sizes[frame]:
-                raise InputError(
-                    f"{path}: the mask is {_size(prediction.shape)}, its annotation "
-                    f"{annotations[frame]} is {_size(sizes[frame])} (height x width); "
-                    "segment the frames that were annotated"
-                )
-            yield prediction
-
-    scores = score_sequence(
-        read_predictions(),
-        (label.values for frame, label in read_annotations() if frame in frames),
-        animals,
-    )
+    predictions = _find_predictions(sequence_name, Path(prediction_dir), frames)
     return SequenceScore(
         sequence=sequence_name,
         protocol=_protocol(labelled_frames, exclude_guidance),
@@ -117,12 +101,15 @@ def score_folders(
         num_frames=len(frame_names),
         num_annotated=len(annotations),
         frames=frames,
-        scores=scores,
+        scores=_score_masks(predictions, annotations),
     )
 
 
 def mean_by_protocol(scores: Sequence[SequenceScore]) -> dict[str, dict]:
-    """Means over the videos of each protocol, a long video counting as much as a short one.
+    """Means over the videos of each protocol; a long video counts as much as a short one.
+
+    Args:
+        scores: From `score_folders`.
 
     Returns: {protocol: {"num_sequences", "num_scored" (frames) and `measures.NUMBERS`}}.
     """
@@ -140,29 +127,28 @@ def mean_by_protocol(scores: Sequence[SequenceScore]) -> dict[str, dict]:
 
 
 def format_table(scores: Sequence[SequenceScore]) -> str:
-    """A line per video and animal and a line with the mean of each protocol, for the screen."""
-    rows = []
+    """A line per video and animal and a line with the mean of each protocol, for the screen.
+
+    Args:
+        scores: From `score_folders`.
+    """
+
+    def row(name: str, num_frames: int, numbers: dict, protocol: str) -> tuple:
+        keys = ("J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay", "J&F-Mean")
+        return (name, num_frames, *(numbers[key] for key in keys), protocol)
+
+    header = ("sequence", "frames", "J mean", "recall", "decay", "F mean", "recall", "decay")
+    header += ("J&F", "protocol")
+    rows: list = []
     for score in scores:
-        rows.append((score.sequence, len(score.frames), score.scores, score.protocol))
+        num_frames, protocol = len(score.frames), score.protocol
+        rows.append(row(score.sequence, num_frames, score.scores, protocol))
         for animal, numbers in score.scores.get("animals", {}).items():
-            rows.append((f"  animal {animal}", len(score.frames), numbers, score.protocol))
-    means = [
-        (f"mean of {mean['num_sequences']}", mean["num_scored"], mean, protocol)
-        for protocol, mean in mean_by_protocol(scores).items()
-    ]
-    width = max(len(name) for name, *_ in (*rows, *means, ("sequence",)))
-    header = f"{'sequence':<{width}} frames  J mean recall  decay  F mean recall  decay     J&F  "
-    rule = "-" * (len(header) + len("protocol"))
-    keys = (("J-Mean", "J-Recall", "J-Decay"), ("F-Mean", "F-Recall", "F-Decay"), ("J&F-Mean",))
-    lines = [header + "protocol", rule]
-    for row in (*rows, None, *means):
-        if row is None:
-            lines.append(rule)
-            continue
-        name, num_frames, numbers, protocol = row
-        cells = " ".join("".join(f"{numbers[key]:7.3f}" for key in group) for group in keys)
-        lines.append(f"{name:<{width}} {num_frames:6d} {cells}  {protocol}")
-    return "\n".join(lines)
+            rows.append(row(f"  animal {animal}", num_frames, numbers, protocol))
+    rows.append(SEPARATING_LINE)
+    for protocol, mean in mean_by_protocol(scores).items():
+        rows.append(row(f"mean of {mean['num_sequences']}", mean["num_scored"], mean, protocol))
+    return tabulate(rows, header, floatfmt=".3f", disable_numparse=[0, 9], preserve_whitespace=True)
 
 
 def _protocol(labelled_frames: Sequence[int] | None, exclude_guidance: bool) -> str:
@@ -195,6 +181,52 @@ def _check_frames(
         )
 
 
+def _find_predictions(sequence_name: str, folder: Path, frames: Sequence[str]) -> dict[str, Path]:
+    predictions = {frame: folder / f"{frame}.png" for frame in frames}
+    missing = [path for path in predictions.values() if not path.is_file()]
+    if missing:
+        raise InputError(
+            f"{sequence_name}: {len(missing)} of {len(frames)} masks are missing, the first is "
+            f"{missing[0]}; run finetune_test.py --sequences {sequence_name}"
+        )
+    return predictions
+
+
+def _score_masks(predictions: dict[str, Path], annotations: dict[str, Path]) -> dict:
+    """Scores the masks of one video, one frame at a time.
+
+    Args:
+        predictions: Frame -> mask, for the frames to score.
+        annotations: Frame -> annotation. All of the video, since they have one numbering.
+    """
+    labels = iterate_labels(list(annotations.values()))
+    first = next(labels)  # knows the animals of all of them
+    several = len(first.animals) > 1
+
+    def read_pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for (frame, path), label in zip(
+            annotations.items(), itertools.chain([first], labels), strict=True
+        ):
+            if frame not in predictions:
+                continue
+            # Whichever animals the network confused, but not a mask that numbers none.
+            prediction = read_label(predictions[frame], range(1, VOID) if several else None).values
+            if prediction.shape != label.values.shape:
+                raise InputError(
+                    f"{predictions[frame]}: the mask is {_size(prediction.shape)}, its annotation "
+                    f"{path} is {_size(label.values.shape)} (height x width); segment the frames "
+                    "that were annotated"
+                )
+            yield prediction, label.values
+
+    pairs = itertools.tee(read_pairs())
+    return score_sequence(
+        (prediction for prediction, _ in pairs[0]),
+        (annotation for _, annotation in pairs[1]),
+        first.animals,
+    )
+
+
 def _frames_that_count(
     frame_names: Sequence[str],
     annotations: dict[str, Path],
@@ -204,7 +236,7 @@ def _frames_that_count(
     labelled = {frame_names[index] for index in labelled_frames or ()}
     frames = [frame for frame in frame_names[1:-1] if frame in annotations]
     unseen = [frame for frame in frames if frame not in labelled]
-    # A score of nothing but the label itself would say nothing.
+    # A score of nothing but the labels themselves would mean nothing.
     return unseen if exclude_guidance or not unseen else frames
 
 

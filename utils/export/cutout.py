@@ -13,11 +13,11 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 
 from utils.errors import InputError
 from utils.evaluation.results import SegmentedVideo
-from utils.export.exports import replaced_folder
+from utils.export.output_folder import replaced_folder
 from utils.files import write_atomically
 from utils.media.videos import Video
 
-# Compression works on blocks: with black right beside the animal its edge would darken.
+# Compression works on blocks: black right next to the animal would darken its edge.
 _MARGIN_PX = 16
 
 
@@ -26,18 +26,23 @@ def export_cutout(
     video: SegmentedVideo,
     masks: Iterable[np.ndarray],
     frames: Video,
+    *,
     png: bool = True,
     webm: bool = True,
 ) -> None:
-    """Writes `folder/NAME/STEM.png` per frame and `folder/NAME.webm`, what is not animal being
-    transparent, at the size and the times of the input; without sound.
+    """Writes `folder/NAME/STEM.png` per frame, and `folder/NAME.webm`.
 
-    PNG is exact: other pixels are transparent black. WebM (VP9) is lossy, its transparency nearly
-    exact; Chromium, Firefox and most editors show it, Safari does not.
+    What is not animal is transparent. Size and times are those of the input; there is no sound.
+    The PNGs are exact, with transparent black around the animal. WebM (VP9) is lossy, but its
+    transparency nearly exact; Chromium, Firefox and most editors show it, Safari does not.
 
     Args:
-        masks: uint8 (height, width) per frame, 0 background.
-        frames: what the masks were made from.
+        folder: Where to write.
+        video: Gives the names of video and masks.
+        masks: Per frame uint8 (height, width), 0 background.
+        frames: What the masks were made from.
+        png: Whether to write the PNGs.
+        webm: Whether to write the WebM video.
 
     Raises: InputError if a mask and its frame differ in size.
     """
@@ -65,7 +70,7 @@ def export_cutout(
 
 
 def _add_alpha(image: np.ndarray, mask: np.ndarray, margin_px: int) -> np.ndarray:
-    """RGBA: opaque where the mask is; further than `margin_px` from there black."""
+    """The image as RGBA: opaque where the mask is, and black further than `margin_px` from it."""
     animal = (mask != 0).astype(np.uint8)
     side = 2 * margin_px + 1
     kept = cv2.dilate(animal, np.ones((side, side), np.uint8)) if margin_px else animal
@@ -74,7 +79,7 @@ def _add_alpha(image: np.ndarray, mask: np.ndarray, margin_px: int) -> np.ndarra
 
 def _write_png(path: Path, image: np.ndarray, mask: np.ndarray) -> None:
     pixels = cv2.cvtColor(_add_alpha(image, mask, 0), cv2.COLOR_RGBA2BGRA)
-    # Level 3: half the time of the default for a few per cent more bytes.
+    # Level 3: half the time of the default for a few percent more bytes.
     encoded = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 3])[1]
     write_atomically(path, lambda aside: aside.write_bytes(encoded.tobytes()))
 
@@ -85,33 +90,41 @@ def write_transparent_video(
     """Writes a VP9 WebM with an alpha channel, atomically and frame by frame.
 
     Args:
+        path: The file to write.
         frames: uint8 (height, width, 4) RGBA, not premultiplied, all of one size.
-        times_seconds: increasing presentation times, exact to a millisecond.
+        times_seconds: Increasing presentation times, exact to a millisecond.
     """
     write_atomically(path, lambda aside: _encode(aside, frames, times_seconds))
 
 
 def _encode(path: Path, frames: Iterable[np.ndarray], times_seconds: Sequence[float]) -> None:
-    options = {"crf": "24", "b": "0", "deadline": "good", "cpu-used": "5", "row-mt": "1"}
-    # Hidden frames would have no alpha of their own; looking ahead costs a gigabyte at 4K.
-    options |= {"auto-alt-ref": "0", "lag-in-frames": "0"}
     last = times_seconds[-1]
     rate = (len(times_seconds) - 1) / last if last > 0 else 24.0
     stream = None
     with av.open(os.path.abspath(path), "w") as container:
         for image, time in zip(frames, times_seconds, strict=True):
             if stream is None:
-                fraction = Fraction(rate).limit_denominator(1001)
-                stream = container.add_stream("libvpx-vp9", rate=fraction, options=options)
-                stream.height, stream.width, stream.pix_fmt = *image.shape[:2], "yuva420p"
-                context = stream.codec_context
-                context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
-                context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
-                context.time_base = Fraction(1, 1000)
-                context.thread_count = 2
+                stream = _add_stream(container, rate, *image.shape[:2])
             frame = av.VideoFrame.from_ndarray(image, "rgba").reformat(
                 format="yuva420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
             )
             frame.pts, frame.time_base = round(time * 1000), Fraction(1, 1000)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
+
+
+def _add_stream(
+    container: av.container.OutputContainer, rate: float, height: int, width: int
+) -> av.VideoStream:
+    options = {"crf": "24", "b": "0", "deadline": "good", "cpu-used": "5", "row-mt": "1"}
+    # Hidden frames would have no alpha of their own; looking ahead costs a gigabyte at 4K.
+    options |= {"auto-alt-ref": "0", "lag-in-frames": "0"}
+    fraction = Fraction(rate).limit_denominator(1001)
+    stream = container.add_stream("libvpx-vp9", rate=fraction, options=options)
+    stream.height, stream.width, stream.pix_fmt = height, width, "yuva420p"
+    context = stream.codec_context
+    context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
+    context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
+    context.time_base = Fraction(1, 1000)
+    context.thread_count = 2
+    return stream

@@ -1,28 +1,27 @@
-"""Line charts over the frames of a video, as HTML with inline SVG.
+"""Where the lines, ticks and marks of a chart over the frames of a video lie.
 
-The SVG is stretched to whatever width there is; text and dots stand beside it, so that they keep
-their size on a phone.
+`templates/macros.html` draws them as inline SVG that is stretched to the width there is. Texts and
+marks are placed in percent, outside of the SVG, so that they keep their size on a phone.
 """
 
-import html
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-WIDTH, HEIGHT = 1000, 100  # user units of the SVG
-MAX_POINTS = 2000  # of a drawn line; longer ones are drawn as the range within each step
+WIDTH, HEIGHT = 1000, 100  # of the SVG, in its own units
+MAX_POINTS = 2000  # of a drawn line; a longer one is drawn as the range within each step
 _LOWER_ENDS = (0.9, 0.8, 0.5, 0.0)  # of the vertical axis, whose upper end is 1
 
 
 @dataclass(frozen=True)
 class Series:
-    """One line.
+    """The values of one line.
 
     Attributes:
-        name: in the key and in the page's data.
+        name: Shown in the key, and used in the page's data.
         style: CSS class that gives the colour: "j", "f", "trust" or "second".
-        frames: indices, increasing; the line is broken where one is left out.
+        frames: Frame indices, increasing; the line is interrupted where one is left out.
         values: 0..1, one per frame.
     """
 
@@ -32,50 +31,103 @@ class Series:
     values: Sequence[float]
 
 
-def draw_chart(
+@dataclass(frozen=True)
+class Line:
+    """A series as drawn.
+
+    Attributes:
+        name: Of the series.
+        style: Of the series.
+        is_sparse: Whether many frames have no value, so that dots are drawn.
+        line: SVG path of the line, empty where there is no value.
+        dots: SVG path of the dots, empty where none are drawn.
+    """
+
+    name: str
+    style: str
+    is_sparse: bool
+    line: str
+    dots: str
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A number on an axis; `place` is in percent of the axis, from the left or the top."""
+
+    place: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A character or two on the first line; `x` and `y` are in percent, from the upper left."""
+
+    x: float
+    y: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """All that the template draws.
+
+    Attributes:
+        title: Plain text.
+        series: The lines, the most important one first.
+        x_ticks: Frame numbers.
+        y_ticks: Values; there is a horizontal line at each.
+        labelled_x: Places of the labelled frames, 0..WIDTH.
+        marks: Marks on the first line.
+        width: Of the SVG.
+        height: Of the SVG.
+    """
+
+    title: str
+    series: tuple[Line, ...]
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    labelled_x: tuple[float, ...]
+    marks: tuple[Mark, ...]
+    width: int = WIDTH
+    height: int = HEIGHT
+
+
+def lay_out_chart(
     title: str,
     series: Sequence[Series],
     num_frames: int,
+    *,
     labelled: Collection[int] = (),
     marked: Mapping[int, str] | None = None,
-) -> str:
-    """A chart of values in 0..1 over all frames of a video.
+) -> Chart:
+    """Lays out a chart of values in 0..1 over all frames of a video.
 
     Args:
-        title: plain text.
-        labelled: frames that get a vertical line.
-        marked: frame -> a character or two, put on the first series at that frame.
+        title: Plain text.
+        series: The lines, the most important one first.
+        num_frames: Of the video.
+        labelled: Frames that get a vertical line.
+        marked: Frame -> a character or two, placed on the first series at that frame.
 
-    Returns: a <figure>; all text in it is escaped.
+    Returns: The chart.
     """
-    lower = _lower_end(min((min(one.values) for one in series if len(one.values)), default=0))
-    key = "".join(
-        f'<span class="key {one.style} {"dot" * _is_sparse(one, num_frames)}">'
-        f"{html.escape(one.name)}</span>"
-        for one in series
+    lower = _find_lower_end(min((min(one.values) for one in series if len(one.values)), default=0))
+    values = dict(zip(series[0].frames, series[0].values, strict=True)) if marked else {}
+    marks = tuple(
+        Mark(_x_percent(frame, num_frames), _y(values[frame], lower), text)
+        for frame, text in (marked or {}).items()
     )
-    names = html.escape(" ".join(one.name for one in series))
-    ticks = np.linspace(lower, 1, 6 if lower in (0, 0.5) else 3 if lower == 0.8 else 6)
-    grid = "".join(f'<path class="grid" d="M0 {_y(t, lower):.2f}H{WIDTH}"/>' for t in ticks)
-    lines = "".join(
-        f'<path class="label" d="M{_x(frame, num_frames):.2f} 0V{HEIGHT}"/>' for frame in labelled
-    )
-    paths = "".join(_draw_series(one, num_frames, lower) for one in reversed(series))
-    return (
-        f'<figure class="chart" data-series="{names}"><figcaption>{html.escape(title)}'
-        f'<span class="keys">{key}{_labelled_key(labelled)}</span></figcaption>'
-        f'<div class="plot" tabindex="0" role="group" aria-label="{html.escape(title)}. '
-        'Left and right arrow: one frame back and on.">'
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none" aria-hidden="true">'
-        f"{grid}{lines}{paths}</svg>"
-        f"{_y_labels(ticks, lower)}{_x_labels(num_frames)}"
-        f"{_marks(marked or {}, series, num_frames, lower)}"
-        '<i class="playhead"></i><i class="cursor"></i></div>'
-        '<output class="readout"></output></figure>'
+    return Chart(
+        title=title,
+        series=tuple(_draw_line(one, num_frames, lower) for one in series),
+        x_ticks=_place_x_ticks(num_frames),
+        y_ticks=_place_y_ticks(lower),
+        labelled_x=tuple(_x(frame, num_frames) for frame in labelled),
+        marks=marks,
     )
 
 
-def _lower_end(smallest: float) -> float:
+def _find_lower_end(smallest: float) -> float:
     return next(end for end in _LOWER_ENDS if smallest >= end or end == 0)
 
 
@@ -83,39 +135,39 @@ def _x(frame: int, num_frames: int) -> float:
     return WIDTH * (frame / (num_frames - 1) if num_frames > 1 else 0.5)
 
 
+def _x_percent(frame: int, num_frames: int) -> float:
+    return 100 * _x(frame, num_frames) / WIDTH
+
+
 def _y(value: float, lower: float) -> float:
     return HEIGHT * (1 - value) / (1 - lower)
 
 
-def _draw_series(one: Series, num_frames: int, lower: float) -> str:
-    frames, values = np.asarray(one.frames, int), np.asarray(one.values, float)
+def _draw_line(series: Series, num_frames: int, lower: float) -> Line:
+    frames, values = np.asarray(series.frames, int), np.asarray(series.values, float)
+    is_sparse = len(frames) < 0.75 * num_frames
     if not len(frames):
-        return ""
-    if len(frames) > MAX_POINTS:
+        return Line(series.name, series.style, is_sparse, "", "")
+    is_thinned = len(frames) > MAX_POINTS
+    if is_thinned:
         frames, values = _thin_out(frames, values)
     points = [
         f"{_x(frame, num_frames):.2f} {_y(value, lower):.2f}"
         for frame, value in zip(frames.tolist(), values.tolist(), strict=True)
     ]
-    step = max(1, int(np.diff(frames).max(initial=1))) if len(one.frames) > MAX_POINTS else 1
+    step = max(1, int(np.diff(frames).max(initial=1))) if is_thinned else 1
     starts = np.concatenate([[True], np.diff(frames) > step])
     line = "".join(
         ("M" if start else "L") + point for start, point in zip(starts, points, strict=True)
     )
-    drawn = f'<path class="line {one.style}" d="{line}"/>'
-    if _is_sparse(one, num_frames) or len(frames) <= 30:
-        # A line of no length with round ends: a dot that stays round however the SVG is stretched.
-        dots = "".join(f"M{point}h0" for point in points)
-        drawn += f'<path class="dots {one.style}" d="{dots}"/>'
-    return drawn
-
-
-def _is_sparse(one: Series, num_frames: int) -> bool:
-    return len(one.frames) < 0.75 * num_frames
+    # A line of length zero with round ends: a dot that stays round when the SVG is stretched.
+    has_dots = is_sparse or len(frames) <= 30
+    dots = "".join(f"M{point}h0" for point in points) if has_dots else ""
+    return Line(series.name, series.style, is_sparse, line, dots)
 
 
 def _thin_out(frames: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Smallest and largest value of each step, so that no dip of a single frame is lost."""
+    """Keeps the smallest and largest value of each step, so that no single low value is lost."""
     kept = set()
     for part in np.array_split(np.arange(len(frames)), MAX_POINTS // 2):
         kept |= {part[values[part].argmin()], part[values[part].argmax()]}
@@ -123,36 +175,16 @@ def _thin_out(frames: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.nd
     return frames[order], values[order]
 
 
-def _labelled_key(labelled: Collection[int]) -> str:
-    return '<span class="key label">labelled frame</span>' if labelled else ""
-
-
-def _y_labels(ticks: np.ndarray, lower: float) -> str:
+def _place_y_ticks(lower: float) -> tuple[Tick, ...]:
     digits = 2 if lower == 0.9 else 1
-    return "".join(
-        f'<span class="y" style="top:{_y(tick, lower):.1f}%">{tick:.{digits}f}</span>'
-        for tick in ticks
-    )
+    ticks = np.linspace(lower, 1, 3 if lower == 0.8 else 6).tolist()
+    return tuple(Tick(_y(tick, lower), f"{tick:.{digits}f}") for tick in ticks)
 
 
-def _x_labels(num_frames: int) -> str:
+def _place_x_ticks(num_frames: int) -> tuple[Tick, ...]:
     last = num_frames - 1
     steps = (base * 10**power for power in range(7) for base in (1, 2, 5))
     step = next(step for step in steps if last / step <= 6)
-    # The last frame always has its number; a round one too near to it has not.
+    # The last frame always has its number; a round one too close to it is left out.
     frames = [frame for frame in range(0, last, step) if last - frame > 0.6 * step] + [last]
-    return "".join(
-        f'<span class="x" style="left:{_x(frame, num_frames) / WIDTH:.2%}">{frame}</span>'
-        for frame in frames
-    )
-
-
-def _marks(
-    marked: Mapping[int, str], series: Sequence[Series], num_frames: int, lower: float
-) -> str:
-    values = dict(zip(series[0].frames, series[0].values, strict=True)) if marked else {}
-    return "".join(
-        f'<b class="mark" style="left:{_x(frame, num_frames) / WIDTH:.2%};'
-        f'top:{_y(values[frame], lower):.1f}%">{html.escape(text)}</b>'
-        for frame, text in marked.items()
-    )
+    return tuple(Tick(_x_percent(frame, num_frames), str(frame)) for frame in frames)
