@@ -1,6 +1,6 @@
-"""What is one Keras backend's own: quiet start, bit-for-bit repeatable operations.
+"""Everything that differs between the Keras backends: quiet start, repeatable operations, GPUs.
 
-Imported before Keras by every script: importing it starts the backend, silently.
+Every script imports this module before Keras: importing it starts the backend without noise.
 """
 
 import contextlib
@@ -13,23 +13,23 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def _without_native_messages() -> Iterator[None]:
-    """Sends what native code writes to stderr nowhere. Python's own errors still come through."""
+    """Discards what native code writes to stderr. Python exceptions are still reported."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
-    kept = os.dup(2)
+    original_stderr = os.dup(2)
     try:
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
+        with open(os.devnull, "w") as devnull:
+            os.dup2(devnull.fileno(), 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(original_stderr, 2)
+        os.close(original_stderr)
 
 
-# Its warnings on retracing (one per video size) are of no use to users.
+# TensorFlow warns whenever it retraces, once per size of video, which is of no use to users.
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
-# TensorFlow writes pages of notes on missing GPUs and CPU features before logging can be set up.
+# TensorFlow writes pages about missing GPUs and CPU features before logging can be configured.
 with _without_native_messages():
     import keras
 
@@ -41,7 +41,8 @@ def make_deterministic(seed: int, bitwise: bool = True) -> None:
 
     Args:
         seed: 0 to 2**32 - 1.
-        bitwise: also ask for operations that repeat bit for bit; GPUs lack some in half precision.
+        bitwise: also use only operations whose results repeat bit for bit; GPUs lack some of them
+            in half precision.
     """
     keras.utils.set_random_seed(seed)
     if not bitwise:
@@ -57,7 +58,7 @@ def make_deterministic(seed: int, bitwise: bool = True) -> None:
 
 
 def has_gpu() -> bool:
-    """Whether the backend sees a GPU."""
+    """Returns whether the backend can use a GPU."""
     name = keras.backend.backend()
     if name == "tensorflow":
         import tensorflow as tf
@@ -71,20 +72,24 @@ def has_gpu() -> bool:
 
 
 def cpu_computes_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether the processor has instructions for bfloat16 (AMD since Zen 4, Intel's Xeons since
-    Cooper Lake): where it has none, mixed precision is several times slower than float32.
+    """Returns whether the processor has instructions for bfloat16.
+
+    AMD has them since Zen 4, Intel since the Xeons of Cooper Lake. Without them, mixed precision
+    is several times slower than float32.
 
     Args:
-        cpuinfo: Linux's description of the processor; elsewhere there is none, so False.
+        cpuinfo: Linux's description of the processor. Other systems do not have it, so the answer
+            there is always False.
     """
     flags = set(cpuinfo.read_text().split()) if cpuinfo.is_file() else set()
     return not flags.isdisjoint({"avx512_bf16", "amx_bf16"})
 
 
 def jit_compile() -> bool | str:
-    """What to give `compile(jit_compile=)`: XLA on GPUs; on CPUs it is five times slower.
+    """Returns the argument for `model.compile(jit_compile=...)`: XLA on GPUs only.
 
-    JAX knows nothing else. TensorFlow's repeatable operations and XLA exclude each other.
+    On CPUs, XLA makes TensorFlow five times slower. It also excludes TensorFlow's repeatable
+    operations. JAX always compiles.
     """
     if keras.backend.backend() != "tensorflow":
         return "auto" if keras.backend.backend() == "jax" else False
@@ -94,9 +99,10 @@ def jit_compile() -> bool | str:
 
 
 def distribute() -> contextlib.AbstractContextManager:
-    """Splits each batch over all GPUs of the machine; build and compile the model inside.
+    """Splits each batch over all GPUs of the machine, with TensorFlow and JAX; torch uses one GPU.
 
-    The batch size is the sum over the GPUs. torch takes one GPU.
+    Returns: a context in which the model must be built and compiled. The batch size is the sum
+        over the GPUs.
     """
     name = keras.backend.backend()
     if name == "tensorflow":
@@ -122,7 +128,7 @@ def sync_variables(model: keras.Model) -> None:
 
 
 def num_loader_threads() -> int:
-    """Threads that prepare batches: all cores but one, 2 to 16."""
+    """Returns how many threads prepare batches: one for each core but one, 2 to 16."""
     return min(16, max(2, (os.cpu_count() or 2) - 1))
 
 

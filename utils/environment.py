@@ -1,4 +1,4 @@
-"""What a result depends on besides its input: the code's commit, versions, device, memory used."""
+"""What a result depends on besides its input (commit, versions, device), and the memory used."""
 
 import hashlib
 import os
@@ -11,39 +11,44 @@ from utils import paths
 
 
 def git_commit() -> str:
-    """The commit of the code, with "+changes" if files differ from it; "unknown" outside of git."""
+    """Names the commit of the code.
+
+    Returns: its hash, with "+changes" if tracked files differ from it; "unknown" outside of git.
+    """
     try:
-
-        def ask(*arguments):
-            return subprocess.run(
-                ["git", *arguments],
-                cwd=paths.ROOT,
-                capture_output=True,
-                text=True,
-                timeout=10,
-                check=True,
-            ).stdout.strip()
-
-        return ask("rev-parse", "HEAD") + (
-            "+changes" if ask("status", "--porcelain", "-uno") else ""
-        )
+        commit = _run_git("rev-parse", "HEAD")
+        is_changed = _run_git("status", "--porcelain", "-uno")
     except (OSError, subprocess.SubprocessError):
         return "unknown"
+    return commit + ("+changes" if is_changed else "")
+
+
+def _run_git(*arguments: str) -> str:
+    done = subprocess.run(
+        ["git", *arguments],
+        cwd=paths.ROOT,
+        capture_output=True,
+        text=True,
+        timeout=10,
+        check=True,
+    )
+    return done.stdout.strip()
 
 
 def peak_memory_mib() -> float | None:
-    """Largest resident memory of this process so far, MiB; None where the system does not tell."""
+    """Returns the peak of this process's resident memory so far, in MiB; None on Windows."""
     try:
         import resource
     except ImportError:  # Windows
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # macOS counts in bytes, Linux in KiB.
     return round(peak / 2**20 if sys.platform == "darwin" else peak / 2**10, 1)
 
 
 def describe_environment() -> dict[str, str]:
-    """Names and versions that a result depends on: backend, Keras, NumPy, Python, device."""
-    import keras
+    """Returns what the numbers depend on: versions of the libraries, and the device."""
+    import keras  # here, so that scripts without a network start at once
     import numpy as np
 
     name = keras.backend.backend()
@@ -63,7 +68,10 @@ def describe_environment() -> dict[str, str]:
 
 @cache
 def code_digest() -> str:
-    """A short digest of the code that masks depend on: networks, training, inputs and stage 3."""
+    """Returns a digest of the code that masks depend on (networks, training, inputs, stage 3).
+
+    Returns: 16 hexadecimal digits.
+    """
     digest = hashlib.sha256()
     for folder in ("models", "utils/media", "utils/inputs", "utils/training", "utils/stage3"):
         for path in sorted((paths.ROOT / folder).rglob("*.py")):

@@ -1,4 +1,4 @@
-"""Drawn masks, and the video and the contact sheet made of them."""
+"""Masks drawn over frames, and the video and the contact sheet made of them."""
 
 import numpy as np
 import pytest
@@ -28,9 +28,9 @@ def square(_: int = 0) -> np.ndarray:
 
 
 @pytest.mark.parametrize("grey", [0, 128, 255])
-def test_overlay_tints_within_lines_and_leaves_the_rest(grey):
+def test_overlay_tints_animals_inside_their_contour_and_leaves_the_rest(grey):
     image = np.full((HEIGHT, WIDTH, 3), grey, np.uint8)
-    drawn = overlay.draw_overlay(image, square(), 1)
+    drawn = overlay.draw_overlay(image, square())
     colour = np.array(overlay.animal_colour(1))
     assert drawn.dtype == np.uint8 and (image == grey).all()  # the input is left alone
     assert np.abs(drawn[30, 40] - (0.55 * grey + 0.45 * colour)).max() <= 1
@@ -40,14 +40,14 @@ def test_overlay_tints_within_lines_and_leaves_the_rest(grey):
     assert (drawn[:18] == grey).all()
 
 
-def test_no_animal_no_change():
+def test_overlay_without_animals_is_the_image():
     image = np.full((HEIGHT, WIDTH, 3), 77, np.uint8)
-    np.testing.assert_array_equal(overlay.draw_overlay(image, square() * 0, 3), image)
+    np.testing.assert_array_equal(overlay.draw_overlay(image, square() * 0), image)
 
 
-def test_border_of_the_picture_is_no_contour():
+def test_border_of_the_image_is_not_a_contour():
     image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-    drawn = overlay.draw_overlay(image, np.ones((HEIGHT, WIDTH), np.uint8), 1)
+    drawn = overlay.draw_overlay(image, np.ones((HEIGHT, WIDTH), np.uint8))
     assert len(np.unique(drawn.reshape(-1, 3), axis=0)) == 1
 
 
@@ -55,12 +55,21 @@ def test_animals_have_colours_of_their_own():
     image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     mask = square()
     mask[:, 60:] = 2
-    drawn = overlay.draw_overlay(image, mask, 2)
+    drawn = overlay.draw_overlay(image, mask)
     assert np.abs(drawn[30, 75] - 0.45 * davis_palette()[2]).max() <= 1
     assert (drawn[30, 75] != drawn[30, 40]).any()
 
 
-def test_overlay_video_has_every_frame_and_tags_the_labelled(tmp_path, video):
+def test_animals_3_and_7_are_drawn_in_the_colours_of_their_numbers():
+    image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    mask = square() * 3
+    mask[:, 60:] = 7
+    drawn = overlay.draw_overlay(image, mask)
+    for column, animal in ((40, 3), (75, 7)):
+        assert np.abs(drawn[30, column] - 0.45 * davis_palette()[animal]).max() <= 1
+
+
+def test_overlay_video_has_every_frame_and_tags_labelled_ones(tmp_path, video):
     path = tmp_path / "overlay" / "dög.mp4"
     overlay.write_overlay_video(path, video, square, labelled={10})
     with VideoFile(path) as written:
@@ -79,7 +88,7 @@ def test_overlay_video_is_at_most_1080_lines(tmp_path, video, monkeypatch):
         assert (written.height, written.width) == (30, 40)
 
 
-def test_contact_sheet_opens_and_is_small(tmp_path, video):
+def test_contact_sheet_has_twelve_tiles_and_a_small_file(tmp_path, video):
     path = tmp_path / "sheet.png"
     overlay.write_contact_sheet(path, video, square, labelled=[7])
     sheet = Image.open(path)
@@ -107,4 +116,4 @@ def test_noisy_contact_sheet_stays_below_its_limit(tmp_path, video, monkeypatch)
     ],
 )
 def test_contact_sheet_always_shows_labelled_frames(num_frames, labelled, max_tiles, expected):
-    assert overlay._choose_frames(num_frames, labelled, max_tiles) == expected
+    assert overlay._contact_sheet_frames(num_frames, labelled, max_tiles) == expected

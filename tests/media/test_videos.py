@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from utils.errors import InputError
-from utils.media import videos
+from utils.media import video_file, videos
 from utils.media.video_writing import write_video
 from utils.media.videos import FrameFolder, VideoFile
 
@@ -102,7 +102,7 @@ def test_decoder_sees_the_first_packet_before_a_seek(tmp_path, monkeypatch):
     # The cockatoo clip (4:4:4, x264 of 2014) turns to noise after a seek otherwise. Such files
     # cannot be made with a new x264, so this looks at the order of decoding.
     path = encode(tmp_path / "a.mp4", options={"g": "8"})
-    decode, decoded = videos.decode_frames, []
+    decode, decoded = video_file.decode_frames, []
 
     def record(*args):
         for frame in decode(*args):
@@ -111,7 +111,7 @@ def test_decoder_sees_the_first_packet_before_a_seek(tmp_path, monkeypatch):
 
     with VideoFile(path) as video:
         assert len(video) == 30
-        monkeypatch.setattr(videos, "decode_frames", record)
+        monkeypatch.setattr(video_file, "decode_frames", record)
         video.read(25)
     assert decoded[0] == 0 and 8 not in decoded and decoded[-1] == 25
 
@@ -184,12 +184,12 @@ def test_mirrored_video_is_mirrored_back(tmp_path):
 def test_cache_is_bounded_in_bytes(tmp_path, monkeypatch):
     path = encode(tmp_path / "a.mp4", options={"g": "999"})
     frame_bytes = HEIGHT * WIDTH * 3 // 2
-    monkeypatch.setattr(videos, "CACHE_BYTES", 10 * frame_bytes)
+    monkeypatch.setattr(video_file, "CACHE_BYTES", 10 * frame_bytes)
     with VideoFile(path) as video:
         for index in [*range(30), *reversed(range(30))]:
             assert number_of(video.read(index)) == index
             assert video._cached_bytes <= 10 * frame_bytes
-            assert video._cached_bytes == sum(map(videos._num_bytes, video._cache.values()))
+            assert video._cached_bytes == sum(map(video_file._num_bytes, video._cache.values()))
 
 
 def test_reading_backwards_is_not_quadratic(tmp_path, monkeypatch):

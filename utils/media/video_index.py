@@ -9,6 +9,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -17,40 +18,102 @@ import numpy as np
 
 from utils.errors import InputError
 
-UNKNOWN_FRAMES_PER_SECOND = 24.0  # of a file that does not say
+UNKNOWN_FRAMES_PER_SECOND = 24.0  # taken for a file that does not state its rate
 RE_ENCODE = "copy or download it again, or re-encode it: ffmpeg -i IN -c:v libx264 OUT.mp4"
 
-# In these a packet is a shown frame, so packets can be counted; VP8 hides some, MPEG-4 packs some.
+# With these codecs every packet is one shown frame, so counting packets counts frames. VP8 has
+# hidden frames, and MPEG-4 may pack several into one packet.
 _ONE_FRAME_PER_PACKET = {"h264", "hevc", "av1", "vp9", "prores", "mjpeg"}
-_PROGRESSIVE = (0, 1)  # AVFieldOrder: unknown, progressive; a field may be a packet of its own
+# AVFieldOrder: unknown, progressive. In interlaced video each field may be a packet of its own.
+_PROGRESSIVE = (0, 1)
 
 
 @dataclass(frozen=True)
 class VideoIndex:
-    """What is known of a video file's frames, in presentation order."""
+    """The frames of a video file, numbered from 0 in presentation order.
+
+    Attributes:
+        times_seconds: presentation time of each frame, the first at 0.
+        start_seconds: time of the first frame by the file's own clock.
+        frames_per_second: the average rate.
+        has_sound: whether there is an audio stream.
+        number_of_pts: presentation time stamp -> number of the frame; None if the time stamps
+            cannot be used, so that frames must be counted from the beginning.
+        keyframes: numbers of the frames where decoding can start, in increasing order.
+        seek_timestamps: for each of `keyframes` the time stamp to seek to.
+        coded_height, coded_width: of the frames as they are stored, pixels.
+        display_matrix: int32 (9,), see `turn_upright`, or None.
+        is_cut_off: whether the file ends before the end that it announces.
+    """
 
     times_seconds: list[float]
-    start_seconds: float  # of the first frame, as the file counts
+    start_seconds: float
     frames_per_second: float
     has_sound: bool
-    number_of_pts: dict[int, int] | None  # None: time stamps are of no use, frames must be counted
-    keyframes: list[int]  # numbers of the frames where decoding can start, in increasing order
-    seek_to: list[int]  # the time stamp that finds each of them
+    number_of_pts: dict[int, int] | None
+    keyframes: list[int]
+    seek_timestamps: list[int]
     coded_height: int
     coded_width: int
     display_matrix: np.ndarray | None
     is_cut_off: bool
 
 
+@dataclass(frozen=True)
+class _PacketList:
+    """What a file's packets tell about its frames before any of them is decoded.
+
+    Attributes:
+        pts: presentation time stamps of the packets that are shown, in file order; None where the
+            file has none.
+        seek_timestamps: for each of these packets the time stamp to seek to if it is a keyframe,
+            else None.
+        is_one_frame_per_packet: whether counting packets counts frames.
+        time_base: seconds per unit of a time stamp.
+        frames_per_second: as the file states it, else UNKNOWN_FRAMES_PER_SECOND.
+        has_sound, is_cut_off: as in `VideoIndex`.
+    """
+
+    pts: list[int | None]
+    seek_timestamps: list[int | None]
+    is_one_frame_per_packet: bool
+    time_base: Fraction
+    frames_per_second: float
+    has_sound: bool
+    is_cut_off: bool
+
+    @property
+    def has_unique_pts(self) -> bool:
+        """Whether each packet can be told from all others by its time stamp."""
+        return None not in self.pts and len(set(self.pts)) == len(self.pts)
+
+    def sorted_pts(self) -> list[int]:
+        """Returns the time stamps in presentation order; an empty list if they are not unique."""
+        return sorted(self.pts) if self.has_unique_pts else []
+
+    def keyframes(self) -> list[tuple[int, int]]:
+        """Returns (time stamp, time stamp to seek to) of each keyframe in presentation order; an
+        empty list if time stamps are not unique."""
+        if not self.has_unique_pts:
+            return []
+        pairs = zip(self.pts, self.seek_timestamps, strict=True)
+        return sorted((pts, seek) for pts, seek in pairs if seek is not None)
+
+
 def open_container(path: Path) -> tuple[Any, Any]:
-    """Opens a video file for decoding: container and video stream."""
+    """Opens a video file for decoding.
+
+    Returns: the `av` container and its video stream.
+
+    Raises: InputError if there is no such file or no video stream in it.
+    """
     if not path.is_file():
         found = "a folder" if path.is_dir() else "no such file"
         raise InputError(f"{path}: expected a video file, found {found}; check the path.")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: expected a video, found 0 bytes; copy or download it again.")
     try:
-        # Absolute: FFmpeg takes what stands before a colon for a protocol.
+        # Absolute, because FFmpeg takes the part of a name before a colon for a protocol.
         container = av.open(os.path.abspath(path), metadata_errors="replace")
     except (av.FFmpegError, OSError) as error:
         raise InputError(
@@ -67,8 +130,16 @@ def open_container(path: Path) -> tuple[Any, Any]:
 
 
 def find_video_stream(container: Any, path: Path) -> Any:
+    """Returns the video stream of an opened container.
+
+    Args:
+        container: an opened `av` container.
+        path: of the file, for the message of the error.
+
+    Raises: InputError if there is no video, or none that FFmpeg can decode.
+    """
     stream = container.streams.best("video")
-    # The cover picture of a song is a video stream too.
+    # The cover picture of a song is stored as a video stream as well.
     if stream is None or stream.disposition & av.stream.Disposition.attached_pic:
         kinds = sorted({other.type for other in container.streams if other is not stream})
         found = f"only {', '.join(kinds)}" if kinds else "nothing, as in a file that is cut off"
@@ -79,7 +150,10 @@ def find_video_stream(container: Any, path: Path) -> Any:
 
 
 def decode_frames(container: Any, stream: Any) -> Iterator[av.VideoFrame]:
-    """All frames from here on that decode; a damaged packet loses its own, as in ffmpeg itself."""
+    """Yields every frame that decodes from the container's position on.
+
+    A damaged packet costs the frames in it, as in the ffmpeg program.
+    """
     try:
         for packet in container.demux(stream):
             try:
@@ -87,123 +161,155 @@ def decode_frames(container: Any, stream: Any) -> Iterator[av.VideoFrame]:
             except av.FFmpegError:
                 continue
             yield from frames
-    except av.FFmpegError:  # the file ends within a packet: what the decoder still holds is good
+    except av.FFmpegError:  # the file ends within a packet; frames in the decoder are still good
         with contextlib.suppress(av.FFmpegError):
             yield from stream.decode()
 
 
 def build_index(path: Path) -> VideoIndex:
-    """Lists the frames: from the packets alone where that is exact, else by decoding them all.
+    """Lists the frames of a video file, from its packets alone if that is exact, else by decoding
+    it in full.
 
     Raises: InputError if there is no such file or no video in it that decodes.
     """
+    packets = _read_packets(path)
+    first_frame, is_exact = _compare_with_decoded(path, packets)
+    pts = packets.sorted_pts() if is_exact else _decode_pts(path)
+
+    number_of_pts = {stamp: number for number, stamp in enumerate(pts) if stamp is not None}
+    is_timed = len(number_of_pts) == len(pts) and list(number_of_pts) == sorted(number_of_pts)
+    if is_timed:
+        times = [float((stamp - pts[0]) * packets.time_base) for stamp in pts]
+    else:
+        times = [number / packets.frames_per_second for number in range(len(pts))]
+    is_seekable = is_timed and packets.has_unique_pts and number_of_pts.keys() <= set(packets.pts)
+    keyframes = packets.keyframes() if is_seekable else []
+    keyframes = [(number_of_pts[p], seek) for p, seek in keyframes if p in number_of_pts]
+    matrix = first_frame.side_data.get("DISPLAYMATRIX")
+    return VideoIndex(
+        times_seconds=times,
+        start_seconds=float(pts[0] * packets.time_base) if is_timed else 0.0,
+        frames_per_second=(len(pts) - 1) / times[-1] if len(pts) > 1 else packets.frames_per_second,
+        has_sound=packets.has_sound,
+        number_of_pts=number_of_pts if is_seekable else None,
+        keyframes=[number for number, _ in keyframes],
+        seek_timestamps=[seek for _, seek in keyframes],
+        coded_height=first_frame.height,
+        coded_width=first_frame.width,
+        display_matrix=None if matrix is None else np.frombuffer(bytes(matrix), np.int32),
+        is_cut_off=packets.is_cut_off,
+    )
+
+
+def _read_packets(path: Path) -> _PacketList:
     container, stream = open_container(path)
     with container:
         is_mov = container.format.name.startswith("mov")
         has_sound = container.streams.best("audio") is not None
-        pts_seek: list[tuple[int | None, int | None]] = []  # of each shown packet; seek if keyframe
+        all_pts, seek_timestamps = [], []
         with contextlib.suppress(av.FFmpegError):
             for packet in container.demux(stream):
-                # Discarded packets lie outside an edit list: decoded, never shown.
+                # Discarded packets lie outside an edit list: they are decoded, but never shown.
                 if packet.size and not packet.is_discard:
-                    # MP4 is sought by pts, others may be by dts; too early does no harm.
-                    known = [packet.pts] if is_mov else [packet.pts, packet.dts]
-                    known = [stamp for stamp in known if stamp is not None]
-                    seek = min(known) if packet.is_keyframe and known else None
-                    pts_seek.append((packet.pts, seek))
-        # An edit list may shorten an MP4 at will, so its header promises nothing.
+                    all_pts.append(packet.pts)
+                    seek_timestamps.append(_seek_timestamp(packet, is_mov))
+        # An edit list may shorten an MP4 at will, so the length in its header means nothing.
         is_cut_off = _is_beyond_end(path, stream) or (
-            not is_mov and _is_short(container, stream, [pts for pts, _ in pts_seek])
+            not is_mov and _is_short(container, stream, all_pts)
         )
-        is_simple = (
+        is_one_frame_per_packet = (
             stream.codec_context.codec.canonical_name in _ONE_FRAME_PER_PACKET
             and stream.codec_context.field_order in _PROGRESSIVE
         )
-        time_base, rate = stream.time_base, float(stream.average_rate or UNKNOWN_FRAMES_PER_SECOND)
-    packet_pts = {pts for pts, _ in pts_seek}
-    is_seekable = None not in packet_pts and len(packet_pts) == len(pts_seek)
+        return _PacketList(
+            all_pts,
+            seek_timestamps,
+            is_one_frame_per_packet,
+            stream.time_base,
+            float(stream.average_rate or UNKNOWN_FRAMES_PER_SECOND),
+            has_sound,
+            is_cut_off,
+        )
 
+
+def _seek_timestamp(packet: av.Packet, is_mov: bool) -> int | None:
+    """The time stamp that finds this packet; None if decoding cannot start there."""
+    # MP4 is sought by pts, other formats may be sought by dts; landing too early does no harm.
+    known = [packet.pts] if is_mov else [packet.pts, packet.dts]
+    known = [stamp for stamp in known if stamp is not None]
+    return min(known) if packet.is_keyframe and known else None
+
+
+def _compare_with_decoded(path: Path, packets: _PacketList) -> tuple[av.VideoFrame, bool]:
+    """Decodes the first frame and those from the last keyframe on.
+
+    Returns: the first frame, and whether the packets list the frames exactly.
+    """
     container, stream = open_container(path)
     with container:
-        first = next(decode_frames(container, stream), None)
-        if first is None:
+        first_frame = next(decode_frames(container, stream), None)
+        if first_frame is None:
             raise InputError(f"{path}: expected a video, found no frame that decodes; {RE_ENCODE}")
-        matrix = first.side_data.get("DISPLAYMATRIX")
-        pts = sorted(packet_pts) if is_seekable else []
-        seeks = sorted((p, seek) for p, seek in pts_seek if seek is not None) if is_seekable else []
+        pts, keyframes = packets.sorted_pts(), packets.keyframes()
         is_exact = (
-            is_simple and first.pts in pts[:1] and _ends_as_listed(container, stream, pts, seeks)
+            packets.is_one_frame_per_packet
+            and first_frame.pts in pts[:1]
+            and _ends_as_listed(container, stream, pts, keyframes)
         )
-    if not is_exact:
-        container, stream = open_container(path)
-        with container:
-            pts = [frame.pts for frame in decode_frames(container, stream)]
+    return first_frame, is_exact
 
-    numbers = {p: number for number, p in enumerate(pts) if p is not None}
-    is_timed = len(numbers) == len(pts) and list(numbers) == sorted(numbers)
-    is_seekable = is_seekable and is_timed and packet_pts.issuperset(numbers)
-    times = [float((p - pts[0]) * time_base) if is_timed else i / rate for i, p in enumerate(pts)]
-    seeks = [(numbers[p], seek) for p, seek in seeks if p in numbers] if is_seekable else []
-    return VideoIndex(
-        times_seconds=times,
-        start_seconds=float(pts[0] * time_base) if is_timed else 0.0,
-        frames_per_second=(len(times) - 1) / times[-1] if len(times) > 1 else rate,
-        has_sound=has_sound,
-        number_of_pts=numbers if is_seekable else None,
-        keyframes=[number for number, _ in seeks],
-        seek_to=[seek for _, seek in seeks],
-        coded_height=first.height,
-        coded_width=first.width,
-        display_matrix=None if matrix is None else np.frombuffer(bytes(matrix), np.int32),
-        is_cut_off=is_cut_off,
-    )
+
+def _decode_pts(path: Path) -> list[int | None]:
+    container, stream = open_container(path)
+    with container:
+        return [frame.pts for frame in decode_frames(container, stream)]
 
 
 def _ends_as_listed(
-    container: Any, stream: Any, pts: list[int], seeks: list[tuple[int, int]]
+    container: Any, stream: Any, pts: list[int], keyframes: list[tuple[int, int]]
 ) -> bool:
-    """Whether decoding from the last keyframe gives the frames that the packets promise."""
-    if not seeks:
+    """Whether decoding from the last keyframe gives exactly the frames that the packets list."""
+    if not keyframes:
         return False
-    keyframe_pts, seek = seeks[-1]
+    keyframe_pts, seek_timestamp = keyframes[-1]
     try:
-        container.seek(seek, stream=stream)
+        container.seek(seek_timestamp, stream=stream)
     except av.FFmpegError:
         return False
     decoded = [frame.pts for frame in decode_frames(container, stream)]
     if None in decoded:
         return False
     expected = pts[bisect.bisect_left(pts, keyframe_pts) :]
-    return [p for p in decoded if p >= keyframe_pts] == expected
+    return [stamp for stamp in decoded if stamp >= keyframe_pts] == expected
 
 
 def _is_beyond_end(path: Path, stream: Any) -> bool:
-    """Whether the file's own index names bytes that the file does not have."""
+    """Whether the index in the file refers to bytes after the end of the file."""
     last = max((entry.pos + entry.size for entry in stream.index_entries), default=0)
     return last > path.stat().st_size
 
 
 def _is_short(container: Any, stream: Any, pts: list[int | None]) -> bool:
-    """Whether the packets end long before the time that the header promises."""
-    known = [p for p in pts if p is not None]
-    promised = 0.0
+    """Whether the packets end long before the duration in the header."""
+    known = [stamp for stamp in pts if stamp is not None]
+    stated_seconds = 0.0
     if stream.duration:
-        promised = float(stream.duration * stream.time_base)
+        stated_seconds = float(stream.duration * stream.time_base)
     elif container.duration and len(container.streams) == 1:
-        promised = container.duration / av.time_base
-    seconds = float((max(known) - min(known)) * stream.time_base) if known else 0.0
-    return seconds < 0.9 * promised - 1
+        stated_seconds = container.duration / av.time_base
+    found_seconds = float((max(known) - min(known)) * stream.time_base) if known else 0.0
+    return found_seconds < 0.9 * stated_seconds - 1
 
 
 def turn_upright(image: np.ndarray, display_matrix: np.ndarray | None) -> np.ndarray:
-    """Turns and mirrors a decoded frame as its container says players must.
+    """Turns and mirrors a decoded frame as its container tells players to.
 
     Args:
-        image: (H, W) or (H, W, C).
-        display_matrix: int32 (9,), FFmpeg's display matrix, or None: a row (x, y) of the coded
-            picture times its upper left 2x2 part is the place in the shown one.
+        image: (H, W) or (H, W, C), any dtype.
+        display_matrix: int32 (9,), FFmpeg's display matrix, or None. A row vector (x, y) in the
+            coded frame times the upper left 2x2 part is the position in the shown frame.
 
-    Returns: a view of `image`; quarter turns only, others are rounded to one.
+    Returns: a view of `image`. Other angles are rounded to the nearest quarter turn.
     """
     if display_matrix is None:
         return image

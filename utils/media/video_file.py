@@ -1,0 +1,222 @@
+"""A video file as a `Video` (see `videos.py`): exact reads of single frames with FFmpeg."""
+
+import bisect
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import av
+import numpy as np
+
+from utils.errors import InputError
+from utils.files import sha256_of
+from utils.media.sound import Sound
+from utils.media.video_index import (
+    RE_ENCODE,
+    VideoIndex,
+    build_index,
+    decode_frames,
+    find_video_stream,
+    open_container,
+    turn_upright,
+)
+
+CACHE_BYTES = 256 * 2**20
+
+
+class VideoFile:
+    """A video file, read frame by frame in presentation order and turned upright.
+
+    The number of frames is that of a full decode, not what the container claims. Reads are exact,
+    and cheap in either direction: the decoder stays open, and decoded frames are kept up to
+    CACHE_BYTES. Threads may share one.
+
+    Args:
+        path: the file.
+        name: of the sequence; None takes the file's stem.
+
+    Raises: InputError at the first use if there is no such file or no video in it that decodes.
+    """
+
+    def __init__(self, path: Path, name: str | None = None):
+        self.path = Path(path)
+        self.name = name or self.path.stem
+        self._lock = threading.RLock()
+        self._container: Any = None
+        self._numbered_frames: Iterator[tuple[int, av.VideoFrame]] = iter(())
+        self._next_number = -1  # the number that _numbered_frames gives next; -1: it is exhausted
+        self._started_at_keyframe = False  # rather than at the beginning of the file
+        self._cache: OrderedDict[int, av.VideoFrame] = OrderedDict()
+        self._cached_bytes = 0
+
+    @cached_property
+    def _index(self) -> VideoIndex:
+        return build_index(self.path)
+
+    @cached_property
+    def frame_names(self) -> tuple[str, ...]:
+        return tuple(f"{index:05d}" for index in range(len(self)))
+
+    @property
+    def frames_per_second(self) -> float:
+        return self._index.frames_per_second
+
+    @property
+    def sound(self) -> Sound | None:
+        """The sound that belongs to the frames, None for a silent file."""
+        if not self._index.has_sound:
+            return None
+        seconds = self._index.times_seconds[-1] + 1 / self.frames_per_second
+        return Sound(self.path, self._index.start_seconds, seconds)
+
+    @property
+    def height(self) -> int:
+        return self._size[0]
+
+    @property
+    def width(self) -> int:
+        return self._size[1]
+
+    @cached_property
+    def _size(self) -> tuple[int, int]:
+        # One byte seen as a whole frame: only the shape matters, and no frame has to be decoded.
+        coded = np.broadcast_to(np.uint8(0), (self._index.coded_height, self._index.coded_width))
+        return turn_upright(coded, self._index.display_matrix).shape
+
+    def __len__(self) -> int:
+        return len(self._index.times_seconds)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the file and forgets decoded frames; a later read opens it again."""
+        with self._lock:
+            self._numbered_frames, self._next_number = iter(()), -1
+            self._cache.clear()
+            self._cached_bytes = 0
+            if self._container is not None:
+                self._container.close()
+                self._container = None
+
+    def read(self, index: int) -> np.ndarray:
+        """Reads one frame.
+
+        Args:
+            index: from 0.
+
+        Returns: uint8 (height, width, 3) RGB, upright.
+
+        Raises: IndexError outside 0..len-1; InputError if the file is damaged there.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"{self.path}: no frame {index}; there are {len(self)}, from 0")
+        with self._lock:
+            frame = self._cache.get(index) or self._decode(index)
+            # The size is given because a stream may change its size midway.
+            image = frame.to_ndarray(
+                format="rgb24", width=self._index.coded_width, height=self._index.coded_height
+            )
+        return np.ascontiguousarray(turn_upright(image, self._index.display_matrix))
+
+    def times_seconds(self) -> list[float]:
+        """Returns the presentation time of each frame in seconds, the first at 0; the intervals
+        may vary."""
+        return list(self._index.times_seconds)
+
+    def check(self) -> None:
+        """Opens the file, lists its frames and decodes the first and the last.
+
+        Raises: InputError saying what is wrong: no file, no video in it, cut off, or unreadable.
+        """
+        if self._index.is_cut_off:
+            raise InputError(
+                f"{self.path}: expected a whole video, found one that is cut off after "
+                f"{len(self)} frames; {RE_ENCODE}"
+            )
+        for index in (0, len(self) - 1):
+            self.read(index)
+
+    def sha256(self) -> str:
+        """Returns the digest of the file's bytes."""
+        return sha256_of(self.path)
+
+    def _decode(self, index: int) -> av.VideoFrame:
+        """Decodes one frame, continuing from the last read where no keyframe is closer."""
+        nearest = bisect.bisect_right(self._index.keyframes, index) - 1
+        first_number = self._index.keyframes[nearest] if nearest >= 0 else 0
+        if first_number <= self._next_number <= index:
+            frame = self._advance(index)
+            if frame is not None:
+                return frame
+        # A seek may land too late, so one keyframe earlier is tried, then the whole file.
+        for keyframe in [k for k in (nearest, nearest - 1) if k >= 0] + [None]:
+            self._restart(keyframe)
+            frame = self._advance(index)
+            if frame is not None:
+                return frame
+        raise InputError(f"{self.path}: frame {index} does not decode; {RE_ENCODE}")
+
+    def _restart(self, keyframe: int | None) -> None:
+        """Starts decoding at a keyframe (its place in the index), or at the file's beginning."""
+        if keyframe is None or self._container is None:
+            self.close()
+            self._container, stream = open_container(self.path)
+            if keyframe is not None:
+                # x264 states its version in the first packet only, and FFmpeg decodes the 4:4:4
+                # video of old versions wrongly if it has not seen it.
+                next(decode_frames(self._container, stream), None)
+        stream = find_video_stream(self._container, self.path)
+        first_number = 0
+        if keyframe is not None:
+            try:
+                self._container.seek(self._index.seek_timestamps[keyframe], stream=stream)
+            except av.FFmpegError:  # a file that can only be read from its beginning
+                return self._restart(None)
+            first_number = self._index.keyframes[keyframe]
+        self._next_number, self._started_at_keyframe = first_number, keyframe is not None
+        frames = decode_frames(self._container, stream)
+        self._numbered_frames = self._number_frames(frames, first_number)
+
+    def _number_frames(
+        self, frames: Iterator[av.VideoFrame], first_number: int
+    ) -> Iterator[tuple[int, av.VideoFrame]]:
+        number_of_pts = self._index.number_of_pts
+        if number_of_pts is None:
+            yield from enumerate(frames)
+            return
+        for frame in frames:
+            number = number_of_pts.get(frame.pts, -1)
+            # Frames shown before the keyframe refer to others that the decoder has not seen.
+            if number >= first_number:
+                yield number, frame
+
+    def _advance(self, index: int) -> av.VideoFrame | None:
+        """Decodes up to frame `index`; None if it does not come or only comes damaged."""
+        for number, frame in self._numbered_frames:
+            if frame.is_corrupt and self._started_at_keyframe:
+                break  # it may be intact if decoding starts further back
+            self._next_number = number + 1
+            self._keep(number, frame)
+            if number >= index:
+                return frame if number == index else None
+        self._next_number = -1
+        return None
+
+    def _keep(self, number: int, frame: av.VideoFrame) -> None:
+        # As decoded: half the bytes of RGB, and frames that nobody reads are not converted.
+        replaced = self._cache.pop(number, None)
+        self._cached_bytes += _num_bytes(frame) - (_num_bytes(replaced) if replaced else 0)
+        self._cache[number] = frame
+        while self._cached_bytes > CACHE_BYTES and len(self._cache) > 2:
+            self._cached_bytes -= _num_bytes(self._cache.popitem(last=False)[1])
+
+
+def _num_bytes(frame: av.VideoFrame) -> int:
+    return sum(plane.buffer_size for plane in frame.planes)
