@@ -12,7 +12,7 @@ from utils.media.labels import read_labels as read_label_files
 
 # The ways to choose a frame, the most trusted first. `--guidance auto` and annotate.py follow the
 # first of these selections that exists; bubblenet_select.py recommends the first that it can make.
-# The order is what `train_bubblenet.py --cross-validate` measured (table in weights/README.md).
+# The order is what `train_bubblenet.py --cross-validate` measured (docs/experiments.md).
 # `--guidance bubblenet` means BubbleNets, whatever the order is.
 TRUSTED = ("rule", "BNLF", "BN0")
 DEFAULT_RULE = "middle"  # what rule.txt holds: one of `utils.frame_choice.rules.RULES`

@@ -6,7 +6,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-# Of 4, 5, 6, 8 on the development videos (benchmarks/README.md). Without it an animal that comes
+# Of 4, 5, 6, 8 on the development videos (docs/experiments.md). Without it an animal that comes
 # out from behind a tree was background.
 MAX_GREY_DIFFERENCE = 5
 BLUR_PX = 1.5  # of frames before grey levels are compared

@@ -44,7 +44,7 @@ class FineTuning:
 @dataclass(frozen=True)
 class Refinement:
     """Threshold and temporal filter, chosen on two training videos of DAVIS 2016, the last two
-    numbers on the development videos as well (benchmarks/README.md).
+    numbers on the development videos as well (docs/experiments.md).
 
     Attributes:
         threshold: probability above which a pixel is animal.
