@@ -202,7 +202,7 @@ def segment(world, labels, predict, monkeypatch, refinement=None):
             (animal, frame)
             for animal in (1, 2)
             for _, going_away in make_passes(
-                NUM_FRAMES, [f for f, label in labels.items() if (label == animal).any()]
+                NUM_FRAMES, [f for f, label in labels.items() if (label.values == animal).any()]
             )
             for frame in going_away
         ]
@@ -211,7 +211,6 @@ def segment(world, labels, predict, monkeypatch, refinement=None):
     preset = dataclasses.replace(
         finetune_test.PRESETS["fast"], refinement=refinement or Refinement(radius=0)
     )
-    labels = {frame: LabelMap(label, (1, 2)) for frame, label in labels.items()}
     state = PartialRun(world.results, "pair", {})
     pipeline.Pipeline(
         tuner, preset, video, labels, world.results, state, console.BarDisplay()
