@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from utils import paths
+from utils.export.tables import TABLE_HEADER
 
 FOLDERS = (".", "docs", "utils", "datasets", "datasets/sample", "weights", "results", "benchmarks")
 PAGES = sorted(path for folder in FOLDERS for path in (paths.ROOT / folder).glob("*.md"))
@@ -147,3 +148,28 @@ def test_every_source_file_that_a_page_names_exists(page):
     text = page.read_text(encoding="utf-8")
     named = set(re.findall(r"`((?:utils|models|tests|benchmarks|docs)/[\w./]*)`", text))
     assert {path for path in named if not (paths.ROOT / path).exists()} == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_a_video_is_called_a_video(page):
+    text = page.read_text(encoding="utf-8").replace("--film", "")  # a flag of a benchmark
+    assert not re.findall(r"\bfilm\w*|\bclips?\b|my_film", text, flags=re.IGNORECASE)
+
+
+def test_columns_of_the_table_are_explained_in_its_order():
+    text = (paths.ROOT / "docs" / "your_video.md").read_text(encoding="utf-8")
+    section = text.split("### Columns of the table")[1].split("\n## ")[0]
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    assert tuple(name for row in rows for name in re.findall(r"`(\w+)`", row)) == TABLE_HEADER
+
+
+def test_table_of_packages_begins_with_the_lowest():
+    ladder = ast.parse((paths.ROOT / "tests" / "test_layout.py").read_text(encoding="utf-8"))
+    order = next(
+        list(ast.literal_eval(node.value))
+        for node in ladder.body
+        if isinstance(node, ast.Assign) and node.targets[0].id == "LADDER"
+    )
+    order = [order[0], "archives", *order[1:], "annotator"]
+    map_of_packages = (paths.ROOT / "utils" / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `(\w+)/` \|", map_of_packages, flags=re.MULTILINE) == order
