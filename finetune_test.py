@@ -86,8 +86,8 @@ class Config:
     weights: Path | None = setting(None, "weights to start from (default: the best in weights/)")
     results: Path = setting(paths.RESULTS, "folder for masks, overlays and records")
     seed: int = setting(0, "seed of augmentation and of untrained layers")
-    precision: Literal["float32", "mixed_bfloat16"] = setting(
-        "float32", "mixed_bfloat16 is faster on GPUs and on processors that compute in bfloat16"
+    precision: Literal["auto", "float32", "mixed_bfloat16"] = setting(
+        "auto", "precision of the network; auto: mixed_bfloat16 where this device is faster in it"
     )
     shard: str = setting("1/1", "I/N: process every N-th video, starting with the I-th")
     save_weights: bool = setting(False, "keep the fine-tuned network of each video")
@@ -114,13 +114,13 @@ def main(config: Config) -> int:
     preset = PRESETS[config.preset]
     weights, weights_reason = find_weights(config.head, config.weights)
 
-    keras.config.set_dtype_policy(config.precision)
-    backend.make_deterministic(config.seed, config.precision == "float32" or not backend.has_gpu())
+    precision = backend.choose_precision() if config.precision == "auto" else config.precision
+    keras.config.set_dtype_policy(precision)
+    backend.make_deterministic(config.seed, precision == "float32" or not backend.has_gpu())
     model = build_model(config.head)
     weights_sha256 = load_weights(model, weights)["sha256"]
     print(f"weights: {weights} ({weights_reason})")
-    if config.precision == "float32" and not backend.has_gpu() and backend.cpu_computes_bfloat16():
-        print("hint: this processor is about a third faster with --precision mixed_bfloat16.")
+    print(f"precision: {precision} ({'measured' if config.precision == 'auto' else 'as asked'})")
 
     jobs, failed = prepare_jobs(config, weights_sha256)
     if config.dry_run:
@@ -216,7 +216,7 @@ def prepare_job(
         "preset": asdict(preset),
         "head": config.head,
         "seed": config.seed,
-        "precision": config.precision,
+        "precision": keras.config.dtype_policy().name,
         "labelled_frames": list(guidance.frames),
         "sha256": {
             "weights": weights_sha256,

@@ -127,7 +127,8 @@ class World:
         return self.dataset / "Annotations" / "480p" / name / f"{index:05d}.png"
 
     def config(self, **flags):
-        flags = {"dataset": self.dataset, "preset": "fast", **flags}
+        # Not measured anew in each run.
+        flags = {"dataset": self.dataset, "preset": "fast", "precision": "float32", **flags}
         if "video" in flags:
             flags.pop("dataset")
         return Config(**{"results": self.results, "weights": self.weights, **flags})

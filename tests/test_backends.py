@@ -126,3 +126,21 @@ def test_bfloat16_is_found_in_the_description_of_the_processor(tmp_path, flags, 
     cpuinfo.write_text(f"processor\t: 0\nflags\t\t: {flags}\nbugs\t\t:\n")
     assert this_backend.cpu_computes_bfloat16(cpuinfo) is expected
     assert this_backend.cpu_computes_bfloat16(tmp_path / "none") is False
+
+
+def test_a_processor_without_bfloat16_is_not_measured(tmp_path, monkeypatch):
+    (tmp_path / "cpuinfo").write_text("flags\t\t: fpu avx2\n")
+    monkeypatch.setattr(this_backend, "has_gpu", lambda: False)
+    monkeypatch.setattr(this_backend, "bfloat16_speed_up", lambda: pytest.fail("measured"))
+    assert this_backend.choose_precision(tmp_path / "cpuinfo") == "float32"
+
+
+def test_the_precision_that_is_measurably_faster_is_chosen(tmp_path, monkeypatch):
+    (tmp_path / "cpuinfo").write_text("flags\t\t: fpu avx2 avx512_bf16\n")
+    for speed_up, expected in ((1.5, "mixed_bfloat16"), (1.05, "float32"), (0.1, "float32")):
+        monkeypatch.setattr(this_backend, "bfloat16_speed_up", lambda speed_up=speed_up: speed_up)
+        assert this_backend.choose_precision(tmp_path / "cpuinfo") == expected
+
+
+def test_the_measurement_gives_a_ratio():
+    assert 0 < this_backend.bfloat16_speed_up(rounds=1) < 100

@@ -591,14 +591,28 @@ def test_a_dry_run_writes_nothing_and_says_what_it_would_do(world, no_training, 
     assert world.listing() == before
 
 
-@pytest.mark.parametrize("able", [True, False])
-def test_half_precision_is_recommended_where_the_processor_has_it(
-    world, no_training, monkeypatch, capsys, able
+@pytest.mark.parametrize("speed_up, precision", [(1.6, "mixed_bfloat16"), (0.9, "float32")])
+def test_automatic_precision_follows_the_measurement_and_is_recorded(
+    world, monkeypatch, capsys, speed_up, precision
 ):
     monkeypatch.setattr(finetune_test.backend, "has_gpu", lambda: False)
-    monkeypatch.setattr(finetune_test.backend, "cpu_computes_bfloat16", lambda: able)
-    world.add().run(dry_run=True)
-    assert ("--precision mixed_bfloat16" in capsys.readouterr().out) is able
+    monkeypatch.setattr(finetune_test.backend, "cpu_computes_bfloat16", lambda *_: True)
+    monkeypatch.setattr(finetune_test.backend, "bfloat16_speed_up", lambda: speed_up)
+    world.add(frames=2, labelled=(1,))
+    assert world.run(precision="auto") == 0
+    assert f"precision: {precision} (measured)" in capsys.readouterr().out
+    assert world.record()["key"]["precision"] == precision
+    # The same precision, asked for by name, is the same run.
+    assert world.run(precision=precision) == 0
+    assert "finished before, skipped" in capsys.readouterr().out
+
+
+def test_the_same_seed_gives_the_same_masks_in_bfloat16_too(world):
+    world.add()
+    world.run(precision="mixed_bfloat16")
+    first = world.masks()
+    world.run(precision="mixed_bfloat16", overwrite=True)
+    np.testing.assert_array_equal(world.masks(), first)
 
 
 def test_a_dry_run_refuses_what_the_run_would_refuse(world, tmp_path):
