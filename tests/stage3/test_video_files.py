@@ -1,4 +1,4 @@
-"""Stage 3 on a folder of videos in one call: phone films, odd ones and broken ones."""
+"""Stage 3 on a folder of videos in one call: phone videos, odd ones and broken ones."""
 
 import errno
 import os
@@ -22,7 +22,7 @@ from utils.media.videos import VideoFile
 UNEVEN = [0, 1, 4, 5, 11, 12]  # times of the frames in 25ths of a second
 
 
-def write_film(
+def write_video_file(
     path: Path,
     codec: str = "libx264",
     pixels: str = "yuv420p",
@@ -31,7 +31,7 @@ def write_film(
     stamps=range(NUM_FRAMES),
     with_sound: bool = False,
 ) -> Path:
-    """The six frames of the small world as a film; `rotation` is what a player is told to do."""
+    """Writes the six frames of the small world; players turn them by `rotation` degrees."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25)
@@ -39,7 +39,7 @@ def write_film(
         if rotation is not None:
             stream.set_display_rotation(rotation)
         sound = container.add_stream("aac", rate=8000, layout="mono") if with_sound else None
-        container.start_encoding()  # writes the header of a film without frames, too
+        container.start_encoding()  # writes the header of a file without frames, too
         for index, stamp in enumerate(stamps):
             image = frame(index)[: size[0], : size[1]]
             picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgb24")
@@ -95,21 +95,21 @@ BAD = {  # what the message says of it
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory, weights_file):
-    """All these films in one folder, run in one call; what was printed meanwhile."""
-    root = tmp_path_factory.mktemp("films")
-    folder = root / "films"
+    """The world after all these videos, in one folder, were run in one call, with its output."""
+    root = tmp_path_factory.mktemp("videos")
+    folder = root / "videos"
     with small_stage3_in(root), pytest.MonkeyPatch.context() as patch:
         for name, (options, turns, _) in GOOD.items():
-            write_film(folder / name, **options)
+            write_video_file(folder / name, **options)
             label(Path(name).stem, turns=turns, size=options.get("size", (HEIGHT, WIDTH)))
         write_song(folder / "song.mp4")
         (folder / "nothing.mp4").touch()
-        write_film(folder / "no_frames.mp4", stamps=())
-        cut = write_film(folder / "cut_off.mp4")
+        write_video_file(folder / "no_frames.mp4", stamps=())
+        cut = write_video_file(folder / "cut_off.mp4")
         cut.write_bytes(cut.read_bytes()[:-300])
         (folder / "text.avi").write_text("no video " * 500)
         for name in ("unlabelled", "label_beyond", "label_twice", "label_size"):
-            write_film(folder / f"{name}.mp4")
+            write_video_file(folder / f"{name}.mp4")
         label("label_beyond", "00099")
         label("label_twice", "2")
         label("label_twice")
@@ -172,7 +172,7 @@ def test_bad_files_do_not_stop_the_rest_and_the_summary_names_all(done):
 def test_a_full_disk_is_told_and_the_run_continues_when_there_is_room(
     world, done, monkeypatch, capsys, suffix, nth
 ):
-    video = write_film(world.root / "hen.mp4")
+    video = write_video_file(world.root / "hen.mp4")
     label("hen")
     real, written = files.os.replace, []
 
