@@ -123,7 +123,7 @@ def done(tmp_path_factory, weights_file):
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_a_mask_for_every_frame_at_the_size_that_is_seen(done, name):
+def test_every_frame_of_a_file_has_a_mask_of_its_upright_size(done, name):
     _, turns, size = GOOD[name]
     masks = done.masks(Path(name).stem)
     assert masks.shape == (NUM_FRAMES, *size)
@@ -153,7 +153,7 @@ def test_a_bad_file_is_refused_by_name_and_leaves_nothing(done, name):
         assert not (done.results / folder / name).exists()
 
 
-def test_bad_files_do_not_stop_the_rest_and_the_summary_names_all(done):
+def test_bad_files_do_not_stop_the_others_and_the_summary_names_them(done):
     assert done.status == 1
     lines = done.output.splitlines()
     summary = lines[next(i for i, line in enumerate(lines) if line.startswith("video ")) :]
@@ -169,7 +169,7 @@ def test_bad_files_do_not_stop_the_rest_and_the_summary_names_all(done):
 
 
 @pytest.mark.parametrize("suffix, nth", [(".png", 3), (".safetensors", 0), (".mp4", 0)])
-def test_a_full_disk_is_told_and_the_run_continues_when_there_is_room(
+def test_a_full_disk_is_reported_and_the_run_continues_when_there_is_space(
     world, done, monkeypatch, capsys, suffix, nth
 ):
     video = write_video_file(world.root / "hen.mp4")
@@ -205,7 +205,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_a_disk_that_is_really_full_leaves_no_half_files(small_disk):
+def test_a_full_disk_leaves_no_half_written_files(small_disk):
     noise = np.random.default_rng(0).integers(0, 256, (200, 128, 128, 3), np.uint8)
     for number in range(2):
         with pytest.raises(OSError) as error:
@@ -220,7 +220,7 @@ def test_a_disk_that_is_really_full_leaves_no_half_files(small_disk):
     assert all(Image.open(path).load() for path in small_disk.iterdir())
 
 
-def test_a_video_that_another_process_works_on_is_left_to_it(world, capsys):
+def test_a_video_that_another_process_works_on_is_refused(world, capsys):
     world.add("ant", frames=2, labelled=(1,)).add("bee", frames=2, labelled=(1,))
     with hold_lock(world.results / "runs" / "ant" / "lock", "ant"):
         assert world.run() == 1
@@ -244,7 +244,7 @@ def test_the_lock_is_held_while_a_video_is_worked_on(world, monkeypatch):
     assert not (world.results / "runs" / "ant" / "lock").exists()
 
 
-def test_a_fault_of_ours_costs_one_video_and_shows_its_traceback(world, monkeypatch, capsys):
+def test_a_bug_fails_one_video_and_shows_its_traceback(world, monkeypatch, capsys):
     world.add("ant", frames=2, labelled=(1,)).add("bee", frames=2, labelled=(1,))
     real = finetune_test.segment
 
