@@ -127,7 +127,7 @@ def main(config: Config) -> int:
         print_dry_run(config, jobs, failed)
         return 1 if failed else 0
 
-    loss = SegmentationLoss(balance=preset.balance, region_weight=preset.region_weight)
+    loss = SegmentationLoss(preset.region_weight)
     tuner = FineTuner(model, loss, preset.fine_tuning, config.seed)
     records = {}
     for job in jobs:

@@ -10,45 +10,122 @@ Writes  weights/objectness_weights/HEAD.safetensors (best by validation IoU),
         curves.png, history.json and TensorBoard logs.
 
 A list may name several data sets below one --dataset, and a line that is repeated is seen more
-often. Two CPU cores take two hours for 3 000 steps. With a GPU: --steps 20000 --batch-size 10
---crop 480 --precision mixed_bfloat16 is the paper's schedule.
+often. Two CPU cores take two hours for 3 000 steps. The paper's schedule, for a GPU:
+--steps 20000 --batch-size 10 --crop 480 --precision mixed_bfloat16
+A later leg that continues from its own weights: --weights FILE with lower learning rates.
+
 Paper: Xue et al., "One-shot Learning-based Animal Video Segmentation", IEEE TII 2022, objectness
 training.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from utils import backend, paths  # noqa: F401  backend before Keras: it starts it without noise
+from utils import backend, paths  # backend before Keras: it starts it without noise
 
 # isort: split
-from models import build_model
+import keras
+
+from models import HEADS, build_model
 from models.losses import SegmentationLoss
 from utils.command_line import run_script, setting
-from utils.training.augmentation import PRESETS
-from utils.training.stage import Recipe, check_stage
-from utils.training.stage_script import StageConfig, run_stage
-
-RECIPE = Recipe(
-    stage="objectness",
-    augmentation=PRESETS["objectness"],
-    head_learning_rate=5e-4,
-)
+from utils.environment import git_commit
+from utils.training.augmentation import AUGMENTATIONS
+from utils.training.recipe import Recipe
+from utils.training.run_folder import RunFolder
+from utils.training.sample_lists import read_sample_list
+from utils.training.stage import check_stage, compile_model, print_plan, run_key, train
+from utils.training.weights import load_weights
 
 
 @dataclass(frozen=True)
-class Config(StageConfig):
+class Config:
     dataset: Path = setting(paths.DAVIS_TRAIN_DATASET, "folder with JPEGImages/ and Annotations/")
     list: Path = setting(paths.DAVIS_LIST, "text file of image and annotation pairs")
     validation_list: Path = setting(paths.DAVIS_VALIDATION_LIST, "the same, for validation")
-    weights: Path | None = setting(None, "weights of stage 1; those of --head if absent")
+    weights: Path | None = setting(None, "weights of stage 1; if absent those of this head")
     output: Path = setting(paths.OBJECTNESS_WEIGHTS, "where weights and training state go")
+    head: Literal["deeplab", "xfcn"] = setting("deeplab", "network head; xfcn is the paper's")
+    steps: int = setting(3000, "updates of the weights")
+    batch_size: int = setting(4, "crops per forward pass, over all GPUs")
+    accumulate: int = setting(1, "batches averaged into one update")
+    crop: int = setting(320, "side of the square crops, pixels")
+    head_learning_rate: float = setting(5e-4, "peak learning rate of the head")
+    backbone_learning_rate: float = setting(1e-4, "peak learning rate of the backbone")
+    final_rate: float = setting(0.02, "share of the peak learning rates that is left at the end")
+    frozen_blocks: int = setting(
+        3, "first blocks of the backbone that do not learn; 13: only the head learns"
+    )
+    batch_statistics: Literal["fixed", "trained"] = setting(
+        "fixed", "batch statistics of the backbone; fixed: those of the weights to start from"
+    )
+    validate_every: int = setting(5, "epochs (of 100 batches) between two validations")
+    average_from: float | None = setting(
+        None, "share of the run, 0 to 1, after which the weights are averaged; never if absent"
+    )
+    precision: Literal["float32", "mixed_bfloat16"] = setting("float32", "mixed_bfloat16 for GPUs")
+    seed: int = setting(0, "seed of crops, their augmentation and untrained layers")
+    resume: bool = setting(False, "continue the run in --output")
+    dry_run: bool = setting(False, "check everything, print the configuration, write nothing")
+
+
+def make_recipe(config: Config) -> Recipe:
+    return Recipe(
+        stage="objectness",
+        augmentation=AUGMENTATIONS["objectness"],
+        steps=config.steps,
+        batch_size=config.batch_size,
+        accumulate=config.accumulate,
+        crop=config.crop,
+        head_learning_rate=config.head_learning_rate,
+        backbone_learning_rate=config.backbone_learning_rate,
+        final_rate=config.final_rate,
+        frozen_blocks=config.frozen_blocks,
+        train_batch_statistics=config.batch_statistics == "trained",
+        validate_every=config.validate_every,
+        average_from=config.average_from,
+        precision=config.precision,
+        seed=config.seed,
+    )
 
 
 def main(config: Config) -> list[dict]:
+    """Returns: the history, a row per epoch; none after a dry run."""
+    recipe = make_recipe(config)
+    folder = RunFolder(config.output, config.head)
     weights = config.weights or paths.PASCAL_BASE_WEIGHTS / f"{config.head}.safetensors"
     check_stage(weights, ("pascal_base", "objectness"))
-    return run_stage(config, RECIPE, weights, build_model, SegmentationLoss, "finetune_test.py")
+    with folder.lock(config.dry_run):
+        samples = read_sample_list(config.list, config.dataset)
+        validation = read_sample_list(config.validation_list, config.dataset)
+        key = run_key(recipe, samples, validation, weights)
+        folder.check(key, config.resume)
+
+        keras.config.set_dtype_policy(config.precision)
+        backend.make_deterministic(config.seed, bitwise=not backend.has_gpu())
+        with backend.distribute():
+            model = build_model(config.head, train_batch_statistics=recipe.train_batch_statistics)
+            start = load_weights(model, weights)
+            print(f"weights: {weights} (stage {start.get('stage')})")
+            print_plan(folder, key | {"steps": config.steps}, samples, validation)
+            if config.dry_run:
+                return []
+            folder.begin(key, config.steps)
+            compile_model(model, SegmentationLoss(recipe.region_weight), recipe)
+            history = train(model, samples, validation, recipe, folder)
+
+        facts = {
+            "stage": recipe.stage,
+            "head": config.head,
+            "output_stride": HEADS[config.head].output_stride,
+            "data": f"{config.list.name}, {len(samples)} samples",
+            "started_from": start["sha256"],
+            "commit": git_commit(),
+        }
+        best = folder.hand_on(model, facts)
+    print(f"Best weights: {best}. Next: python finetune_test.py")
+    return history
 
 
 if __name__ == "__main__":

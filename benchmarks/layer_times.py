@@ -24,20 +24,20 @@ from utils import backend
 import keras
 from tabulate import tabulate
 
-from models import build_model
+from models import HEADS, build_model
+from models.backbone import BACKBONE
 from models.xception import freeze_first_blocks
 from utils.command_line import run_script, setting
 from utils.stage3.presets import PRESETS
 from utils.training.optimizers import make_optimizer
 
+OUTPUT_STRIDE = HEADS["deeplab"].output_stride
 PARTS = (
     ("pad and normalise", "pad"),
-    ("block 1 (stride 2)", "block1_conv2_act"),
-    ("block 2 (stride 4)", "block2_add"),
-    ("block 3 (stride 8)", "block3_add"),
-    ("block 4 (stride 16)", "block4_add"),
-    ("blocks 5-12 (stride 16)", "block12_add"),
-    ("block 13", "block13_add"),
+    *(
+        (f"up to {block} (stride {BACKBONE.stride(block, OUTPUT_STRIDE)})", layer)
+        for block, layer in BACKBONE.output_layers.items()
+    ),
     ("pyramid (ASPP)", "aspp_project_act"),
     ("decoder, stride 8", "decoder_stride8_sepconv2_act"),
     ("decoder, stride 4", "decoder_stride4_sepconv2_act"),

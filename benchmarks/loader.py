@@ -21,14 +21,16 @@ from utils import backend, paths  # backend before Keras: it starts it without n
 import numpy as np
 import psutil
 
+import train_pascal_base
 from models import build_model
 from models.losses import SegmentationLoss
-from train_pascal_base import RECIPE
 from utils.command_line import run_script, setting
 from utils.files import write_json
 from utils.training.batches import Batches
 from utils.training.sample_lists import read_sample_list
 from utils.training.stage import compile_model
+
+RECIPE = train_pascal_base.make_recipe(train_pascal_base.Config())
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def draw(loader: Batches, count: int, workers: int) -> dict:
 def time_steps(loader: Batches, steps: int) -> float:
     """Returns images per second of the median training step, after two steps to warm up."""
     model = build_model("deeplab")
-    compile_model(model, SegmentationLoss(RECIPE.balance, RECIPE.region_weight), RECIPE)
+    compile_model(model, SegmentationLoss(RECIPE.region_weight), RECIPE)
     images, targets = loader[0]
     seconds = []
     for _ in range(steps + 2):

@@ -158,7 +158,7 @@ def network_tasks(name: str, model: keras.Model) -> dict[str, tuple[Callable[[],
         return tuple(-(-side // 16) * 16 for side in size) if name == "OSVOS" else size
 
     trained = keras.Model(model.input, {"mask": model.output["mask"]})
-    loss = SegmentationLoss(preset.balance, preset.region_weight)
+    loss = SegmentationLoss(preset.region_weight)
     trained.compile(make_optimizer(1e-3, 1e-4), loss={"mask": loss})
     sizes = (("crop", fit_size(preset.fine_tuning.crop)), ("frame", fit_size(FRAME)))
     for title, size in sizes:

@@ -66,7 +66,7 @@ def start_stage3(
     load_weights(model, weights_path)
     weights_sha256 = sha256_of(weights_path)
     print(f"weights: {weights_path} ({reason})", flush=True)
-    loss = SegmentationLoss(settings.balance, settings.region_weight)
+    loss = SegmentationLoss(settings.region_weight)
     tuner = FineTuner(model, loss, settings.fine_tuning, seed)
 
     def run(name: str, frames: Sequence[int]) -> Run:

@@ -1,27 +1,54 @@
-"""The networks: an Xception backbone with a DeepLab or an XFCN head. Only Keras is imported."""
+"""The networks: an Xception backbone with one of the heads of `HEADS`. Only Keras is imported."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import keras
 from keras import layers
 
+from models.backbone import BACKBONE
 from models.deeplab import deeplab_head
 from models.resampling import CropLike, PadToGrid
 from models.xception import xception_features
 from models.xfcn import xfcn_head
 
-HEADS = ("deeplab", "xfcn")
+
+@dataclass(frozen=True)
+class Head:
+    """What `build_model` knows about a head.
+
+    Attributes:
+        build: from the backbone's maps by block, the output stride and the width to a dict of
+            logits, "mask" first.
+        output_stride: of the backbone, unless another one is asked for.
+        fixed_stride: whether the head works at this output stride alone, whatever is asked for.
+    """
+
+    build: Callable[[dict[str, keras.KerasTensor], int, float], dict[str, keras.KerasTensor]]
+    output_stride: int
+    fixed_stride: bool = False
+
+
+# A new head is a file with its layers and a line here; the flags --head name these heads as well.
+HEADS = {
+    "deeplab": Head(deeplab_head, output_stride=16),
+    "xfcn": Head(xfcn_head, output_stride=32, fixed_stride=True),
+}
 
 
 def build_model(
     head: str = "deeplab",
-    output_stride: int = 16,
+    output_stride: int | None = None,
     width: float = 1.0,
     train_batch_statistics: bool = False,
 ) -> keras.Model:
     """Builds the segmentation network with random weights.
 
     Args:
-        head: "deeplab" (ASPP and a decoder to stride 2) or "xfcn" (the paper's five side outputs).
-        output_stride: 8, 16 or 32, the stride of the coarsest features; "xfcn" always works at 32.
+        head: one of `HEADS`: "deeplab" (ASPP and a decoder to stride 2) or "xfcn" (the paper's
+            five side outputs).
+        output_stride: 8, 16 or 32, the stride of the coarsest features; None takes the head's own.
+            "xfcn" always works at 32.
         width: multiplies the numbers of channels; 1 for every weights file, less only in tests.
         train_batch_statistics: see `xception_features`; leave False to fine-tune and to test.
 
@@ -33,15 +60,13 @@ def build_model(
     """
     if head not in HEADS:
         raise ValueError(f"head must be one of {', '.join(HEADS)}, got {head!r}.")
-    if head == "xfcn":
-        output_stride = 32
+    facts = HEADS[head]
+    if output_stride is None or facts.fixed_stride:
+        output_stride = facts.output_stride
     images = keras.Input((None, None, 3), name="images")
-    x = layers.Rescaling(1 / 127.5, offset=-1.0, name="normalise")(images)
-    x = PadToGrid(name="pad")(x)
+    x = layers.Rescaling(BACKBONE.pixel_scale, BACKBONE.pixel_offset, name="normalise")(images)
+    x = PadToGrid(BACKBONE.grid_px, BACKBONE.margin_px, name="pad")(x)
     features = xception_features(x, output_stride, width, train_batch_statistics)
-    if head == "deeplab":
-        logits = deeplab_head(features, output_stride, width)
-    else:
-        logits = xfcn_head(features)
+    logits = facts.build(features, output_stride, width)
     outputs = {name: CropLike(name=name)([x, images]) for name, x in logits.items()}
-    return keras.Model(images, outputs, name=f"xception_{head}")
+    return keras.Model(images, outputs, name=f"{BACKBONE.name}_{head}")

@@ -2,7 +2,7 @@
 
 After Chen et al., "Encoder-Decoder with Atrous Separable Convolution" (ECCV 2018). Differs,
 because masks of legs, tails and horns are a few pixels wide and frames come at any size:
-- the decoder goes on from stride 4 to stride 2, reading low-level features at strides 8, 4 and 2;
+- the decoder continues from stride 4 to stride 2, reading low-level features at strides 8, 4 and 2;
 - no image-level pooling and per-pixel layer normalisation: a pixel's logit depends on its
   surroundings alone, so a crop, a shifted and a larger image give the same answer, and no batch
   statistics exist that could move.
@@ -11,13 +11,13 @@ because masks of legs, tails and horns are a few pixels wide and frames come at 
 import keras
 from keras import layers
 
+from models.backbone import BACKBONE
 from models.resampling import Interpolate
 
 ASPP_CHANNELS = 256
 ASPP_DILATIONS = (6, 12, 18)  # at output stride 16; doubled at 8, halved at 32
-# Decoder stages from coarse to fine: low-level block, its stride, channels taken from it, channels
-# of the stage.
-DECODER = (("block3", 8, 64, 128), ("block2", 4, 48, 96), ("block1", 2, 24, 48))
+# Of each decoder stage, from coarse to fine: channels taken from the low-level features, channels.
+DECODER = ((64, 128), (48, 96), (24, 48))
 
 
 def deeplab_head(
@@ -27,7 +27,7 @@ def deeplab_head(
 
     Args:
         features: of `xception_features`, sides such that all strides divide (see `PadToGrid`).
-        output_stride: that of `features["block13"]`: 32, 16 or 8.
+        output_stride: that of the last block's features: 32, 16 or 8.
         width: multiplies the numbers of channels.
 
     Returns: {"mask": logits (batch, 2 (h - 1) + 1, 2 (w - 1) + 1, 1)} for a stride-2 map of h x w.
@@ -59,7 +59,7 @@ def deeplab_head(
         )(x)
         return normalised(x, name)
 
-    x = layers.Activation("relu", name="aspp_input_act")(features["block13"])
+    x = layers.Activation("relu", name="aspp_input_act")(features[BACKBONE.last_block])
     branches = [conv1x1(x, ASPP_CHANNELS, "aspp_conv1x1")]
     for rate in ASPP_DILATIONS:
         dilation = rate * 16 // output_stride
@@ -68,7 +68,8 @@ def deeplab_head(
     x = conv1x1(x, ASPP_CHANNELS, "aspp_project")
 
     stride = output_stride
-    for block, fine_stride, low_level, filters in DECODER:
+    for block, (low_level, filters) in zip(BACKBONE.low_level_blocks, DECODER, strict=True):
+        fine_stride = BACKBONE.stride(block, output_stride)
         name = f"decoder_stride{fine_stride}"
         if stride != fine_stride:
             x = Interpolate(stride // fine_stride, name=f"{name}_up")(x)

@@ -3,37 +3,47 @@
 import keras
 from keras import ops
 
-# The backbone's first two convolutions pad nothing, so its maps start 3 px inside the image.
-VALID_MARGIN_PX = 3
-
 
 @keras.saving.register_keras_serializable("one_shot")
 class PadToGrid(keras.layers.Layer):
     """Pads an image so that every feature of the backbone sits on a pixel of the image.
 
-    Replicates the border: 3 px at the top and left, and at the bottom and right so much that the
-    sides become 32 k + 7. Then all pooled maps have odd sides, "same" padding is symmetric, and
-    feature j of a stride-s map has its receptive field's centre exactly at image pixel s * j:
-    coarse maps interpolate with no offset, at any image size (shown by a shifted image in the
-    tests).
+    Replicates the border: `margin` pixels at the top and left, and at the bottom and right so many
+    that the sides become grid k + 1 + 2 margin. Then all pooled maps have odd sides, "same" padding
+    is symmetric, and feature j of a stride-s map has its receptive field's centre exactly at image
+    pixel s * j: coarse maps interpolate with no offset, at any image size (shown by a shifted image
+    in the tests).
 
-    Call: (batch, height, width, channels) -> (batch, 32 k + 7, 32 l + 7, channels), same dtype.
+    Args:
+        grid: the coarsest stride of the backbone.
+        margin: pixels that convolutions without padding take away on each side.
+
+    Call: (batch, height, width, channels) -> (batch, grid k + 1 + 2 margin, grid l + 1 + 2 margin,
+        channels), same dtype.
     """
+
+    def __init__(self, grid: int, margin: int, **kwargs):
+        super().__init__(**kwargs)
+        self.grid = grid
+        self.margin = margin
 
     def call(self, images):
         for axis in (1, 2):
             size = ops.shape(images)[axis]
-            padded = 32 * ((size + 30) // 32) + 1 + 2 * VALID_MARGIN_PX
-            index = ops.clip(ops.arange(padded, dtype="int32") - VALID_MARGIN_PX, 0, size - 1)
-            images = ops.take(images, index, axis=axis)
+            index = ops.arange(self._padded(size), dtype="int32") - self.margin
+            images = ops.take(images, ops.clip(index, 0, size - 1), axis=axis)
         return images
 
     def compute_output_shape(self, input_shape):
-        def padded(size):
-            return None if size is None else 32 * ((size + 30) // 32) + 1 + 2 * VALID_MARGIN_PX
-
         batch, height, width, channels = input_shape
-        return (batch, padded(height), padded(width), channels)
+        padded = [None if size is None else self._padded(size) for size in (height, width)]
+        return (batch, *padded, channels)
+
+    def get_config(self):
+        return {**super().get_config(), "grid": self.grid, "margin": self.margin}
+
+    def _padded(self, size):
+        return self.grid * ((size + self.grid - 2) // self.grid) + 1 + 2 * self.margin
 
 
 @keras.saving.register_keras_serializable("one_shot")

@@ -8,20 +8,11 @@ dilation.
 import keras
 from keras import layers
 
+from models.backbone import BACKBONE
 from models.resampling import DilatedMaxPooling2D
 
 BATCH_NORM_EPSILON = 1e-3
-NUM_BLOCKS = 13
-# The maps that heads read, by block, all before the next block's activation. Stride at the output
-# strides 32 | 16 | 8.
-FEATURES = {
-    "block1": 2,
-    "block2": 4,
-    "block3": 8,
-    "block4": 16,
-    "block12": 16,
-    "block13": 32,
-}
+NUM_BLOCKS = BACKBONE.num_blocks
 
 
 @keras.saving.register_keras_serializable("one_shot")
@@ -53,8 +44,9 @@ def xception_features(
             follow the training data; False (fine-tuning, and every test) keeps them fixed whatever
             mode the model runs in.
 
-    Returns: block name -> map (batch, h, w, channels): block1 (64 channels, after its
-        activation), block2 (128), block3 (256), block4 and block12 (728), block13 (1024).
+    Returns: block name -> map (batch, h, w, channels), those that `BACKBONE.strides` lists, before
+        the next block's activation: block1 (64 channels, after its own activation), block2 (128),
+        block3 (256), block4 and block12 (728), block13 (1024).
 
     Raises: ValueError for another output stride.
     """
@@ -120,15 +112,16 @@ def xception_features(
 
 
 def freeze_first_blocks(model: keras.Model, num_blocks: int) -> None:
-    """Stops the backbone's first blocks from learning: what they see is the same in all images,
-    and their gradients, at full resolution, are the most expensive."""
-    names = tuple(f"block{block}_" for block in range(1, num_blocks + 1))
+    """Stops the backbone's first blocks from learning.
+
+    What they see is the same in all images, and their gradients, at full resolution, are the most
+    expensive.
+
+    Args:
+        model: of `build_model`; call this before compiling it.
+        num_blocks: 0 to `NUM_BLOCKS`.
+    """
     for layer in model.layers:
-        if names and layer.name.startswith(names):
+        block = BACKBONE.block_number(layer.name)
+        if block is not None and block <= num_blocks:
             layer.trainable = False
-
-
-def build_xception(output_stride: int = 32, width: float = 1.0) -> keras.Model:
-    """The backbone alone: RGB in [-1, 1], (batch, height, width, 3), to `xception_features`."""
-    images = keras.Input((None, None, 3), name="images")
-    return keras.Model(images, xception_features(images, output_stride, width), name="xception")

@@ -32,8 +32,9 @@ import sys
 from utils import backend  # first, as in every script
 import keras
 import numpy as np
-from models import build_model
+from models import HEADS, build_model
 from models.losses import SegmentationLoss
+from utils.environment import describe_environment
 from utils.training.batches import FrameSample
 from utils.stage3.fine_tuning import FineTuner
 from utils.stage3.settings import FineTuning
@@ -42,7 +43,7 @@ from utils.training.weights import load_weights
 folder, width = sys.argv[1], float(sys.argv[2])
 images = np.load(f"{folder}/images.npy")
 logits = {}
-for head in ("deeplab", "xfcn"):
+for head in HEADS:
     model = build_model(head, width=width)
     load_weights(model, __import__("pathlib").Path(folder, f"{head}.safetensors"))
     for name, value in model.predict_on_batch(images).items():
@@ -52,7 +53,7 @@ np.savez(f"{folder}/logits.npz", **logits)
 backend.make_deterministic(0)
 model = build_model(width=width)
 settings = FineTuning(steps=2, crop=(48, 64), steps_per_epoch=1)
-tuner = FineTuner(model, SegmentationLoss(0.5, 1.0), settings, seed=0)
+tuner = FineTuner(model, SegmentationLoss(1.0), settings, seed=0)
 target = np.zeros(images.shape[1:3], "uint8")
 target[10:30, 10:40] = 1
 statistics = [np.array(v) for v in model.non_trainable_variables if "moving_" in v.path]

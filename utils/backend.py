@@ -118,6 +118,15 @@ def distribute() -> contextlib.AbstractContextManager:
     return contextlib.nullcontext()
 
 
+def sync_variables(model: keras.Model) -> None:
+    """Makes the variables of a model current in the middle of an epoch of `fit`.
+
+    JAX keeps them elsewhere until the epoch ends; the other backends need nothing.
+    """
+    if keras.backend.backend() == "jax":
+        model.jax_state_sync()
+
+
 def num_loader_threads() -> int:
     """Returns how many threads prepare batches: one for each core but one, 2 to 16."""
     return min(16, max(2, (os.cpu_count() or 2) - 1))

@@ -32,7 +32,7 @@ from utils.stage3.settings import Refinement
 HEIGHT, WIDTH = 49, 65  # 16 k + 1, so that the maps below need no padding
 NUM_FRAMES = 8
 SETTINGS = StandIn(hidden_units=8, steps=40, pixels=200, learning_rate=0.03)
-LOSS = SegmentationLoss(0.0, 1.0)
+LOSS = SegmentationLoss(1.0)
 
 
 def animal(index: int) -> np.ndarray:

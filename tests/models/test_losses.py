@@ -1,4 +1,4 @@
-"""The losses by hand-worked cases: void, area, balance, region."""
+"""The losses by hand-worked cases: void, area, region."""
 
 import keras
 import numpy as np
@@ -8,13 +8,11 @@ from keras import ops
 from models.losses import SegmentationLoss, binary_cross_entropy, soft_jaccard_loss
 
 VOID = 255
-LOSSES = [
-    SegmentationLoss(balance, region_weight) for balance in (0, 0.5, 1) for region_weight in (0, 1)
-]
+LOSSES = [SegmentationLoss(region_weight) for region_weight in (0.0, 1.0)]
 
 
 def loss_ids(loss):
-    return f"balance{loss.balance}-region{loss.region_weight}"
+    return f"region{loss.region_weight}"
 
 
 def random_pair(height=12, width=16, seed=0):
@@ -51,36 +49,19 @@ def test_an_image_tiled_twice_as_large_costs_the_same(loss):
 
 def test_the_loss_of_a_batch_is_the_mean_over_its_images():
     target, logits = random_pair()
-    loss = SegmentationLoss(1.0, 1.0)
+    loss = SegmentationLoss(1.0)
     second_target, second_logits = np.roll(target, 3, 1), logits[:, ::-1]
     both = loss(np.concatenate([target, second_target]), np.concatenate([logits, second_logits]))
     alone = [float(loss(target, logits)), float(loss(second_target, second_logits))]
     assert float(both) == pytest.approx(np.mean(alone), rel=1e-5)
 
 
-def test_full_balance_is_the_loss_of_osvos_over_the_area():
-    # OSVOS: -(n_background / n) sum_object log p - (n_object / n) sum_background log(1 - p).
-    # Ours gives an object pixel n / (2 n_object), so ours is OSVOS' over the area times
-    # n^2 / (2 n_object n_background): a constant of the label.
+def test_the_cross_entropy_is_the_mean_over_the_pixels_that_count():
     target, logits = random_pair()
-    target[target == VOID] = 0
-    p, is_object = sigmoid(logits), target == 1
-    n, n_object = target.size, is_object.sum()
-    n_background = n - n_object
-    osvos = -n_background / n * np.log(p[is_object]).sum()
-    osvos -= n_object / n * np.log(1 - p[~is_object]).sum()
-    expected = osvos / n * n**2 / (2 * n_object * n_background)
-    assert float(SegmentationLoss(1.0)(target, logits)) == pytest.approx(expected, rel=1e-5)
-
-
-def test_full_balance_weighs_both_classes_alike_and_none_counts_pixels():
-    target = np.zeros((1, 10, 10, 1), "uint8")
-    target[0, 0, :4] = 1  # 4 of 100 pixels
-    logits = np.where(target == 1, 0, -50).astype("float32")  # object undecided: log 2 a pixel
-    assert float(SegmentationLoss(1.0)(target, logits)) == pytest.approx(np.log(2) / 2, rel=1e-5)
-    assert float(SegmentationLoss(0.0)(target, logits)) == pytest.approx(0.04 * np.log(2), rel=1e-5)
-    half = 0.04 * np.sqrt(0.5 / 0.04) * np.log(2)
-    assert float(SegmentationLoss(0.5)(target, logits)) == pytest.approx(half, rel=1e-5)
+    p, counts = sigmoid(logits), target != VOID
+    entropy = -np.log(np.where(target == 1, p, 1 - p))
+    expected = entropy[counts].mean()
+    assert float(SegmentationLoss(0.0)(target, logits)) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=loss_ids)
@@ -124,7 +105,7 @@ def test_the_region_loss_is_added_with_its_weight():
     target, logits = random_pair()
     plain = float(SegmentationLoss(0.0)(target, logits))
     region = float(soft_jaccard_loss(target, logits)[0])
-    found = float(SegmentationLoss(0.0, 0.25)(target, logits))
+    found = float(SegmentationLoss(0.25)(target, logits))
     assert found == pytest.approx(plain + 0.25 * region, rel=1e-5)
 
 
@@ -151,13 +132,13 @@ def test_gradients_are_finite_at_large_logits(loss, size):
 
 def test_the_loss_takes_uint8_targets_and_half_precision_logits():
     target, logits = random_pair()
-    expected = float(SegmentationLoss(1.0, 1.0)(target, logits))
-    found = SegmentationLoss(1.0, 1.0)(target, ops.cast(logits, "bfloat16"))
+    expected = float(SegmentationLoss(1.0)(target, logits))
+    found = SegmentationLoss(1.0)(target, ops.cast(logits, "bfloat16"))
     assert keras.backend.standardize_dtype(found.dtype) == "float32"
     assert float(found) == pytest.approx(expected, rel=2e-2)
 
 
 def test_the_loss_comes_back_from_its_configuration():
-    loss = SegmentationLoss(0.5, 2.0)
+    loss = SegmentationLoss(2.0)
     again = SegmentationLoss.from_config(loss.get_config())
-    assert (again.balance, again.region_weight) == (0.5, 2.0)
+    assert again.region_weight == 2.0

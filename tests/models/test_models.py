@@ -10,8 +10,8 @@ import pytest
 from models import HEADS, build_model
 from models.losses import SegmentationLoss
 from models.resampling import CropLike, DilatedMaxPooling2D, Interpolate, PadToGrid
-from models.xception import build_xception
-from utils.training.weights import KERAS_SHORTCUTS
+from models.xception import xception_features
+from utils.training.imagenet_weights import KERAS_SHORTCUTS
 
 WIDTH = 0.05  # narrow networks: the structure counts, not the number of channels
 SIDES = ["side2", "side3", "side4", "side5", "side6"]
@@ -62,6 +62,12 @@ def reference() -> keras.Model:
     return keras.Model(whole.input, taps)
 
 
+def build_backbone(output_stride: int) -> keras.Model:
+    """The backbone alone: RGB in [-1, 1], (batch, height, width, 3), to its maps by block."""
+    images = keras.Input((None, None, 3), name="images")
+    return keras.Model(images, xception_features(images, output_stride))
+
+
 def copy_weights(reference: keras.Model, model: keras.Model) -> None:
     """By name; the reference's unnamed shortcuts by the order of their numbers."""
 
@@ -84,7 +90,7 @@ def test_features_equal_those_of_keras_xception(reference, output_stride):
     # 135 and 103 are 32 k + 7, so that all pooled maps are odd: 65, 33, 17, 9, 5. Then dilation
     # sees what strides see, up to the border.
     images = random_images(1, 135, 103).astype("float32") / 127.5 - 1
-    backbone = build_xception(output_stride)
+    backbone = build_backbone(output_stride)
     copy_weights(reference, backbone)
     expected, found = reference(images), backbone(images)
     assert found["block13"].shape[1:3] == (4 * 32 // output_stride + 1, 3 * 32 // output_stride + 1)
@@ -97,7 +103,7 @@ def test_features_equal_those_of_keras_xception(reference, output_stride):
 
 def test_features_at_stride_32_equal_keras_xception_at_even_sizes_too(reference):
     images = random_images(1, 128, 150).astype("float32") / 127.5 - 1
-    backbone = build_xception(32)
+    backbone = build_backbone(32)
     copy_weights(reference, backbone)
     expected = np.asarray(reference(images)["block13"])
     np.testing.assert_allclose(np.asarray(backbone(images)["block13"]), expected, atol=1e-4)
@@ -272,10 +278,10 @@ def fit_two_steps(network: keras.Model) -> None:
 @pytest.mark.parametrize("size", [1, 2, 8, 33, 34, 65, 480])
 def test_padding_gives_sides_of_32_k_plus_7_and_repeats_the_border(size):
     image = np.arange(size * 3 * 3, dtype="float32").reshape(1, size, 3, 3)
-    padded = np.asarray(PadToGrid()(image))
+    padded = np.asarray(PadToGrid(32, 3)(image))
     height = padded.shape[1]
     assert height % 32 == 7 and height >= size + 6 and height - 32 < size + 6
-    assert PadToGrid().compute_output_shape((1, size, 3, 3)) == padded.shape
+    assert PadToGrid(32, 3).compute_output_shape((1, size, 3, 3)) == padded.shape
     np.testing.assert_array_equal(padded[:, 3 : 3 + size, 3:6], image)
     np.testing.assert_array_equal(padded[0, :3, 3:6], np.repeat(image[0, :1], 3, 0))
     bottom = padded[0, 3 + size :, 3:6]
@@ -327,7 +333,9 @@ def test_cropping_takes_the_top_left_corner():
     np.testing.assert_array_equal(found, maps[:, :3, :4])
 
 
-@pytest.mark.parametrize("layer", [Interpolate(4), DilatedMaxPooling2D(2), PadToGrid(), CropLike()])
+@pytest.mark.parametrize(
+    "layer", [Interpolate(4), DilatedMaxPooling2D(2), PadToGrid(32, 3), CropLike()]
+)
 def test_layers_come_back_from_their_configuration(layer):
     again = type(layer).from_config(layer.get_config())
     assert again.get_config() == layer.get_config()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from utils.media.labels import VOID
-from utils.training.augmentation import PRESETS, Augmentation, augment, fill_object
+from utils.training.augmentation import AUGMENTATIONS, Augmentation, augment, fill_object
 
 GEOMETRY = {
     "nothing": Augmentation(flip=0.0),
@@ -15,7 +15,7 @@ GEOMETRY = {
     "scale": Augmentation(scale=(0.5, 2.0), flip=0.0),
     "rotation": Augmentation(rotation_degrees=40, flip=0.0),
     "stretch and shear": Augmentation(stretch=0.3, shear=0.2, flip=0.0),
-    "all": replace(PRESETS["fine_tune"], color_probability=0, noise=0, blur_probability=0),
+    "all": replace(AUGMENTATIONS["fine_tune"], color_probability=0, noise=0, blur_probability=0),
 }
 
 
@@ -48,7 +48,7 @@ def test_image_and_target_move_together(augmentation, recompose):
             (64, 80),
             replace(augmentation, recompose=recompose, object_centred=1.0),
             np.random.default_rng(seed),
-            background,
+            background=background,
         )
         assert crop.shape == (64, 80, 3) and crop.dtype == np.uint8
         assert crop_target.shape == (64, 80) and crop_target.dtype == np.uint8
@@ -73,7 +73,7 @@ def test_nothing_leaves_a_frame_of_the_crops_size_as_it_is():
     np.testing.assert_array_equal(crop_target, target)
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_the_same_generator_gives_the_same_crop(name):
     image, target = labelled_image()
     image[..., 1] //= 2
@@ -81,7 +81,7 @@ def test_the_same_generator_gives_the_same_crop(name):
 
     def crop(seed):
         rng = np.random.default_rng(seed)
-        return augment(image, target, (48, 64), PRESETS[name], rng, background)
+        return augment(image, target, (48, 64), AUGMENTATIONS[name], rng, background=background)
 
     for seed in range(5):
         for first, second in zip(crop(seed), crop(seed), strict=True):
@@ -89,14 +89,14 @@ def test_the_same_generator_gives_the_same_crop(name):
     assert len({crop(seed)[0].tobytes() for seed in range(5)}) == 5
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_inputs_are_not_changed(name):
     image, target = labelled_image()
     background = fill_object(image, target)
     kept = [array.copy() for array in (image, target, background)]
     for seed in range(10):
         rng = np.random.default_rng(seed)
-        augment(image, target, (48, 64), PRESETS[name], rng, background)
+        augment(image, target, (48, 64), AUGMENTATIONS[name], rng, background=background)
     for array, before in zip((image, target, background), kept, strict=True):
         np.testing.assert_array_equal(array, before)
 
@@ -132,8 +132,10 @@ def test_crops_centred_on_the_object_hold_some_of_it():
 def test_a_label_without_object_is_no_hindrance():
     image, target = labelled_image()
     target[target == 1] = 0
-    augmentation = replace(PRESETS["fine_tune"], recompose=1.0, object_centred=1.0)
-    crop_target = augment(image, target, (40, 50), augmentation, np.random.default_rng(0), image)[1]
+    augmentation = replace(AUGMENTATIONS["fine_tune"], recompose=1.0, object_centred=1.0)
+    crop_target = augment(
+        image, target, (40, 50), augmentation, np.random.default_rng(0), background=image
+    )[1]
     assert not (crop_target == 1).any()
 
 
@@ -145,7 +147,7 @@ def test_recomposing_moves_the_object_over_its_background():
     places = []
     for seed in range(12):
         rng = np.random.default_rng(seed)
-        crop, crop_target = augment(image, target, (90, 120), moved, rng, background)
+        crop, crop_target = augment(image, target, (90, 120), moved, rng, background=background)
         red = crop[..., 0] > 135
         assert (red == (crop_target == 1))[crop_target != VOID].mean() > 0.97
         if red.any():

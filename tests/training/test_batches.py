@@ -1,7 +1,6 @@
 """The loader: crop k depends on (seed, k) alone, through real training and after a resume."""
 
 import gc
-import os
 import tracemalloc
 
 import keras
@@ -13,8 +12,7 @@ from utils import backend
 from utils.errors import InputError
 from utils.stage3.fine_tuning import FineTuner
 from utils.stage3.settings import FineTuning
-from utils.training.augmentation import PRESETS, Augmentation
-from utils.training.backup import Backup
+from utils.training.augmentation import AUGMENTATIONS, Augmentation
 from utils.training.batches import Batches, FileSample, FrameSample
 
 CROP = (16, 20)
@@ -30,7 +28,14 @@ def samples(count=3):
 
 def batches(seed=0, batch_size=2, workers=2, **options):
     return Batches(
-        samples(), CROP, STEPS, batch_size, PRESETS["fine_tune"], seed, workers=workers, **options
+        samples(),
+        CROP,
+        STEPS,
+        batch_size,
+        AUGMENTATIONS["fine_tune"],
+        seed,
+        workers=workers,
+        **options,
     )
 
 
@@ -139,7 +144,7 @@ def test_a_second_fit_with_one_loader_begins_again():
 
 
 def test_an_epoch_of_a_single_step():
-    loader = Batches(samples(), CROP, 1, 1, PRESETS["fine_tune"], 0)
+    loader = Batches(samples(), CROP, 1, 1, AUGMENTATIONS["fine_tune"], 0)
     np.testing.assert_array_equal(record_fit(loader, epochs=5), expected_crops(loader, 0, 5))
 
 
@@ -262,17 +267,6 @@ def test_a_loss_that_is_not_finite_stops_the_run_each_time_and_leaves_no_backup(
         assert not list(tmp_path.iterdir())
 
 
-def test_a_backup_of_another_epoch_count_is_kept_each_nth_epoch(tmp_path):
-    loader = batches(batch_size=1)
-    model = tiny_network()
-    model.compile(keras.optimizers.Adam(), loss={"mask": "mse"})
-    backup = Backup(tmp_path / "state.npz", every=2)
-    assert backup.restore(model) == 0
-    model.fit(loader, epochs=3, callbacks=[loader.follow_epochs(), backup], verbose=0)
-    assert Backup(tmp_path / "state.npz").restore(model) == 2
-    assert os.listdir(tmp_path) == ["state.npz"]
-
-
 def tiny_network() -> keras.Model:
     images = keras.Input((None, None, 3), name="images")
     x = keras.layers.Rescaling(1 / 255, name="normalise")(images)
@@ -310,7 +304,7 @@ def test_several_objects_of_an_annotation_are_one_class(tmp_path):
 
 def test_files_are_opened_only_when_their_crop_is_drawn(tmp_path):
     good, missing = write_pair(tmp_path, "one", 0), FileSample(tmp_path / "a", tmp_path / "b")
-    loader = Batches([good, missing], CROP, 2, 1, PRESETS["base"], 0)
+    loader = Batches([good, missing], CROP, 2, 1, AUGMENTATIONS["base"], 0)
     errors = 0
     for k in range(2):
         try:
@@ -324,7 +318,7 @@ def test_memory_does_not_grow_with_the_list(tmp_path):
     sample = write_pair(tmp_path, "one", 0)
 
     def peak(count):
-        loader = Batches([sample] * count, CROP, 10, 1, PRESETS["base"], 0)
+        loader = Batches([sample] * count, CROP, 10, 1, AUGMENTATIONS["base"], 0)
         gc.collect()
         tracemalloc.start()
         for index in range(10):

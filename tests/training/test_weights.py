@@ -15,9 +15,8 @@ from models import HEADS, build_model
 from utils import paths
 from utils.errors import InputError
 from utils.files import sha256_of
-from utils.training import weights
+from utils.training.imagenet_weights import KERAS_SHORTCUTS, convert_keras_xception
 from utils.training.weights import (
-    convert_keras_xception,
     find_weights,
     load_weights,
     save_weights,
@@ -318,7 +317,7 @@ def test_keras_legacy_weights_are_converted_by_name(tmp_path, first, encode):
     # The first network built in a process has conv2d, conv2d_1 ...; a later one conv2d_8 to
     # conv2d_11, whose alphabetical order is not that of the network.
     rename = {}
-    for number, shortcut in enumerate(weights.KERAS_SHORTCUTS, start=first):
+    for number, shortcut in enumerate(KERAS_SHORTCUTS, start=first):
         suffix = f"_{number}" if number else ""
         rename[shortcut] = f"conv2d{suffix}"
         rename[f"{shortcut}_bn"] = f"batch_normalization{suffix}"

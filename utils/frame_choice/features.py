@@ -12,6 +12,7 @@ import cv2
 import keras
 import numpy as np
 
+from models.backbone import BACKBONE
 from utils.errors import InputError
 from utils.files import sha256_of, write_atomically
 from utils.media.images import resize_image, working_size
@@ -64,15 +65,15 @@ class FrameFeatures:
 
 
 def xception_extractor(model: keras.Model, weights_sha256: str) -> Extractor:
-    """Makes an extractor of the global average of block 13 of the project's backbone.
+    """Makes an extractor of the global average of the last block of the project's backbone.
 
     Args:
         model: a model of `models.build_model` with weights; its head is not run. Output stride 32
             is that of the ImageNet weights, and the cheapest.
         weights_sha256: hash of these weights.
     """
-    block13 = model.get_layer("block13_add").output
-    pooled = keras.layers.GlobalAveragePooling2D(name="pooled")(block13)
+    last_block = model.get_layer(BACKBONE.output_layers[BACKBONE.last_block]).output
+    pooled = keras.layers.GlobalAveragePooling2D(name="pooled")(last_block)
     network = keras.Model(model.input, pooled, name="xception_pooled")
 
     def prepare(image):

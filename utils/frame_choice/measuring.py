@@ -90,7 +90,8 @@ def measure_video(
     key = {
         "method": METHOD,
         "settings": asdict(settings),
-        "loss": [preset.balance, preset.region_weight],
+        # The 0.0 was a weight that the loss no longer has: tables made with it still count.
+        "loss": [0.0, preset.region_weight],
         "refinement": asdict(preset.refinement),
         "candidates": candidates,
         "weights": measuring.weights_sha256,
@@ -107,7 +108,7 @@ def measure_video(
             sequence,
             measuring.network,
             candidates,
-            loss=SegmentationLoss(preset.balance, preset.region_weight),
+            loss=SegmentationLoss(preset.region_weight),
             refinement=preset.refinement,
             settings=settings,
             progress=frame_progress,

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from utils.training.augmentation import PRESETS as AUGMENTATIONS
-from utils.training.augmentation import Augmentation
+from utils.training.augmentation import AUGMENTATIONS, Augmentation
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,6 @@ class Preset:
 
     Attributes:
         fine_tuning: steps, crops, learning rates, augmentation.
-        balance: of the cross-entropy's classes, see `models.losses.SegmentationLoss`.
         region_weight: of the soft Jaccard loss.
         lines: shorter side at which the network sees frames, pixels.
         flip: average each frame with its mirror image.
@@ -103,7 +101,6 @@ class Preset:
     """
 
     fine_tuning: FineTuning
-    balance: float = 0.0
     region_weight: float = 1.0
     lines: int = 480
     flip: bool = True

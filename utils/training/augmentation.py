@@ -1,8 +1,8 @@
-"""Joint augmentation of a frame and its target, one preset per stage, from one random generator.
+"""Joint augmentation of a frame and its target, one kind per stage, from one random generator.
 
 Everything geometric is one affine warp, so that image and target stay aligned and are resampled
-once. On the labelled frame of stage 3 the animal is now and then cut out and set down elsewhere on
-its filled background ("lucid dreaming", Khoreva et al. 2017): the network then learns the animal,
+once. On the labelled frame of stage 3 the animal is sometimes cut out and placed elsewhere on its
+filled background ("lucid dreaming", Khoreva et al. 2017): the network then learns the animal,
 not its place.
 """
 
@@ -41,8 +41,7 @@ class Augmentation:
     occlude: float = 0.0  # probability of something, of another image's background, in front
 
 
-PRESETS = {
-    "none": Augmentation(flip=0.0),
+AUGMENTATIONS = {
     "base": Augmentation(
         scale=(0.8, 1.8), cover=True, rotation_degrees=15, stretch=0.15, shear=0.05,
         object_centred=0.5,
@@ -69,23 +68,24 @@ def augment(
     size: tuple[int, int],
     augmentation: Augmentation,
     rng: np.random.Generator,
+    *,
     background: np.ndarray | None = None,
     pasted: Sequence[tuple[np.ndarray, np.ndarray]] = (),
     occluders: Sequence[tuple[np.ndarray, np.ndarray]] = (),
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draws one crop.
+    """Draws one augmented crop of an image and its target.
 
     Args:
         image: uint8 (H, W, 3) RGB.
         target: uint8 (H, W): 1 object, 0 background, 255 void.
         size: height and width of the crop.
-        augmentation: one of `PRESETS`.
+        augmentation: one of `AUGMENTATIONS`.
         rng: decides everything; the same generator state gives the same crop.
         background: uint8 (H, W, 3), the image with its object filled in (`fill_object`); needed to
             recompose.
-        pasted: other images with their targets, whose objects are set in front of this one.
+        pasted: other images with their targets, whose objects are placed in front of this one.
         occluders: other images with their targets, whose backgrounds grow in front as blades and
-            patches, which are no object.
+            patches, which are background.
 
     Returns: image uint8 (h, w, 3) and target uint8 (h, w). Outside of the frame the image is
         mirrored and the target void.
@@ -173,7 +173,7 @@ def _warp_target(target, matrix, size):
 
 
 def _recompose(image, target, background, matrix, size, augmentation, rng):
-    """Sets the object down elsewhere: it and its background get affine maps of their own."""
+    """Places the object elsewhere: it and its background get affine maps of their own."""
     ys, xs = np.nonzero(target == 1)
     if not len(xs):
         return _warp_image(image, matrix, size), _warp_target(target, matrix, size)
@@ -205,7 +205,7 @@ def _set_in_front(canvas, canvas_target, image, target, matrix):
 
 
 def _paste(canvas, canvas_target, image, target, augmentation, rng):
-    """Sets another image's object down anywhere on the crop, a quarter to three quarters of its
+    """Places another image's object anywhere on the crop, a quarter to three quarters of its
     size, in colours of its own."""
     height, width = canvas_target.shape
     xs, ys = (np.flatnonzero((target == 1).any(axis=axis)) for axis in (0, 1))

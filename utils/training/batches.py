@@ -33,7 +33,7 @@ class Sample(Protocol):
 
 @dataclass(frozen=True)
 class FileSample:
-    """An image and its annotation on disk; every animal or object is object."""
+    """An image and its annotation on disk; all animals or objects together are the object."""
 
     image_path: Path
     annotation_path: Path
@@ -62,7 +62,7 @@ class FrameSample:
 class Batches(keras.utils.PyDataset):
     """Endless augmented crops, cut into epochs of `steps_per_epoch`.
 
-    Give `fit` the callback `follow_epochs()` and `shuffle=False`.
+    Pass `fit` the callback `follow_epochs()` and `shuffle=False`.
 
     Item i of epoch e is batch first_batch + e * steps_per_epoch + i of the run: images uint8
     (batch, h, w, 3) and one target uint8 (batch, h, w, 1), 255 = void, for each supervised output
@@ -73,7 +73,7 @@ class Batches(keras.utils.PyDataset):
         crop: height and width.
         steps_per_epoch: length of an epoch.
         batch_size: crops per batch.
-        augmentation: see `utils.training.augmentation.PRESETS`.
+        augmentation: see `utils.training.augmentation.AUGMENTATIONS`.
         seed: of the run.
         outputs: names of the supervised outputs.
         workers: threads that prepare batches beside the training step.
@@ -88,6 +88,7 @@ class Batches(keras.utils.PyDataset):
         batch_size: int,
         augmentation: Augmentation,
         seed: int,
+        *,
         outputs: Sequence[str] = ("mask",),
         workers: int = 2,
         first_batch: int = 0,
@@ -120,7 +121,14 @@ class Batches(keras.utils.PyDataset):
         pasted, occluders = self._read_others(k)
         rng = np.random.default_rng([self.seed, 1, k])
         return augment(
-            image, target, self.crop, self.augmentation, rng, background, pasted, occluders
+            image,
+            target,
+            self.crop,
+            self.augmentation,
+            rng,
+            background=background,
+            pasted=pasted,
+            occluders=occluders,
         )
 
     def _sample_number(self, k):
@@ -138,7 +146,7 @@ class Batches(keras.utils.PyDataset):
         return pasted, [self.samples[numbers[-1]].read()[:2]] if occluded else []
 
     def follow_epochs(self) -> keras.callbacks.Callback:
-        """The callback for `fit` that tells the loader the epoch.
+        """Makes the callback for `fit` that keeps the loader at the current epoch.
 
         Keras calls a PyDataset's own `on_epoch_end` also before the first epoch, so it cannot
         count epochs itself.

@@ -1,15 +1,16 @@
 """Optimizers with a learning rate for the head and one for the backbone, and their schedule."""
 
-import re
-
 import keras
+
+from models.backbone import BACKBONE
+
+LONGEST_GRADIENT = 1.0  # of a variable; longer ones are scaled to this norm
 
 
 def make_optimizer(
     head_learning_rate,
     backbone_learning_rate,
     weight_decay: float = 1e-4,
-    clip_norm: float | None = 1.0,
     accumulate: int = 1,
 ) -> keras.optimizers.Optimizer:
     """AdamW with one learning rate (or schedule) for the head and one for the ImageNet backbone.
@@ -19,28 +20,41 @@ def make_optimizer(
     Args:
         head_learning_rate, backbone_learning_rate: numbers or schedules.
         weight_decay: of kernels and all other variables, decoupled from the gradients.
-        clip_norm: longest gradient of a variable; None does not clip.
         accumulate: batches whose gradients are averaged into one update.
+
+    Returns: one optimizer for `compile`. Its variables have the same paths in every process, which
+        backups rely on; without names Keras would number the optimizers.
     """
     head, backbone = (
         keras.optimizers.AdamW(
             rate,
             weight_decay=weight_decay,
-            clipnorm=clip_norm,
+            clipnorm=LONGEST_GRADIENT,
             gradient_accumulation_steps=accumulate if accumulate > 1 else None,
+            name=name,
         )
-        for rate in (head_learning_rate, backbone_learning_rate)
+        for rate, name in (
+            (head_learning_rate, "head_adamw"),
+            (backbone_learning_rate, "backbone_adamw"),
+        )
     )
-    return keras.optimizers.MultiOptimizer(
-        lambda variable: backbone if re.match(r"block\d+_", variable.path) else head
-    )
+
+    def choose(variable):
+        return head if BACKBONE.block_number(variable.path) is None else backbone
+
+    return keras.optimizers.MultiOptimizer(choose, name="head_and_backbone")
 
 
 def warmup_cosine(
     learning_rate: float, steps: int, final: float
 ) -> keras.optimizers.schedules.LearningRateSchedule:
-    """A warm-up over a twentieth of the steps, so that a fresh head does no harm, then a cosine
-    down to `final` times the learning rate."""
+    """A warm-up, so that a fresh head does no harm to the backbone, then a fall along a cosine.
+
+    Args:
+        learning_rate: the peak, after a twentieth of the steps.
+        steps: length of the run.
+        final: share of the peak at the end.
+    """
     warmup = max(1, steps // 20)
     return keras.optimizers.schedules.CosineDecay(
         learning_rate * 0.1,
@@ -52,7 +66,7 @@ def warmup_cosine(
 
 
 def reset_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
-    """Back to step 0 with empty moments, keeping the traced training step for the next video."""
+    """Sets an optimizer back to step 0 with empty moments; the traced training step stays valid."""
     for variable in optimizer.variables:
         if "learning_rate" not in variable.path:
             variable.assign(keras.ops.zeros_like(variable.value))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from utils.errors import InputError
 from utils.training.batches import FileSample
-from utils.training.pair_lists import pair_problem, read_pairs
+from utils.training.pair_lists import read_pairs
 
 
 def read_sample_list(list_path: Path, dataset: Path) -> list[FileSample]:
@@ -13,21 +13,20 @@ def read_sample_list(list_path: Path, dataset: Path) -> list[FileSample]:
     A repeated line is a sample that is seen more often. Empty lines and lines that begin with #
     do not count.
 
+    Returns: one sample per line, in the order of the list.
+
     Raises: InputError if the list or any file it names is missing, or a line is not a pair.
     """
     samples = [
         FileSample(dataset / image, dataset / annotation)
         for image, annotation in read_pairs(list_path)
     ]
-    problems = [
-        problem
-        for sample in samples
-        if (problem := pair_problem(sample.image_path, sample.annotation_path, False))
-    ]
-    if problems:
+    files = (path for sample in samples for path in (sample.image_path, sample.annotation_path))
+    missing = [path for path in files if not path.is_file()]
+    if missing:
         raise InputError(
-            f"{list_path}: {len(problems)} of {len(samples)} pairs cannot be used, the first: "
-            f"{problems[0]}. Run prepare_data.py, or name another --dataset or --list."
+            f"{list_path}: {len(missing)} of the files it lists are missing, the first: "
+            f"{missing[0]}. Run prepare_data.py, or name another --dataset or --list."
         )
     if not samples:
         raise InputError(f"{list_path} lists no images. Name another --list.")

@@ -10,13 +10,22 @@ from utils.training.batches import Sample
 
 
 def mean_iou(model: keras.Model, samples: Sequence[Sample]) -> float:
-    """Mean over images of the intersection over union at probability 0.5, void left out."""
+    """Averages `image_iou` over images.
+
+    Args:
+        model: of `models.build_model`.
+        samples: images with their targets, read one at a time.
+
+    Returns: 0..1.
+    """
     return float(np.mean([image_iou(model, sample) for sample in samples]))
 
 
 def image_iou(model: keras.Model, sample: Sample) -> float:
-    """Intersection over union of one image at probability 0.5, void left out; 1 if both masks are
-    empty."""
+    """Measures the intersection over union of one image at probability 0.5, void left out.
+
+    Returns: 0..1; 1 if both masks are empty.
+    """
     image, target, _ = sample.read()
     logits = np.asarray(model.predict_on_batch(image[None])["mask"])[0, ..., 0]
     scored = target != VOID

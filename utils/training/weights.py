@@ -1,12 +1,11 @@
 """Weights files: safetensors, one tensor per variable under its layer path, a manifest with hashes.
 
-Keras' own `.weights.h5` matches by position, so two same-shaped layers in swapped order load
-without a word; here every tensor is matched by name, and anything missing, extra, misshapen or
-non-finite is an error that names it.
+Weights are restored by the name of their layer, never by position. Keras's own `.weights.h5` goes
+by position, so two layers of the same shape in swapped order load without any message; here
+anything missing, extra, wrongly shaped or not finite is an error that names the tensor.
 """
 
 import json
-import re
 from pathlib import Path
 
 import keras
@@ -14,13 +13,10 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from models.backbone import BACKBONE
 from utils import paths
 from utils.errors import InputError
 from utils.files import sha256_of, write_atomically, write_json
-
-# Layers of keras.applications.Xception that have no names of their own there, in the order of
-# their numbers.
-KERAS_SHORTCUTS = ("block2_shortcut", "block3_shortcut", "block4_shortcut", "block13_shortcut")
 
 
 def save_weights(
@@ -31,12 +27,14 @@ def save_weights(
     Args:
         model: built; its variables' paths become the names of the tensors.
         path: `HEAD.safetensors` in a stage's folder.
-        metadata: facts to keep with the weights (head, output_stride, stage, data, steps, scores,
-            commit).
+        metadata: facts to keep with the weights: head, output_stride, stage, data, steps, scores,
+            commit.
         half: kernels as float16. Vectors (biases, batch statistics) stay float32, since variances
             overflow half precision.
 
     Returns: the file's sha256, hexadecimal.
+
+    Raises: ValueError naming the variable if a value is not finite; nothing is then written.
     """
     tensors = {}
     for variable in model.weights:  # not variables: dropout's random state is one
@@ -57,49 +55,58 @@ def save_weights(
 def load_weights(model: keras.Model, path: Path, sha256: str | None = None) -> dict[str, str]:
     """Fills a model from a weights file; backbone weights (ImageNet) fill the backbone of any head.
 
-    A file whose stage is "imagenet" holds blocks 1-13 only and leaves the head as it is; every
-    other file must have each variable of the model and nothing else.
+    A file whose stage is "imagenet" has the backbone only and leaves the head as it is; every other
+    file must have each variable of the model and nothing else.
 
     Args:
         model: of `models.build_model`.
         path: a safetensors file.
         sha256: expected hash; None takes the one in the folder's manifest, if the manifest lists
-        the file.
+            the file.
 
     Returns: the file's metadata and its sha256 (key "sha256").
 
     Raises: InputError naming the file, and the tensor where there is one; the model is then
-    unchanged.
+        unchanged.
     """
     tensors, metadata = read_weights(path, sha256)
     variables = {variable.path: variable for variable in model.weights}
+    head = metadata.get("head")
     if metadata.get("stage") == "imagenet":
-        variables = {k: v for k, v in variables.items() if re.match(r"block\d+_", k)}
-    if (
-        metadata.get("head")
-        and not model.name.endswith(metadata["head"])
-        and metadata.get("stage") != "imagenet"
-    ):
+        variables = {
+            name: variable
+            for name, variable in variables.items()
+            if BACKBONE.block_number(name) is not None
+        }
+    elif head and not model.name.endswith(f"_{head}"):
         raise InputError(
-            f"{path}: weights of head {metadata['head']}, the network is {model.name}. "
-            f"Choose --head {metadata['head']} or another --weights."
+            f"{path}: weights of head {head}, the network is {model.name}. "
+            f"Choose --head {head} or another --weights."
         )
-    remedy = "Choose weights of this architecture with --weights (see weights/README.md)."
-    for name in sorted(variables.keys() - tensors.keys()):
-        raise InputError(f"{path}: tensor {name} of {model.name} is missing. {remedy}")
-    for name in sorted(tensors.keys() - variables.keys()):
-        raise InputError(f"{path}: tensor {name} is not part of {model.name}. {remedy}")
-    for name, variable in variables.items():
-        if tuple(tensors[name].shape) != tuple(variable.shape):
-            raise InputError(
-                f"{path}: tensor {name} has shape {tuple(tensors[name].shape)}, "
-                f"the network expects {tuple(variable.shape)}. {remedy}"
-            )
-        if not np.isfinite(tensors[name]).all():
-            raise InputError(f"{path}: tensor {name} has values that are not finite. {remedy}")
+    problem = _first_misfit(tensors, variables, model.name)
+    if problem:
+        raise InputError(
+            f"{path}: tensor {problem}. Choose weights of this architecture with --weights "
+            "(see weights/README.md)."
+        )
     for name, variable in variables.items():
         variable.assign(tensors[name].astype("float32"))
     return metadata
+
+
+def _first_misfit(tensors, variables, model_name):
+    """The first tensor that does not fit and why, "" if all fit."""
+    for name in sorted(variables.keys() - tensors.keys()):
+        return f"{name} of {model_name} is missing"
+    for name in sorted(tensors.keys() - variables.keys()):
+        return f"{name} is not part of {model_name}"
+    for name, variable in variables.items():
+        found, expected = tuple(tensors[name].shape), tuple(variable.shape)
+        if found != expected:
+            return f"{name} has shape {found}, the network expects {expected}"
+        if not np.isfinite(tensors[name]).all():
+            return f"{name} has values that are not finite"
+    return ""
 
 
 def read_weights(
@@ -135,10 +142,10 @@ def read_weights(
 
 
 def find_weights(head: str, weights: Path | None = None) -> tuple[Path, str]:
-    """The best weights there are to fine-tune from.
+    """Finds the best weights to fine-tune from: those of stage 2, else stage 1, else ImageNet.
 
     Args:
-        head: "deeplab" or "xfcn".
+        head: one of `models.HEADS`.
         weights: the user's choice, which wins.
 
     Returns: the file, and in words why this one.
@@ -167,58 +174,6 @@ def find_weights(head: str, weights: Path | None = None) -> tuple[Path, str]:
         "which is part of the repository: restore it with git checkout, or name a file with "
         "--weights."
     )
-
-
-def convert_keras_xception(source: Path, target: Path) -> str:
-    """Turns a Keras Xception file into our ImageNet weights (half precision).
-
-    Args:
-        source: Keras' legacy .h5 layout: blocks 1-13, or the whole "notop" file that
-            `keras.applications.Xception(include_top=False)` downloads (block 14 is dropped).
-        target: `weights/imagenet_pretrain_weights/xception.safetensors`.
-
-    Returns: the new file's sha256.
-    """
-    import h5py  # only for this conversion, and heavy
-
-    tensors = {}
-    with h5py.File(source) as file:
-        layer_names = [n.decode() if isinstance(n, bytes) else n for n in file.attrs["layer_names"]]
-        unnamed = {"conv2d": [], "batch_normalization": []}
-        for name in layer_names:
-            kind = re.sub(r"_\d+$", "", name)
-            if kind in unnamed and len(file[name].attrs["weight_names"]):
-                unnamed[kind].append(name)
-        for names in unnamed.values():
-            names.sort(
-                key=lambda name: int(re.findall(r"_(\d+)$", name)[0]) if name[-1].isdigit() else 0
-            )
-        ours = dict(zip(unnamed["conv2d"], KERAS_SHORTCUTS, strict=True))
-        ours |= {
-            name: f"{shortcut}_bn"
-            for name, shortcut in zip(unnamed["batch_normalization"], KERAS_SHORTCUTS, strict=True)
-        }
-        for layer in layer_names:
-            for weight in file[layer].attrs["weight_names"]:
-                weight = weight.decode() if isinstance(weight, bytes) else weight
-                name = ours.get(layer, layer)
-                if name.startswith("block14"):
-                    continue
-                value = file[layer][weight][()].astype("float32")
-                variable = weight.split("/")[-1].split(":")[0]
-                tensors[f"{name}/{variable}"] = value.astype("float16") if value.ndim > 1 else value
-    facts = {
-        "stage": "imagenet",
-        "head": "none",
-        "data": "ImageNet-1k",
-        "source": "keras.applications.Xception, blocks 1-13",
-        "licence": "MIT",
-    }
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(target, lambda aside: aside.write_bytes(save(tensors, facts)))
-    sha256 = sha256_of(target)
-    write_json(target.parent / paths.MANIFEST_NAME, {target.name: {"sha256": sha256, **facts}})
-    return sha256
 
 
 def _read_manifest(folder: Path) -> dict:

@@ -1,0 +1,101 @@
+"""The average of the weights over the last part of a run, which is often better than the last.
+
+Keras's own (`use_ema` with `SwapEMAWeights`) is not used: it cannot begin late in the run, and it
+counts every batch where gradients are accumulated over several.
+"""
+
+import contextlib
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+
+from utils import backend
+from utils.training.recipe import Recipe
+
+SNAPSHOTS = 200  # at most so many are averaged, evenly spaced: more cost time and change little
+
+
+class WeightAverage(keras.callbacks.Callback):
+    """Averages all weights, with equal shares, from a certain update to the last.
+
+    Without `recipe.average_from` it does nothing. Build it in the scope in which the model was
+    built.
+
+    Args:
+        model: whose weights are averaged.
+        recipe: says from where on.
+    """
+
+    def __init__(self, model: keras.Model, recipe: Recipe):
+        super().__init__()
+        self.set_model(model)
+        self.accumulate = recipe.accumulate
+        self.done = 0
+        self.enabled = recipe.average_from is not None
+        self.averages, self.count = [], None
+        if not self.enabled:
+            return
+        self.start = round(recipe.average_from * recipe.steps)
+        self.every = max(1, (recipe.steps - self.start) // SNAPSHOTS)
+        self.count = self._make_variable((), "int32")
+        self.averages = [self._make_variable(v.shape, v.dtype) for v in model.weights]
+
+    @staticmethod
+    def _make_variable(shape, dtype):
+        return keras.Variable(initializer="zeros", shape=shape, dtype=dtype, trainable=False)
+
+    @property
+    def state(self) -> dict[str, keras.Variable]:
+        """What a backup has to keep, by name; empty where nothing is averaged."""
+        if not self.enabled:
+            return {}
+        names = [variable.path for variable in self.model.weights]
+        return {"count": self.count, **dict(zip(names, self.averages, strict=True))}
+
+    def resume(self, done: int) -> None:
+        """Continues after `done` batches, with the state restored.
+
+        A run that is given more steps begins to average later: an earlier average is dropped.
+        """
+        self.done = done
+        if self.enabled and done // self.accumulate <= self.start:
+            self.count.assign(0)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.done += 1
+        if not self.enabled or self.done % self.accumulate:
+            return
+        updates = self.done // self.accumulate - self.start
+        if updates > 0 and updates % self.every == 0:
+            backend.sync_variables(self.model)
+            count = int(self.count.numpy()) + 1
+            for average, variable in zip(self.averages, self.model.weights, strict=True):
+                if count == 1:  # copied, because JAX reuses the memory of what a step was given
+                    average.assign(keras.ops.copy(variable.value))
+                else:
+                    average.assign_add((variable.value - average.value) / count)
+            self.count.assign(count)
+
+    @contextlib.contextmanager
+    def applied(self) -> Iterator[None]:
+        """Gives the model the average while the block runs, if there is one yet."""
+        if not self._begun():
+            yield
+            return
+        kept = [np.array(variable.numpy()) for variable in self.model.weights]
+        self.finish()
+        try:
+            yield
+        finally:
+            for variable, value in zip(self.model.weights, kept, strict=True):
+                variable.assign(value)
+
+    def finish(self) -> None:
+        """Gives the model the average for good, if there is one."""
+        if self._begun():
+            for variable, average in zip(self.model.weights, self.averages, strict=True):
+                variable.assign(keras.ops.copy(average.value))
+
+    def _begun(self):
+        return self.enabled and int(self.count.numpy()) > 0
