@@ -1,10 +1,14 @@
-"""Class-agnostic IoU and boundary F of weights on labelled images, by kind, no fine-tuning.
+"""Class-agnostic IoU and boundary F of weights on labelled images, by kind, without fine-tuning.
 
-Means over images at probability 0.5, void left out, mirror image averaged in, and other sizes with
-`--scales`; F has the tolerance of DAVIS (0.008 of the diagonal). The kind of an image is its name
-up to the first "_".
-`--worst DIR` draws the worst images of each kind with what was missed in blue and what is too much
-in red.
+Means over images at probability 0.5. Void is left out, the mirror image is averaged in, and other
+sizes with `--scales`. F has the tolerance of DAVIS (0.008 of the diagonal). The kind of an
+image is its name up to the first "_".
+
+Reads   the weights files and the pairs of --list, whose paths are relative to --dataset.
+Writes  the table to the screen; with --json all numbers; with --worst DIR pictures of the worst
+        images of each kind, with missed pixels in blue and false ones in red.
+
+    python -m benchmarks.class_agnostic_iou --weights FILE [FILE ...]
 """
 
 from collections import defaultdict
@@ -29,7 +33,7 @@ from utils.training.batches import FileSample
 from utils.training.sample_lists import read_sample_list
 from utils.training.weights import load_weights, read_weights
 
-THUMBNAIL = 240  # pixels, the side of a square in the pictures of the worst
+THUMBNAIL_PX = 240  # side of a square in the pictures of the worst images
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ def main(config: Config) -> None:
 
 
 def score(model, sample: FileSample, scales: tuple[float, ...]) -> tuple[float, float, np.ndarray]:
-    """IoU, boundary F and the predicted mask, bool (h, w), of one image."""
+    """Returns IoU, boundary F and the predicted mask, bool (h, w), of one image."""
     image, target, _ = sample.read()
     prediction = predict_probability(model, image, flip=True, scales=scales) > 0.5
     masks = prediction, target == 1, target == VOID
@@ -83,7 +87,7 @@ def print_table(path: Path, scores: dict[str, tuple[float, float]]) -> None:
 
 
 def draw_worst(path: Path, scored: list, columns: int = 8) -> None:
-    """A row per kind, the worst image first."""
+    """Writes a picture with one row per kind, the worst image first."""
     kinds = defaultdict(list)
     for iou, _, prediction, sample in sorted(scored, key=lambda item: item[0]):
         kinds[kind_of(sample.image_path.stem)].append((iou, prediction, sample))
@@ -97,6 +101,7 @@ def draw_worst(path: Path, scored: list, columns: int = 8) -> None:
 
 
 def draw(iou: float, prediction: np.ndarray, sample: FileSample) -> np.ndarray:
+    """Returns a square with the image, its errors in colour and its IoU, uint8 RGB."""
     image, target, _ = sample.read()
     shown = image.astype("float32")
     for mask, color in (
@@ -105,11 +110,11 @@ def draw(iou: float, prediction: np.ndarray, sample: FileSample) -> np.ndarray:
         (~prediction & (target == 1), (0, 0, 255)),
     ):
         shown[mask] = 0.6 * shown[mask] + 0.4 * np.array(color)
-    scale = THUMBNAIL / max(target.shape)
+    scale = THUMBNAIL_PX / max(target.shape)
     small = cv2.resize(
         shown.astype("uint8"), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA
     )
-    square = np.zeros((THUMBNAIL, THUMBNAIL, 3), "uint8")
+    square = np.zeros((THUMBNAIL_PX, THUMBNAIL_PX, 3), "uint8")
     square[: small.shape[0], : small.shape[1]] = small
     cv2.putText(square, f"{iou:.2f}", (4, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 0), 1)
     return square

@@ -1,4 +1,4 @@
-"""J and F of stage 3 by who chose the labelled frame: BubbleNets, rules, and every tenth frame.
+"""J and F of stage 3 by how the labelled frame was chosen: BubbleNets, rules, every tenth frame.
 
 Reads   a data set with all frames annotated; the networks in weights/bubblenet_weights/ and weights
         to start from, none of which has seen its videos.
@@ -7,8 +7,8 @@ Writes  RESULTS/FRAME/..., results of finetune_test.py; RESULTS/choice/SEQ.npz, 
 
     python -m benchmarks.frame_choice --dataset DIR --sequences libby rhino --tenths libby
 
-A minute or two per labelled frame with `--preset fast` on two cores; choices that agree share a
-run. Finished runs are only read.
+A run takes a minute or two with `--preset fast` on two cores; choices of the same frame share one.
+Finished runs are only read.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,9 @@ from pathlib import Path
 from utils import backend, paths  # noqa: F401  backend before Keras: it starts it without noise
 
 # isort: split
-from benchmarks.stage3_runs import NUMBERS, make_row, mean_numbers, start_stage3
+from tabulate import tabulate
+
+from benchmarks.stage3_runs import HEADERS, make_row, mean_numbers, numbers, start_stage3
 from utils.command_line import run_script, setting
 from utils.console import frame_progress
 from utils.errors import UsageError
@@ -40,13 +42,15 @@ class Config:
     dataset: Path = setting(
         paths.FINETUNE_TEST_DATASET, "folder with JPEGImages/ and Annotations/ of all frames"
     )
-    sequences: tuple[str, ...] = setting((), "names of the data set's videos; all if absent")
-    tenths: tuple[str, ...] = setting((), "those of which every tenth frame is tried, too")
-    rules: tuple[str, ...] = setting(("first", "middle", "linear"), "beside the networks")
-    preset: PresetName = setting("fast", "of finetune_test.py")
-    weights: Path | None = setting(None, "weights to start from; the best in weights/ if absent")
-    seed: int = setting(0, "of fine-tuning")
-    results: Path = setting(paths.RESULTS / "frame_choice", "where the runs go")
+    sequences: tuple[str, ...] = setting((), "names of the data set's videos (default: all)")
+    tenths: tuple[str, ...] = setting((), "videos of which every tenth frame is tried as well")
+    rules: tuple[str, ...] = setting(
+        ("first", "middle", "linear"), "rules to compare with the networks"
+    )
+    preset: PresetName = setting("fast", "preset of finetune_test.py")
+    weights: Path | None = setting(None, "weights to start from (default: the best in weights/)")
+    seed: int = setting(0, "seed of fine-tuning")
+    results: Path = setting(paths.RESULTS / "frame_choice", "folder for the runs")
 
 
 def main(config: Config) -> None:
@@ -54,9 +58,9 @@ def main(config: Config) -> None:
     if unknown or not config.rules:
         raise UsageError(f"--rules {' '.join(unknown)}: give some of {', '.join(RULES)}.")
     names = choose_sequences(config.dataset, config.sequences)
-    strangers = [name for name in config.tenths if name not in names]
-    if strangers:
-        raise UsageError(f"--tenths {strangers[0]} is not among --sequences.")
+    unknown = [name for name in config.tenths if name not in names]
+    if unknown:
+        raise UsageError(f"--tenths {unknown[0]} is not among --sequences.")
     needs_features = not set(config.rules) <= set(POSITION_RULES)
     rule = "linear" if needs_features else config.rules[0]
     chooser = load_chooser(rule=rule)
@@ -65,7 +69,9 @@ def main(config: Config) -> None:
     for name in names:
         video = open_dataset_sequence(config.dataset, name).video
         video.check()
-        choices = choose(video, chooser, config.rules, config.results / "choice" / f"{name}.npz")
+        choices = best_frames(
+            video, chooser, config.rules, config.results / "choice" / f"{name}.npz"
+        )
         rows += [make_row(name, method, run(name, [frame])) for method, frame in choices.items()]
         if name in config.tenths:
             frames = range(0, len(video), SPACING)
@@ -74,14 +80,18 @@ def main(config: Config) -> None:
     print_table(rows)
 
 
-def choose(video: Video, chooser: Chooser, rules: Sequence[str], cache: Path) -> dict[str, int]:
-    """Method -> the frame that it would have labelled.
+def best_frames(
+    video: Video, chooser: Chooser, rules: Sequence[str], cache: Path
+) -> dict[str, int]:
+    """Ranks the frames by every method.
 
     Args:
         video: checked (`Video.check`).
         chooser: loaded for what the rules need.
-        rules: beside the chooser's networks.
-        cache: of the features.
+        rules: to compare with the chooser's networks.
+        cache: file that keeps the features.
+
+    Returns: method -> the frame that it would have labelled.
     """
     features = None
     if chooser.extractor is not None:
@@ -96,28 +106,21 @@ def choose(video: Video, chooser: Chooser, rules: Sequence[str], cache: Path) ->
 
 
 def print_table(rows: list[dict]) -> None:
-    """A line per run, then the means over the videos by who chose."""
-    width = max(len("video"), *(len(row["video"]) for row in rows))
-    print(f"\n{'':<{width}}  {'':26}  all official     label left out")
-    print(f"{'video':<{width}}  {'chosen by':<19}  frame  J      F      J      F")
-    for row in rows:
-        print(format_line(row["video"], width, row["method"], row["frames"][0], row))
+    """Prints a line per run, then the means over the videos by method."""
+    table = [(row["video"], row["method"], row["frames"][0], *numbers(row)) for row in rows]
     videos = sorted({row["video"] for row in rows})
     for method in dict.fromkeys(row["method"] for row in rows):
         same = [row for row in rows if row["method"] == method]
         if method != EVERY_TENTH and {row["video"] for row in same} == set(videos):
-            print(format_line("mean", width, method, "", mean_numbers(same)))
+            table.append(("mean", method, "", *numbers(mean_numbers(same))))
     for video in videos:
         tenths = [r for r in rows if (r["video"], r["method"]) == (video, EVERY_TENTH)]
         if tenths:
             best = max(tenths, key=lambda row: row["j_left_out"] + row["f_left_out"])
-            print(format_line(video, width, f"mean of {EVERY_TENTH}", "", mean_numbers(tenths)))
-            print(format_line(video, width, f"best of {EVERY_TENTH}", best["frames"][0], best))
-
-
-def format_line(name: str, width: int, method: str, frame: int | str, numbers: dict) -> str:
-    values = "  ".join(f"{numbers[key]:.3f}" for key in NUMBERS)
-    return f"{name:<{width}}  {method:<19}  {frame:>5}  {values}"
+            table.append((video, f"mean of {EVERY_TENTH}", "", *numbers(mean_numbers(tenths))))
+            table.append((video, f"best of {EVERY_TENTH}", best["frames"][0], *numbers(best)))
+    headers = ("video", "chosen by", "frame", *HEADERS)
+    print("\n" + tabulate(table, headers, floatfmt=".3f"))
 
 
 if __name__ == "__main__":

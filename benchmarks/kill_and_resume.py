@@ -1,16 +1,16 @@
 """Kills stage 3 at random moments, starts it again, and compares the masks bit for bit.
 
-An 8-frame video of a moving textured blob is segmented once undisturbed. Then, as often as asked
-for, a run in a fresh results folder is killed (SIGKILL, which nothing can catch) and the same
-command is run to its end. The network is the real one, the steps are few.
+A video of 8 frames, a moving textured blob, is segmented once undisturbed. Then `--kills` times, a
+run in a fresh results folder is killed (SIGKILL, which no process can catch) and the same command
+is run to its end. The network is the real one, with few training steps.
 
 Reads   the weights that finetune_test.py finds.
-Writes  nothing but temporary files; the table goes to the screen.
+Writes  only temporary files; the table goes to the screen.
 
     python -m benchmarks.kill_and_resume --kills 10
 
-Ends with status 1 if any mask differs or anything half-written is left. About two minutes for
-one kill and fifteen for ten on two cores.
+Ends with status 1 if any mask differs or any half-written file is left. On two cores, one kill
+takes about two minutes and ten take fifteen.
 """
 
 import os
@@ -47,10 +47,10 @@ runpy.run_path("finetune_test.py", run_name="__main__")
 
 @dataclass(frozen=True)
 class Config:
-    kills: int = setting(10, "how often to kill and start again")
-    steps: int = setting(12, "fine-tuning steps, at most four per epoch and backup")
-    seed: int = setting(0, "of the moments")
-    weights: Path | None = setting(None, "weights to start from, as in finetune_test.py")
+    kills: int = setting(10, "number of runs that are killed and started again")
+    steps: int = setting(12, "fine-tuning steps; a backup is kept after every four")
+    seed: int = setting(0, "seed of the moments of the kills")
+    weights: Path | None = setting(None, "weights to start from (default: the best in weights/)")
 
 
 def main(config: Config) -> int:
@@ -60,21 +60,21 @@ def main(config: Config) -> int:
         dataset = make_dataset(folder / "dataset")
         start = time.perf_counter()
         process = start_run(config, dataset, folder / "undisturbed")
-        begun = wait_for_state(process, folder / "undisturbed", start)
+        begun = wait_for_first_file(process, folder / "undisturbed", start)
         finish(process)
         total = time.perf_counter() - start
         expected = read_masks(folder / "undisturbed")
         print(
             f"undisturbed: {total:.1f} s, of which {begun:.1f} s until training began", flush=True
         )
-        print(f"{'kill':>4}  {'at':>7}  {'what was there':<44}  masks", flush=True)
+        print(f"{'kill':>4}  {'at':>7}  {'state that was left':<44}  masks", flush=True)
 
         failures = 0
         for number in range(1, config.kills + 1):
             results = folder / f"killed_{number}"
             process = start_run(config, dataset, results)
             at = kill_after(process, moments.uniform(begun, total))
-            state = describe_state(results)
+            state = list_state(results)
             finish(start_run(config, dataset, results))
             verdict = compare(expected, read_masks(results), find_leftovers(results))
             failures += verdict != "equal"
@@ -84,7 +84,7 @@ def main(config: Config) -> int:
 
 
 def make_dataset(folder: Path) -> Path:
-    """Frames of a textured blob that moves over a textured ground, and the label of the third."""
+    """Writes frames of a textured blob on a textured background, and the label of the third."""
     rng = np.random.default_rng(0)
     ground = rng.integers(60, 120, (HEIGHT, WIDTH, 3)).astype("uint8")
     coat = rng.integers(140, 255, (HEIGHT, WIDTH, 3)).astype("uint8") // np.array(
@@ -108,7 +108,7 @@ def write_png(path: Path, image: np.ndarray) -> None:
 
 
 def start_run(config: Config, dataset: Path, results: Path) -> subprocess.Popen:
-    """Starts finetune_test.py on the video; its output goes to a file beside the results."""
+    """Starts finetune_test.py on the video; its output goes to a file next to the results."""
     arguments = ["--dataset", dataset, "--results", results, "--preset", "fast"]
     if config.weights:
         arguments += ["--weights", config.weights.resolve()]
@@ -123,21 +123,30 @@ def start_run(config: Config, dataset: Path, results: Path) -> subprocess.Popen:
         )
 
 
-def wait_for_state(process: subprocess.Popen, results: Path, start: float) -> float:
-    """Seconds until the run has made its first file: before, a kill interrupts nothing."""
+def wait_for_first_file(process: subprocess.Popen, results: Path, start: float) -> float:
+    """Waits for a run's first file, since an earlier kill would interrupt nothing.
+
+    Returns: seconds since `start`.
+    """
     while process.poll() is None and not partial_dir(results).exists():
         time.sleep(0.05)
     return time.perf_counter() - start
 
 
 def finish(process: subprocess.Popen) -> None:
-    """Waits for a run's end. Raises: RuntimeError if it failed."""
+    """Waits for a run's end.
+
+    Raises: RuntimeError if it failed.
+    """
     if process.wait():
         raise RuntimeError(f"finetune_test.py ended with status {process.returncode}")
 
 
 def kill_after(process: subprocess.Popen, seconds: float) -> float:
-    """Kills a run after so many seconds, or as soon as it ends. Returns: when that was."""
+    """Kills a run after so many seconds, unless it ends before.
+
+    Returns: seconds until then.
+    """
     start = time.perf_counter()
     try:
         process.wait(seconds)
@@ -148,18 +157,18 @@ def kill_after(process: subprocess.Popen, seconds: float) -> float:
 
 
 def partial_dir(results: Path) -> Path:
-    return results / "runs" / VIDEO / "partial"
+    return results / paths.RUNS / VIDEO / paths.PARTIAL
 
 
-def describe_state(results: Path) -> str:
-    """In words what a kill left."""
+def list_state(results: Path) -> str:
+    """Lists in words the state that a kill left on disk."""
     partial = partial_dir(results)
     if (results / "runs" / VIDEO / "run.json").exists():
         return "finished"
     if not partial.exists():
         return "nothing"
     words = ["training backup"] if (partial / "training_1.npz").exists() else []
-    words += ["tuned weights"] if (partial / "fine_tuned_1.npz").exists() else []
+    words += ["tuned weights"] if (partial / "fine_tuned_1.safetensors").exists() else []
     for kind, files in (
         ("probabilities", (partial / "probability_1").glob("[0-9]*.png")),
         ("masks", (results / "segmentation" / VIDEO).glob("[0-9]*.png")),
@@ -170,20 +179,21 @@ def describe_state(results: Path) -> str:
 
 
 def read_masks(results: Path) -> dict[str, bytes]:
-    """The bytes of every mask file."""
+    """Returns the bytes of every mask file by its name."""
     folder = results / "segmentation" / VIDEO
     return {path.name: path.read_bytes() for path in sorted(folder.glob("*"))}
 
 
 def find_leftovers(results: Path) -> list[str]:
-    """Half-written files and state that a finished run should not leave."""
+    """Lists half-written files and state that a finished run should have removed."""
     found = [path for path in results.rglob("*") if path.name.startswith(".")]
-    found += [partial_dir(results)] if partial_dir(results).exists() else []
+    partial = partial_dir(results)
+    found += [partial] if partial.exists() else []
     return [str(path.relative_to(results)) for path in found]
 
 
 def compare(expected: dict[str, bytes], found: dict[str, bytes], leftovers: list[str]) -> str:
-    """ "equal", or what is not as it should be."""
+    """Returns "equal", or what is wrong with the masks of a run."""
     if len(expected) != NUM_FRAMES or expected.keys() != found.keys():
         return f"{len(found)} masks, expected {NUM_FRAMES}"
     different = [name for name in expected if expected[name] != found[name]]

@@ -1,7 +1,12 @@
 """The loader at full size: memory over a long list, and its speed against the training step.
 
-A list of 11 987 pairs, as PASCAL VOC + SBD has, is made by repeating what is there. Batches are
-drawn by the loader's threads as in training; then the training step is timed on one of them.
+A list of 11 987 pairs, as long as that of PASCAL VOC + SBD, is made by repeating the given one. As
+in training, threads draw the batches; then the training step is timed on one batch.
+
+Reads   the pairs of --list, whose paths are relative to --dataset.
+Writes  the numbers to the screen and with --json to a file.
+
+    python -m benchmarks.loader
 """
 
 import threading
@@ -33,8 +38,8 @@ class Config:
     dataset: Path = setting(paths.PASCAL_DATASET, "folder with JPEGImages/ and Annotations/")
     list: Path = setting(paths.PASCAL_LIST, "text file of image and annotation pairs")
     pairs: int = setting(11_987, "length to which the list is repeated")
-    batches: int = setting(3_000, "to draw; 2 997 of four are one pass")
-    steps: int = setting(10, "training steps to time; 0 leaves them out")
+    batches: int = setting(3_000, "number of batches to draw; 2 997 batches of four are one pass")
+    steps: int = setting(10, "training steps to time (0: none)")
     json: Path | None = setting(None, "write the numbers here as well")
 
 
@@ -62,31 +67,34 @@ def main(config: Config) -> None:
 
 
 def draw(loader: Batches, count: int, workers: int) -> dict:
-    """Draws batches in threads, in order, a few ahead, as Keras does."""
+    """Draws batches in threads, in order and a few ahead, as Keras does.
+
+    Returns: images per second, and resident memory in MiB at each tenth.
+    """
     process = psutil.Process()
     memory = []
     ahead = threading.BoundedSemaphore(2 * workers)
 
-    def one(index):
+    def draw_one(index):
         try:
             return len(loader[index][0])
         finally:
             ahead.release()
 
-    start, images = time.perf_counter(), 0
+    start = time.perf_counter()
     with ThreadPoolExecutor(workers) as pool:
         futures = []
         for index in range(count):
             ahead.acquire()
-            futures.append(pool.submit(one, index))
+            futures.append(pool.submit(draw_one, index))
             if (index + 1) % max(1, count // 10) == 0:
                 memory.append(process.memory_info().rss / 2**20)
-        images = sum(future.result() for future in futures)
-    return {"images_per_second": images / (time.perf_counter() - start), "memory_mib": memory}
+        num_images = sum(future.result() for future in futures)
+    return {"images_per_second": num_images / (time.perf_counter() - start), "memory_mib": memory}
 
 
 def time_steps(loader: Batches, steps: int) -> float:
-    """Images per second of the training step alone, median, after two steps to warm up."""
+    """Returns images per second of the median training step, after two steps to warm up."""
     model = build_model("deeplab")
     compile_model(model, SegmentationLoss(RECIPE.region_weight), RECIPE)
     images, targets = loader[0]

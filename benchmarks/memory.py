@@ -1,9 +1,16 @@
 """Peak memory of stage 3 on a short and on a long video: it must not grow with the number of
-frames. 480p frames in a folder, or with `--film` a 4K H.264 file.
+frames.
 
-Each length runs in a process of its own on generated frames, with a narrow network in place of the
-real one (its memory is constant; `--full` takes the real one) and few training steps. Everything
-else is the real script: reading, probabilities, masks, overlay, record.
+The videos are folders of 480p frames, or with `--video-files` 4K H.264 files. Each length runs in a
+process of its own on generated frames, with few training steps and, unless `--full` is given, with
+a narrow network in place of the real one, whose memory is constant. Everything else is the real
+script: reading, probabilities, masks, overlay, record.
+
+Reads   the weights that finetune_test.py finds.
+Writes  only temporary files; the numbers go to the screen and with --json to a file.
+
+    python -m benchmarks.memory
+    python -m benchmarks.memory --video-files --frames 300 3000
 """
 
 import subprocess
@@ -28,18 +35,19 @@ import dataclasses, sys
 import finetune_test as stage3
 from pathlib import Path
 from utils.stage3 import presets
-folder, results, full, film = Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:])
+folder, results = Path(sys.argv[1]), Path(sys.argv[2])
+is_full, is_video_file = map(int, sys.argv[3:])
 preset = presets.PRESETS["default"]
 tuning = dataclasses.replace(preset.fine_tuning, steps=4)
 stage3.PRESETS["default"] = dataclasses.replace(preset, fine_tuning=tuning)
-if not full:
+if not is_full:
     build = stage3.build_model
     stage3.build_model = lambda head: build(head, width=0.02)
     stage3.load_weights = lambda model, path: {"sha256": "none"}
-what = {"dataset": folder, "guidance": "middle"}
-if film:
-    what = {"video": (folder / "blob.mp4",), "label": tuple(folder.glob("*.png"))}
-config = stage3.Config(**what, results=results, overwrite=True)
+inputs = {"dataset": folder, "guidance": "middle"}
+if is_video_file:
+    inputs = {"video": (folder / "blob.mp4",), "label": tuple(folder.glob("*.png"))}
+config = stage3.Config(**inputs, results=results, overwrite=True)
 raise SystemExit(stage3.main(config))
 """
 
@@ -47,15 +55,18 @@ raise SystemExit(stage3.main(config))
 @dataclass(frozen=True)
 class Config:
     frames: tuple[int, ...] = setting((100, 1000), "lengths of the videos")
-    full: bool = setting(False, "the real network instead of a narrow one (hours for 1000 frames)")
-    film: bool = setting(False, "4K films in place of folders of 480p frames")
+    full: bool = setting(False, "take the real network, not a narrow one (hours for 1000 frames)")
+    video_files: bool = setting(False, "take 4K video files, not folders of 480p frames")
     json: Path | None = setting(None, "write the numbers here as well")
 
 
 def make_frame(number: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """A bright blob that wanders over a ground: uint8 (H, W, 3) RGB, bool (H, W)."""
-    ground = np.random.default_rng(0).integers(0, 120, (60, 107, 3), "uint8")
-    image = cv2.resize(ground, (width, height))
+    """Draws a bright blob that wanders over a dark background.
+
+    Returns: the image, uint8 (H, W, 3) RGB, and the blob, bool (H, W).
+    """
+    background = np.random.default_rng(0).integers(0, 120, (60, 107, 3), "uint8")
+    image = cv2.resize(background, (width, height))
     x = round(width * (0.5 + 0.35 * np.sin(number / 20)))
     y = round(height * (0.5 + 0.25 * np.cos(number / 17)))
     mask = cv2.circle(np.zeros((height, width), "uint8"), (x, y), height // 8, 1, -1) > 0
@@ -64,7 +75,7 @@ def make_frame(number: int, height: int, width: int) -> tuple[np.ndarray, np.nda
 
 
 def make_dataset(folder: Path, num_frames: int) -> None:
-    """480p frames, the middle one labelled, in the folders of DAVIS."""
+    """Writes 480p frames and the label of the middle one, in the folders of DAVIS."""
     images, labels = (folder / kind / "480p/blob" for kind in ("JPEGImages", "Annotations"))
     images.mkdir(parents=True)
     labels.mkdir(parents=True)
@@ -75,8 +86,8 @@ def make_dataset(folder: Path, num_frames: int) -> None:
             write_label(labels / f"{number:05d}.png", mask)
 
 
-def make_film(folder: Path, num_frames: int) -> None:
-    """blob.mp4 in 4K, and the label of its middle frame."""
+def make_video_file(folder: Path, num_frames: int) -> None:
+    """Writes blob.mp4 in 4K and the label of its middle frame."""
     frames = (make_frame(number, *FOUR_K)[0] for number in range(num_frames))
     write_video(folder / "blob.mp4", frames, None, 30)
     middle = num_frames // 2
@@ -88,8 +99,9 @@ def main(config: Config) -> None:
     for num_frames in config.frames:
         with tempfile.TemporaryDirectory() as folder:
             results = Path(folder, "results")
-            (make_film if config.film else make_dataset)(Path(folder), num_frames)
-            arguments = [folder, str(results), str(int(config.full)), str(int(config.film))]
+            make_input = make_video_file if config.video_files else make_dataset
+            make_input(Path(folder), num_frames)
+            arguments = [folder, str(results), str(int(config.full)), str(int(config.video_files))]
             command = [sys.executable, "-c", CHILD, *arguments]
             run = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True)
             if run.returncode:

@@ -1,8 +1,8 @@
-"""J and F with 1, 2 and 3 labels: further frames chosen by `bubblenet_select.py --next`, beside
-evenly spaced ones.
+"""J and F with 1, 2 and 3 labels: further frames chosen by `bubblenet_select.py --next`, or evenly
+spaced.
 
-"next" begins with one label (--start) and adds the frame that `--next` names after each run of
-stage 3. "even" labels the middles of 2 and 3 equal parts of the video, which needs no run before.
+"next" starts with one label (--start) and adds the frame that `--next` names after each run of
+stage 3. "even" labels the middles of 2 and 3 equal parts of the video, which needs no earlier run.
 
 Reads   a data set with all frames annotated, and weights that have not seen its videos.
 Writes  RESULTS/FRAMES/..., results of finetune_test.py for each set of labels, and
@@ -22,7 +22,9 @@ from typing import Literal
 from utils import backend, paths  # noqa: F401  backend before Keras: it starts it without noise
 
 # isort: split
-from benchmarks.stage3_runs import NUMBERS, Run, make_row, mean_numbers, start_stage3
+from tabulate import tabulate
+
+from benchmarks.stage3_runs import HEADERS, Run, make_row, mean_numbers, numbers, start_stage3
 from utils.command_line import run_script, setting
 from utils.evaluation.results import open_segmented
 from utils.files import write_json
@@ -34,13 +36,13 @@ from utils.stage3.presets import PresetName
 @dataclass(frozen=True)
 class Config:
     dataset: Path = setting(paths.SAMPLE_DATASET, "folder with JPEGImages/ and Annotations/")
-    sequences: tuple[str, ...] = setting((), "names of the data set's videos; all if absent")
+    sequences: tuple[str, ...] = setting((), "names of the data set's videos (default: all)")
     start: Literal["first", "middle"] = setting("first", "the frame that is labelled first")
-    labels: int = setting(3, "labels at most")
-    preset: PresetName = setting("fast", "of finetune_test.py")
-    weights: Path | None = setting(None, "weights to start from; the best in weights/ if absent")
-    seed: int = setting(0, "of fine-tuning")
-    results: Path = setting(paths.RESULTS / "next_labels", "where the runs go")
+    labels: int = setting(3, "largest number of labels")
+    preset: PresetName = setting("fast", "preset of finetune_test.py")
+    weights: Path | None = setting(None, "weights to start from (default: the best in weights/)")
+    seed: int = setting(0, "seed of fine-tuning")
+    results: Path = setting(paths.RESULTS / "next_labels", "folder for the runs")
 
 
 def main(config: Config) -> None:
@@ -61,7 +63,7 @@ def main(config: Config) -> None:
 def label_next(
     run: Callable[[str, Sequence[int]], Run], name: str, start: int, count: int
 ) -> Iterator[Run]:
-    """Runs with 1 to `count` labels, each further one the frame that `--next` names."""
+    """Yields runs with 1 to `count` labels; each further label is the frame that `--next` names."""
     frames = [start]
     for _ in range(count):
         result = run(name, frames)
@@ -71,27 +73,27 @@ def label_next(
 
 
 def spread_labels(num_frames: int, count: int) -> list[int]:
-    """The middles of `count` equal parts of a video."""
+    """Returns the middle frames of `count` equal parts of a video."""
     return [(2 * part + 1) * num_frames // (2 * count) for part in range(count)]
 
 
 def print_table(rows: list[dict]) -> None:
-    """A line per run, then the means over the videos by number of labels."""
-    width = max(len("video"), *(len(row["video"]) for row in rows))
-    print(f"\n{'':<{width}}  {'':27}  all official     labels left out")
-    print(f"{'video':<{width}}  labels  by    {'frames':<13}  J      F      J      F")
-    for row in rows:
-        frames = ",".join(map(str, row["frames"]))
-        print(format_line(row["video"], width, len(row["frames"]), row["method"], frames, row))
+    """Prints a line per run, then the means over the videos by number of labels."""
+    table = [
+        (
+            row["video"],
+            len(row["frames"]),
+            row["method"],
+            ",".join(map(str, row["frames"])),
+            *numbers(row),
+        )
+        for row in rows
+    ]
     for count, method in sorted({(len(row["frames"]), row["method"]) for row in rows}):
         same = [r for r in rows if (len(r["frames"]), r["method"]) == (count, method)]
-        mean = mean_numbers(same)
-        print(format_line("mean", width, count, method, f"of {len(same)} videos", mean))
-
-
-def format_line(name: str, width: int, count: int, method: str, frames: str, numbers: dict) -> str:
-    values = "  ".join(f"{numbers[key]:.3f}" for key in NUMBERS)
-    return f"{name:<{width}}  {count:6d}  {method}  {frames:<13}  {values}"
+        mean = numbers(mean_numbers(same))
+        table.append(("mean", count, method, f"of {len(same)} videos", *mean))
+    print("\n" + tabulate(table, ("video", "labels", "by", "frames", *HEADERS), floatfmt=".3f"))
 
 
 if __name__ == "__main__":

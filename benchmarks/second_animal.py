@@ -1,7 +1,8 @@
-"""J and F of stage 3 when a second animal of the same kind comes by.
+"""J and F of stage 3 when a second animal of the same kind passes by.
 
-The second one is the first itself at another moment of the video, mirrored, a little smaller, that
-passes behind it: nothing but place and motion tells them apart. The truth is the video's own.
+The second animal is the first one at another moment of the video, mirrored and a little smaller,
+and it passes behind the first: only place and motion tell them apart. The masks are scored against
+the annotations of the video.
 
 Reads   a data set with all frames annotated.
 Writes  RESULTS/data, the videos with their second animal, and RESULTS/00000, results of
@@ -34,30 +35,30 @@ class Config:
     dataset: Path = setting(
         paths.FINETUNE_TEST_DATASET, "folder with JPEGImages/ and Annotations/ of all frames"
     )
-    sequences: tuple[str, ...] = setting((), "names of the data set's videos; all if absent")
+    sequences: tuple[str, ...] = setting((), "names of the data set's videos (default: all)")
     start: tuple[float, float] = setting(
-        (0.6, -0.05), "place of the second animal at first, from the first one: shares of the "
+        (0.6, -0.05), "in the first frame, from the first animal to the second: shares of the "
         "frame's width and height, right and down"
     )  # fmt: skip
-    end: tuple[float, float] = setting((-0.1, -0.05), "at last")
-    scale: float = setting(0.8, "its size, of the first one's")
-    preset: PresetName = setting("default", "of finetune_test.py")
-    seed: int = setting(0, "of fine-tuning")
-    results: Path = setting(paths.RESULTS / "second_animal", "where everything goes")
+    end: tuple[float, float] = setting((-0.1, -0.05), "the same in the last frame")
+    scale: float = setting(0.8, "size of the second animal as a share of the first")
+    preset: PresetName = setting("default", "preset of finetune_test.py")
+    seed: int = setting(0, "seed of fine-tuning")
+    results: Path = setting(paths.RESULTS / "second_animal", "folder for videos and runs")
 
 
 def main(config: Config) -> None:
     names = choose_sequences(config.dataset, config.sequences)
     data = config.results / "data"
     for name in names:
-        write_video(config, data, name)
+        write_video_with_second_animal(config, data, name)
     run = start_stage3(data, config.results, None, config.preset, config.seed)
     for name in names:
         result = run(name, [0])
         print(f"{name} with a second animal: J {result.j:.3f}  F {result.f:.3f}", flush=True)
 
 
-def write_video(config: Config, data: Path, name: str) -> None:
+def write_video_with_second_animal(config: Config, data: Path, name: str) -> None:
     """Writes frames and annotations of a video with its second animal."""
     sequence = open_dataset_sequence(config.dataset, name)
     video = sequence.video
@@ -81,14 +82,14 @@ def add_second_animal(
     end: tuple[float, float],
     scale: float,
 ) -> list[np.ndarray]:
-    """Sets the animal of a third of the video later, mirrored, behind the animal of each frame.
+    """Draws the animal from a third of the video later, mirrored, behind the animal of each frame.
 
     Args:
         images: uint8 (H, W, 3) RGB.
         masks: bool (H, W), the animal; none may be empty.
-        start, end: from the animal's centre to that of the second one, in shares of W and H, in the
-            first and in the last frame; between, it moves evenly.
-        scale: of the second one.
+        start, end: from the animal's centre to that of the second animal in the first and in the
+            last frame, in shares of W and H; in between, the offset changes evenly.
+        scale: size of the second animal as a share of the first.
 
     Returns: uint8 (H, W, 3) RGB.
     """
@@ -99,18 +100,18 @@ def add_second_animal(
     result = []
     for index, (image, mask) in enumerate(zip(images, masks, strict=True)):
         later = index + count // 3
-        later = min(later, 2 * (count - 1) - later)  # at the end of the video back again
+        later = min(later, 2 * (count - 1) - later)  # from the end of the video backwards
         x, y = centres[index] + path[index]
         from_x, from_y = centres[later]
         matrix = np.float32([[-scale, 0, x + scale * from_x], [0, scale, y - scale * from_y]])
         second = cv2.warpAffine(images[later], matrix, (width, height))
-        opacity = cv2.warpAffine(_soft(masks[later]), matrix, (width, height))
-        opacity = (opacity * (1 - _soft(mask)))[..., None]
+        opacity = cv2.warpAffine(_softened(masks[later]), matrix, (width, height))
+        opacity = (opacity * (1 - _softened(mask)))[..., None]
         result.append(np.round(image * (1 - opacity) + second * opacity).astype("uint8"))
     return result
 
 
-def _soft(mask):
+def _softened(mask: np.ndarray) -> np.ndarray:
     return cv2.GaussianBlur(mask.astype("float32"), (3, 3), 0)
 
 

@@ -1,15 +1,21 @@
-"""Seconds per fine-tuning step and per segmented frame at 480x854, ours beside OSVOS, in one run.
+"""Seconds per fine-tuning step and per segmented frame at 480x854, for our networks and OSVOS.
 
-Also the share of the machine's matrix-product rate that each reaches: floating-point operations (2
-per multiply-add, counted from the network's layers) per second, over the best of NumPy and the
-backend in float32 at 2048x2048x2048, also for the network that computes in bfloat16: above 100 %
-is the gain of a processor that has instructions for it. Rounds are interleaved, so that a machine
-whose speed drifts does so for all; medians are printed.
+The table also gives the share of the machine's matrix-product rate that each reaches:
+floating-point operations (2 per multiply-add, counted from the network's layers) per second,
+divided by the best rate of NumPy and the backend in float32 at 2048x2048x2048. This holds for
+bfloat16 as well, where more than 100 % is the gain of a processor that has instructions for it.
+Rounds are interleaved, so that a drift of the machine's speed affects all tasks alike; medians are
+printed.
 
-OSVOS (Caelles et al., CVPR 2017) is VGG-16 at full resolution with five side outputs, fused: built
-here only to know what it costs, with random weights. It fine-tunes on full frames; we on crops:
-both are shown for both networks. A backward pass is counted as twice a forward pass, less what
-frozen layers save.
+OSVOS (Caelles et al., CVPR 2017) is VGG-16 at full resolution with fused side outputs. It is built
+here, with random weights, only to measure its cost. OSVOS fine-tunes on full frames, we on crops;
+both are shown for both networks. A backward pass is counted as twice a forward pass, less the part
+that frozen layers save.
+
+Reads   nothing: the weights are random.
+Writes  the table to the screen; with --json all numbers.
+
+    python -m benchmarks.speed
 """
 
 import json
@@ -25,12 +31,14 @@ from utils import backend
 
 # isort: split
 import keras
+from tabulate import tabulate
 
 from models import build_model
 from models.losses import SegmentationLoss
 from models.xception import freeze_first_blocks
 from utils.command_line import run_script, setting
 from utils.environment import describe_environment, git_commit, peak_memory_mib
+from utils.files import write_json
 from utils.stage3.presets import PRESETS
 from utils.training.optimizers import make_optimizer
 
@@ -50,19 +58,19 @@ CONVOLUTIONS = (
 @dataclass(frozen=True)
 class Config:
     rounds: int = setting(5, "interleaved rounds; medians of these are printed")
-    osvos: bool = setting(True, "measure OSVOS beside ours")
+    osvos: bool = setting(True, "measure OSVOS as well")
     json: Path | None = setting(None, "write the numbers here as well")
 
 
 def build_osvos() -> keras.Model:
-    """VGG-16 to conv5_3, 16-channel side outputs of stages 2 to 5, up-sampled and fused."""
+    """Builds VGG-16 up to conv5_3 with 16-channel side outputs of stages 2 to 5, fused."""
     vgg = keras.applications.VGG16(include_top=False, weights=None, input_shape=(None, None, 3))
     sides = []
     for stage, convs in ((2, 2), (3, 3), (4, 3), (5, 3)):
         features = vgg.get_layer(f"block{stage}_conv{convs}").output
         side = keras.layers.Conv2D(16, 3, padding="same", name=f"side{stage}")(features)
         factor = 2 ** (stage - 1)
-        # The original's frozen bilinear kernels: full 16 x 16 channels.
+        # As in the original, frozen kernels of the full 16 x 16 channels.
         up = keras.layers.Conv2DTranspose(
             16, 2 * factor, strides=factor, padding="same", use_bias=False, trainable=False
         )
@@ -73,11 +81,11 @@ def build_osvos() -> keras.Model:
 
 
 def count_operations(model: keras.Model, size: tuple[int, int]) -> tuple[float, float]:
-    """Floating-point operations of the convolutions on one image: all of them, and of layers that
-    learn.
+    """Counts the floating-point operations of the convolutions on one image.
 
-    Sizes come from running the network once on a blank image and asking each convolution's output
-    for its shape.
+    Runs the network once on a blank image to learn the size of each convolution's output.
+
+    Returns: those of all layers, and those of the layers that learn.
     """
     layers = [layer for layer in model.layers if isinstance(layer, CONVOLUTIONS)]
     probe = keras.Model(model.input, [layer.output for layer in layers])
@@ -98,7 +106,13 @@ def count_operations(model: keras.Model, size: tuple[int, int]) -> tuple[float, 
 
 
 def matrix_rate(seconds: float = 2.0) -> dict[str, float]:
-    """GFLOP/s of a 2048^3 float32 product, best of several, by NumPy and by the backend."""
+    """Measures the float32 product of two 2048x2048 matrices, by NumPy and by the backend.
+
+    Args:
+        seconds: how long each is repeated; the best time counts.
+
+    Returns: name -> GFLOP/s.
+    """
     size = 2048
     rng = np.random.default_rng(0)
     a, b = (rng.standard_normal((size, size), dtype="float32") for _ in range(2))
@@ -120,45 +134,49 @@ def matrix_rate(seconds: float = 2.0) -> dict[str, float]:
 
 
 def make_tasks(config: Config) -> dict[str, tuple[Callable[[], object], float]]:
-    """Name -> (what to time, its floating-point operations)."""
-    preset = PRESETS["default"]
-    crop = preset.fine_tuning.crop
-    rng = np.random.default_rng(0)
+    """Returns name -> (function to time, its floating-point operations)."""
     tasks = {}
-
-    def add(name: str, model: keras.Model) -> None:
-        def fit(size: tuple[int, int]) -> tuple[int, int]:
-            # VGG's pooling drops odd rows: its side outputs only meet at multiples of 16.
-            return tuple(-(-side // 16) * 16 for side in size) if name == "OSVOS" else size
-
-        trained = keras.Model(model.input, {"mask": model.output["mask"]})
-        loss = SegmentationLoss(preset.region_weight)
-        trained.compile(make_optimizer(1e-3, 1e-4), loss={"mask": loss})
-        for title, size in (("crop", fit(crop)), ("frame", fit(FRAME))):
-            images = rng.integers(0, 256, (1, *size, 3)).astype("uint8")
-            targets = {"mask": rng.integers(0, 2, (1, *size, 1)).astype("uint8")}
-            forward, learning = count_operations(model, size)
-
-            def step(images=images, targets=targets):
-                trained.train_on_batch(images, targets)
-
-            tasks[f"{name}: step, {title} {size[0]}x{size[1]}"] = (step, forward + 2 * learning)
-        frame = rng.integers(0, 256, (1, *fit(FRAME), 3)).astype("uint8")
-        pair = np.concatenate([frame, frame[:, :, ::-1]])
-        forward = count_operations(model, fit(FRAME))[0]
-        tasks[f"{name}: segment a frame"] = (lambda: model.predict_on_batch(frame), forward)
-        if name != "OSVOS":
-            both = (lambda: model.predict_on_batch(pair), 2 * forward)
-            tasks[f"{name}: segment a frame and its mirror image"] = both
-
     for name, (head, precision) in NETWORKS.items():
         keras.config.set_dtype_policy(precision)
         model = build_model(head)
-        freeze_first_blocks(model, preset.fine_tuning.frozen_blocks)
-        add(name, model)
+        freeze_first_blocks(model, PRESETS["default"].fine_tuning.frozen_blocks)
+        tasks |= network_tasks(name, model)
     keras.config.set_dtype_policy("float32")
     if config.osvos:
-        add("OSVOS", build_osvos())
+        tasks |= network_tasks("OSVOS", build_osvos())
+    return tasks
+
+
+def network_tasks(name: str, model: keras.Model) -> dict[str, tuple[Callable[[], object], float]]:
+    """Returns the tasks of one network, as `make_tasks`."""
+    preset = PRESETS["default"]
+    rng = np.random.default_rng(0)
+    tasks = {}
+
+    def fit_size(size: tuple[int, int]) -> tuple[int, int]:
+        # VGG's pooling drops odd rows: its side outputs only fit together at multiples of 16.
+        return tuple(-(-side // 16) * 16 for side in size) if name == "OSVOS" else size
+
+    trained = keras.Model(model.input, {"mask": model.output["mask"]})
+    loss = SegmentationLoss(preset.region_weight)
+    trained.compile(make_optimizer(1e-3, 1e-4), loss={"mask": loss})
+    sizes = (("crop", fit_size(preset.fine_tuning.crop)), ("frame", fit_size(FRAME)))
+    for title, size in sizes:
+        images = rng.integers(0, 256, (1, *size, 3)).astype("uint8")
+        targets = {"mask": rng.integers(0, 2, (1, *size, 1)).astype("uint8")}
+        forward, learning = count_operations(model, size)
+
+        def step(images=images, targets=targets):
+            trained.train_on_batch(images, targets)
+
+        tasks[f"{name}: step, {title} {size[0]}x{size[1]}"] = (step, forward + 2 * learning)
+    frame = rng.integers(0, 256, (1, *fit_size(FRAME), 3)).astype("uint8")
+    pair = np.concatenate([frame, frame[:, :, ::-1]])
+    forward = count_operations(model, fit_size(FRAME))[0]
+    tasks[f"{name}: segment a frame"] = (lambda: model.predict_on_batch(frame), forward)
+    if name != "OSVOS":
+        both = (lambda: model.predict_on_batch(pair), 2 * forward)
+        tasks[f"{name}: segment a frame and its mirror image"] = both
     return tasks
 
 
@@ -166,35 +184,40 @@ def main(config: Config) -> None:
     backend.make_deterministic(0)
     rates = matrix_rate()
     tasks = make_tasks(config)
-    for run, _ in tasks.values():
-        run()  # traces
-        run()
-    times = {name: [] for name in tasks}
-    for _ in range(config.rounds):
-        for name, (run, _) in tasks.items():
-            start = time.perf_counter()
-            run()
-            times[name].append(time.perf_counter() - start)
+    times = time_tasks({name: run for name, (run, _) in tasks.items()}, config.rounds)
     after = matrix_rate()
     rates = {name: max(rate, after[name]) for name, rate in rates.items()}
     best = max(rates.values())
 
     print(f"{platform.machine()}, {json.dumps(describe_environment())}, commit {git_commit()}")
     print("matrix product, GFLOP/s: " + ", ".join(f"{k} {v:.0f}" for k, v in rates.items()))
-    print(f"{'':48s} median s   (min - max)    GFLOP  GFLOP/s  share")
-    rows = {}
+    numbers, rows = {}, []
     for name, (_, operations) in tasks.items():
         median = float(np.median(times[name]))
         rate = operations / median / 1e9
-        rows[name] = {"seconds": times[name], "gflop": operations / 1e9, "share": rate / best}
-        spread = f"({min(times[name]):.2f} - {max(times[name]):.2f})"
-        print(
-            f"{name:48s} {median:8.3f} {spread:>15s} {operations / 1e9:7.1f} {rate:8.1f} "
-            f"{rate / best:6.0%}"
-        )
+        numbers[name] = {"seconds": times[name], "gflop": operations / 1e9, "share": rate / best}
+        spread = f"{min(times[name]):.2f} - {max(times[name]):.2f}"
+        rows.append((name, median, spread, operations / 1e9, rate, f"{rate / best:.0%}"))
+    headers = ("task", "median s", "min - max", "GFLOP", "GFLOP/s", "share")
+    floats = ("", ".3f", "", ".1f", ".1f", "")
+    print(tabulate(rows, headers, floatfmt=floats, colalign=("left", *["right"] * 5)))
     print(f"peak memory {peak_memory_mib()} MiB (all networks together)")
     if config.json:
-        config.json.write_text(json.dumps({"rates": rates, "tasks": rows}, indent=2))
+        write_json(config.json, {"rates": rates, "tasks": numbers})
+
+
+def time_tasks(tasks: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Returns name -> seconds in each round, after two runs that are not timed."""
+    for run in tasks.values():
+        run()  # traces the graph
+        run()
+    times = {name: [] for name in tasks}
+    for _ in range(rounds):
+        for name, run in tasks.items():
+            start = time.perf_counter()
+            run()
+            times[name].append(time.perf_counter() - start)
+    return times
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Runs of stage 3 on one set of labels after the other, each with a results folder of its own.
+"""Runs stage 3 on one set of labels after the other, each with a results folder of its own.
 
-The network is built and traced once for all of them; a finished run is only read, so that a
-benchmark that was stopped goes on where it was. Not a benchmark itself.
+The network is built and traced once for all of them. A finished run is only read, so that a
+benchmark that was stopped continues where it was. Not a benchmark itself.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,17 +23,18 @@ from utils.stage3.fine_tuning import FineTuner
 from utils.stage3.presets import PRESETS
 from utils.training.weights import find_weights, load_weights
 
-NUMBERS = ("j", "f", "j_left_out", "f_left_out")
+NUMBERS = ("j", "f", "j_left_out", "f_left_out")  # of `Run`, in the order of the tables
+HEADERS = ("J", "F", "J, label left out", "F, label left out")
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a run is worth.
+    """A run of stage 3 and its scores.
 
     Attributes:
-        frames: the labelled ones.
+        frames: indices of the labelled frames.
         results: its results folder.
-        j, f: means over the official frames of DAVIS 2016 (first and last left out).
+        j, f: means over the official frames of DAVIS 2016 (first and last left out), 0..1.
         j_left_out, f_left_out: the same without the labelled frames.
     """
 
@@ -48,15 +49,15 @@ class Run:
 def start_stage3(
     dataset: Path, results: Path, weights: Path | None, preset: str, seed: int
 ) -> Callable[[str, Sequence[int]], Run]:
-    """Loads the network.
+    """Loads the network for runs of stage 3.
 
     Args:
         dataset: videos with all frames annotated.
-        results: of a folder per set of labels, as 00012+00040.
+        results: gets a folder for each set of labels, such as 00012+00040.
         weights, preset, seed: as the flags of finetune_test.py.
 
-    Returns: a function that runs stage 3, or finds it done, on a video with these frames labelled;
-        it raises InputError, as finetune_test.py would.
+    Returns: a function of a video's name and the frames to label, which runs stage 3 or finds it
+        finished. It raises InputError, as finetune_test.py would.
     """
     settings = PRESETS[preset]
     weights_path, reason = find_weights("deeplab", weights)
@@ -95,12 +96,18 @@ def start_stage3(
 
 
 def make_row(name: str, method: str, result: Run) -> dict:
-    """A line of a table, for JSON."""
+    """Returns a run as a line of a table, for JSON."""
     row = asdict(result) | {"video": name, "method": method, "results": str(result.results)}
     return row | {"frames": list(result.frames)}
 
 
+def numbers(row: dict) -> list[float]:
+    """Returns the cells of one line under HEADERS."""
+    return [row[key] for key in NUMBERS]
+
+
 def mean_numbers(rows: Sequence[dict]) -> dict[str, float]:
+    """Returns the mean over lines of each number."""
     return {key: float(np.mean([row[key] for row in rows])) for key in NUMBERS}
 
 

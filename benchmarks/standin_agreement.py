@@ -2,18 +2,18 @@
 video.
 
 For some measured frames of each video of a table (`train_bubblenet.py --measure`), stage 3 is run
-with that frame labelled; what is compared is J + F over the official frames, the labelled one left
-out, of both. `best` is what the real fine-tuning gives with the frame that the stand-in likes best:
-to be held against the mean and the maximum over the frames that were run.
+with that frame labelled. Both are compared by J + F over the official frames without the labelled
+one. `best` is the score of the real fine-tuning with the frame that the stand-in ranks first;
+compare it with the mean and the maximum over the frames that were run.
 
-Reads   the table; the data set, all frames annotated; weights that have not seen its videos, the
-        same as for the table; or, with --scores, only the table and a file that it wrote.
+Reads   the table; the data set with all frames annotated; the weights that the table was measured
+        with, which have not seen its videos. With --scores, only the table and that file.
 Writes  RESULTS/FRAME/..., results of finetune_test.py, and RESULTS/scores.json after each video:
         {SEQ: {FRAME: J + F}}.
 
     python -m benchmarks.standin_agreement --dataset DIR --sequences bear elephant
 
-A minute or two per frame with `--preset fast` on two cores. Finished runs are only read.
+A run takes a minute or two with `--preset fast` on two cores. Finished runs are only read.
 """
 
 from dataclasses import dataclass
@@ -23,6 +23,7 @@ from utils import backend, paths  # noqa: F401  backend before Keras: it starts 
 
 # isort: split
 import numpy as np
+from tabulate import tabulate
 
 from benchmarks.stage3_runs import start_stage3
 from utils.command_line import run_script, setting
@@ -35,17 +36,22 @@ from utils.stage3.presets import PresetName
 
 @dataclass(frozen=True)
 class Config:
-    table: Path = setting(paths.BUBBLENET_TABLE, "folder of SEQ.npz")
+    table: Path = setting(paths.BUBBLENET_TABLE, "folder of the measured videos, SEQ.npz")
     dataset: Path = setting(paths.DAVIS_TRAIN_DATASET, "folder with JPEGImages/ and Annotations/")
-    sequences: tuple[str, ...] = setting((), "names of the table's videos; all if absent")
-    frames_per_video: int = setting(8, "measured frames to run stage 3 with, evenly spaced")
-    preset: PresetName = setting("fast", "of finetune_test.py")
-    weights: Path = setting(
-        paths.PASCAL_BASE_WEIGHTS / "deeplab.safetensors", "that the table was measured with"
+    sequences: tuple[str, ...] = setting((), "names of the table's videos (default: all)")
+    frames_per_video: int = setting(
+        8, "number of measured frames to run stage 3 with, evenly spaced"
     )
-    seed: int = setting(0, "of fine-tuning")
-    results: Path = setting(paths.RESULTS / "standin_agreement", "where the runs go")
-    scores: Path | None = setting(None, "a scores.json of earlier runs: nothing is run")
+    preset: PresetName = setting("fast", "preset of finetune_test.py")
+    weights: Path = setting(
+        paths.PASCAL_BASE_WEIGHTS / "deeplab.safetensors",
+        "weights that the table was measured with",
+    )
+    seed: int = setting(0, "seed of fine-tuning")
+    results: Path = setting(paths.RESULTS / "standin_agreement", "folder for the runs")
+    scores: Path | None = setting(
+        None, "scores.json of earlier runs, to be compared without new runs"
+    )
 
 
 def main(config: Config) -> None:
@@ -69,7 +75,10 @@ def main(config: Config) -> None:
 
 
 def run_stage3(config: Config, videos: list[MeasuredVideo]) -> dict[str, dict[str, float]]:
-    """J + F for each frame that stage 3 was run with, by video; written after each video."""
+    """Runs stage 3 and writes the scores after each video.
+
+    Returns: video -> frame -> J + F.
+    """
     run = start_stage3(config.dataset, config.results, config.weights, config.preset, config.seed)
     real = {}
     for video in videos:
@@ -82,13 +91,16 @@ def run_stage3(config: Config, videos: list[MeasuredVideo]) -> dict[str, dict[st
 
 
 def frames_to_run(video: MeasuredVideo, count: int) -> list[int]:
-    """Some of the measured frames, evenly spaced, without those that show no animal."""
+    """Returns some of the measured frames, evenly spaced, without those that show no animal."""
     frames = [int(frame) for frame in video.measured if video.scores[frame] > 0]
     return [frames[place] for place in spread_frames(len(frames), count)]
 
 
 def read_scores(path: Path) -> dict[str, dict[str, float]]:
-    """What `run_stage3` wrote. Raises: InputError."""
+    """Reads the scores that `run_stage3` wrote.
+
+    Raises: InputError if the file holds something else.
+    """
     scores = read_json(path)
     if isinstance(scores, dict) and all(isinstance(video, dict) for video in scores.values()):
         return scores
@@ -99,15 +111,21 @@ def read_scores(path: Path) -> dict[str, dict[str, float]]:
 
 
 def compare(video: MeasuredVideo, real: dict[int, float]) -> dict:
-    """Both scores of one video's frames, and how well they agree.
+    """Compares the two scores of one video's frames.
+
+    Args:
+        video: of the table, scored by the stand-in.
+        real: frame -> J + F of the real fine-tuning.
+
+    Returns: a line of the table, with both scores of each frame.
 
     Raises: InputError for a frame that is not in the table.
     """
     frames = sorted(real)
-    strangers = [frame for frame in frames if frame not in video.measured]
-    if strangers:
+    unmeasured = [frame for frame in frames if frame not in video.measured]
+    if unmeasured:
         raise InputError(
-            f"{video.name}: frame {strangers[0]} is not measured in the table. Measure the video "
+            f"{video.name}: frame {unmeasured[0]} is not measured in the table. Measure the video "
             "again, or take the frame away."
         )
     standin, scores = video.scores[frames], np.array([real[frame] for frame in frames])
@@ -124,8 +142,10 @@ def compare(video: MeasuredVideo, real: dict[int, float]) -> dict:
 
 
 def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Spearman's: the correlation of the ranks, equals sharing the mean of theirs; NaN where all
-    are equal."""
+    """Computes Spearman's rank correlation; equal values share the mean of their ranks.
+
+    Returns: -1..1, NaN if all values of one array are equal.
+    """
 
     def ranks(values):
         _, group, counts = np.unique(values, return_inverse=True, return_counts=True)
@@ -138,16 +158,12 @@ def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def print_table(rows: list[dict]) -> None:
-    width = max(len("video"), *(len(row["video"]) for row in rows))
-    print(f"\n{'video':<{width}}  frames  correlation   best   mean    max")
-    for row in rows:
-        print(
-            f"{row['video']:<{width}}  {len(row['frames']):6d}  {row['correlation']:11.2f}  "
-            f"{row['best']:.3f}  {row['mean']:.3f}  {row['max']:.3f}"
-        )
-    columns = [[row[key] for row in rows] for key in ("correlation", "best", "mean", "max")]
-    correlation, best, mean, highest = (float(np.nanmean(column)) for column in columns)
-    print(f"{'mean':<{width}}  {'':6}  {correlation:11.2f}  {best:.3f}  {mean:.3f}  {highest:.3f}")
+    """Prints a line per video, their means, and then both scores of every frame."""
+    keys = ("correlation", "best", "mean", "max")
+    table = [(r["video"], len(r["frames"]), *(r[key] for key in keys)) for r in rows]
+    table.append(("mean", "", *(float(np.nanmean([r[key] for r in rows])) for key in keys)))
+    floats = ("", "", ".2f", ".3f", ".3f", ".3f")
+    print("\n" + tabulate(table, ("video", "frames", *keys), floatfmt=floats))
     for row in rows:
         pairs = zip(row["frames"], row["real"], row["standin"], strict=True)
         cells = ", ".join(f"{frame}: {real:.3f} / {standin:.3f}" for frame, real, standin in pairs)

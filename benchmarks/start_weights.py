@@ -1,13 +1,13 @@
-"""J and F of stage 3, first frame labelled, by the weights that fine-tuning starts from.
+"""J and F of stage 3 with the first frame labelled, by the weights that fine-tuning starts from.
 
 Reads   a data set with all frames annotated; weights, none of which has seen its videos.
-Writes  RESULTS/WEIGHTS-SEED/00000/..., results of finetune_test.py, WEIGHTS being the folder that a
-        weights file is in, and RESULTS/start_weights.json.
+Writes  RESULTS/WEIGHTS-SEED/00000/..., results of finetune_test.py, where WEIGHTS is the name of
+        the folder of a weights file, and RESULTS/start_weights.json.
 
     python -m benchmarks.start_weights --dataset DIR --sequences libby rhino --seeds 0 1
 
-With `--preset fast` a minute or two per video, weights and seed on two cores. Finished runs are
-only read.
+One run per video, weights and seed, of a minute or two with `--preset fast` on two cores. Finished
+runs are only read.
 """
 
 from collections.abc import Sequence
@@ -32,18 +32,18 @@ class Config:
     dataset: Path = setting(
         paths.FINETUNE_TEST_DATASET, "folder with JPEGImages/ and Annotations/ of all frames"
     )
-    sequences: tuple[str, ...] = setting((), "names of the data set's videos; all if absent")
+    sequences: tuple[str, ...] = setting((), "names of the data set's videos (default: all)")
     weights: tuple[Path, ...] = setting(
         (
             paths.IMAGENET_WEIGHTS_FILE,
             paths.PASCAL_BASE_WEIGHTS / "deeplab.safetensors",
             paths.OBJECTNESS_WEIGHTS / "deeplab.safetensors",
         ),
-        "files to start from, each in a folder of another name",
+        "weights files to start from, in folders of different names",
     )
-    seeds: tuple[int, ...] = setting((0, 1), "of fine-tuning")
-    preset: PresetName = setting("fast", "of finetune_test.py")
-    results: Path = setting(paths.RESULTS / "start_weights", "where the runs go")
+    seeds: tuple[int, ...] = setting((0, 1), "seeds of fine-tuning")
+    preset: PresetName = setting("fast", "preset of finetune_test.py")
+    results: Path = setting(paths.RESULTS / "start_weights", "folder for the runs")
 
 
 def main(config: Config) -> None:
@@ -65,8 +65,9 @@ def main(config: Config) -> None:
 
 
 def print_table(rows: Sequence[dict]) -> None:
-    """A line per weights and video, the mean over the seeds and how far apart they are; then the
-    means over the videos.
+    """Prints for each weights file a line per video, and the mean over the videos.
+
+    A line has the means over the seeds and, in brackets, how far the seeds are apart.
     """
     width = max(len(row["video"]) for row in rows)
     seeds = sorted({row["seed"] for row in rows})

@@ -1,8 +1,13 @@
-"""J and F of weights on annotated videos with no fine-tuning at all: what the network takes for
-an object before it is shown one.
+"""J and F of weights on annotated videos without any fine-tuning: what the network takes for an
+object before it is shown one.
 
-Official frames of DAVIS 2016 (first and last left out), probability 0.5, mirror image averaged
-in, no temporal filter. No label reaches the network.
+Official frames of DAVIS 2016 (first and last left out), probability 0.5, mirror image averaged in,
+no temporal filter. No label reaches the network.
+
+Reads   the weights files and a data set with annotated frames.
+Writes  the scores to the screen and with --json to a file.
+
+    python -m benchmarks.without_fine_tuning --weights FILE [FILE ...] --dataset DIR
 """
 
 from dataclasses import dataclass
@@ -11,6 +16,7 @@ from pathlib import Path
 from utils import backend, paths  # backend before Keras: it starts it without noise
 
 # isort: split
+import keras
 import numpy as np
 from tqdm import tqdm
 
@@ -29,7 +35,7 @@ from utils.training.weights import load_weights, read_weights
 class Config:
     weights: tuple[Path, ...] = setting((), "weights files to compare")
     dataset: Path = setting(paths.SAMPLE_DATASET, "folder with JPEGImages/ and Annotations/")
-    sequences: tuple[str, ...] = setting((), "names of the data set's videos; all if absent")
+    sequences: tuple[str, ...] = setting((), "names of the data set's videos (default: all)")
     json: Path | None = setting(None, "write all numbers here as well")
 
 
@@ -50,7 +56,8 @@ def main(config: Config) -> None:
         write_json(config.json, results)
 
 
-def score(model, dataset: Path, sequence: str) -> tuple[float, float]:
+def score(model: keras.Model, dataset: Path, sequence: str) -> tuple[float, float]:
+    """Returns the means of J and F over the annotated official frames of a video, 0..1."""
     annotations = sequence_dir(dataset, "Annotations", sequence)
     scores = []
     for path in tqdm(list_frames(sequence_dir(dataset, "JPEGImages", sequence))[1:-1], leave=False):

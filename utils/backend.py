@@ -178,7 +178,7 @@ def distribute() -> contextlib.AbstractContextManager:
 def sync_variables(model: keras.Model) -> None:
     """Makes the variables of a model current in the middle of an epoch of `fit`.
 
-    JAX keeps them elsewhere until the epoch ends; with the other backends nothing is to be done.
+    JAX keeps them elsewhere until the epoch ends; the other backends need nothing.
     """
     if keras.backend.backend() == "jax":
         model.jax_state_sync()

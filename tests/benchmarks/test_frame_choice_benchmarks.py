@@ -24,7 +24,7 @@ def make_run(frames, j=0.5) -> Run:
 # Runs of stage 3
 
 
-def test_next_labels_runs_stage_3_and_goes_on_where_it_was(world, monkeypatch, capsys):
+def test_next_labels_runs_stage_3_and_continues_where_it_was(world, monkeypatch, capsys):
     world.add(labelled=range(NUM_FRAMES))
     monkeypatch.setattr(stage3_runs, "build_model", tiny_network)
     results = world.root / "next"
@@ -52,7 +52,7 @@ def test_next_labels_runs_stage_3_and_goes_on_where_it_was(world, monkeypatch, c
     assert json.loads((results / "next_labels.json").read_text()) == rows
 
 
-def test_a_run_equals_that_of_the_script(world, monkeypatch):
+def test_a_run_of_a_benchmark_equals_that_of_the_script(world, monkeypatch):
     world.add(labelled=range(NUM_FRAMES))
     world.run(guidance="3", seed=2)
     monkeypatch.setattr(stage3_runs, "build_model", tiny_network)
@@ -93,7 +93,7 @@ def test_start_weights_are_compared_over_videos_and_seeds(world, monkeypatch, ca
 # Who chose
 
 
-def test_choices_are_compared_by_their_runs(world, monkeypatch, capsys):
+def test_choices_of_a_frame_are_compared_by_their_runs(world, monkeypatch, capsys):
     world.add(labelled=range(NUM_FRAMES))
     monkeypatch.setattr(frame_choice, "SPACING", 2)
     monkeypatch.setattr(
@@ -134,7 +134,7 @@ def test_evenly_spaced_labels_are_the_middles_of_equal_parts(num_frames, count, 
     assert spread_labels(num_frames, count) == frames
 
 
-def test_each_further_label_goes_where_the_last_run_was_in_doubt(monkeypatch):
+def test_each_further_label_goes_where_the_last_run_was_least_certain(monkeypatch):
     doubts = iter([30, 12, 25])
 
     def difficulty(segmented):
@@ -159,12 +159,12 @@ def test_each_further_label_goes_where_the_last_run_was_in_doubt(monkeypatch):
         ([1, 1, 2, 2], [1, 2, 1, 2], 0),
     ],
 )
-def test_rank_correlation(a, b, expected):
+def test_rank_correlation_equals_known_values(a, b, expected):
     assert rank_correlation(a, b) == pytest.approx(expected)
     assert rank_correlation(b, a) == pytest.approx(expected)
 
 
-def test_rank_correlation_of_equal_values_is_unknown():
+def test_rank_correlation_of_equal_values_is_nan():
     assert np.isnan(rank_correlation([1, 1, 1], [1, 2, 3]))
 
 
@@ -194,7 +194,9 @@ def real_runs(monkeypatch):
     return done
 
 
-def test_the_agreement_is_told_by_video_and_kept(table, real_runs, tmp_path, capsys):
+def test_the_agreement_is_reported_by_video_and_its_scores_are_kept(
+    table, real_runs, tmp_path, capsys
+):
     config = standin_agreement.Config(table=table, frames_per_video=4, results=tmp_path)
     standin_agreement.main(config)
     assert real_runs == [("ant", f) for f in (1, 3, 6, 8)] + [("bee", f) for f in (0, 3, 5, 8)]

@@ -43,7 +43,7 @@ def test_the_second_animal_walks_from_start_to_end_behind_the_first():
     assert not (red(result[-1]) & ~masks[-1]).any()  # hidden at the end
 
 
-def test_it_is_another_moment_of_the_animal_mirrored():
+def test_the_second_animal_is_another_moment_of_the_first_mirrored():
     images, masks = make_scene()
     for index, image in enumerate(images):
         image[:, :] = np.where(masks[index][..., None], (200, 0, 10 * index), 128)

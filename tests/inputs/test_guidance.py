@@ -33,7 +33,7 @@ def test_the_only_labelled_frame_is_taken(world):
     assert world.choose(selected=[2, 3]).frames == (7,)
 
 
-def test_of_several_the_one_that_the_selection_ranks_highest(world):
+def test_of_several_labels_the_one_ranked_highest_by_the_selection_is_taken(world):
     world.annotate(0, 5, 8)
     guidance = world.choose(selected=[3, 8, 5])
     assert guidance.frames == (8,)
@@ -41,7 +41,7 @@ def test_of_several_the_one_that_the_selection_ranks_highest(world):
 
 
 @pytest.mark.parametrize("labelled, nearest", [((0, 5, 8), 5), ((1, 7), 1), ((0, 3, 4, 8), 4)])
-def test_else_the_one_nearest_the_middle(world, labelled, nearest):
+def test_without_a_selection_the_label_nearest_the_middle_is_taken(world, labelled, nearest):
     world.annotate(*labelled)
     guidance = world.choose()
     assert guidance.frames == (nearest,)
@@ -49,7 +49,7 @@ def test_else_the_one_nearest_the_middle(world, labelled, nearest):
     assert world.choose(selected=[2, 6]).frames == (nearest,)  # a selection of unlabelled frames
 
 
-def test_of_several_labels_made_here_it_says_how_all_are_used(world):
+def test_with_several_labels_of_the_page_the_flag_to_use_all_is_named(world):
     world.annotate(0, 4)
     world.annotate_in_labels(2, 6)
     guidance = world.choose(selected=[4, 6])
@@ -60,7 +60,7 @@ def test_of_several_labels_made_here_it_says_how_all_are_used(world):
     assert world.choose().reason.startswith("of 2 labelled frames the one nearest the middle; for")
 
 
-def test_frames_that_are_named_may_be_labels_made_here_or_annotations(world):
+def test_named_frames_may_have_labels_of_the_page_or_annotations(world):
     world.annotate(2, 5)
     world.annotate_in_labels(5)
     assert world.choose("2,5").frames == (2, 5)
@@ -68,7 +68,7 @@ def test_frames_that_are_named_may_be_labels_made_here_or_annotations(world):
     assert labels[5] == paths.LABELS / "hen" / "00005.png" and labels[2].parent == world.annotations
 
 
-def test_no_label_at_all_names_the_file_to_make(world):
+def test_a_video_without_labels_names_the_file_to_create(world):
     with pytest.raises(InputError, match="no frame is labelled") as error:
         world.choose()
     assert str(world.annotations / "00004.png") in str(error.value)
@@ -92,7 +92,7 @@ def test_a_named_frame_is_taken(world, guidance, frames):
 
 
 @pytest.mark.parametrize("guidance, stem", [("first", "00000"), ("2", "00002"), ("5,6", "00006")])
-def test_a_named_frame_without_label_names_the_file_to_make(world, guidance, stem):
+def test_a_named_frame_without_label_names_the_file_to_create(world, guidance, stem):
     world.annotate(5, 8)
     with pytest.raises(InputError) as error:
         world.choose(guidance)
@@ -107,7 +107,7 @@ def test_a_frame_that_the_video_does_not_have_is_a_usage_error(world):
         world.choose("9")
 
 
-def test_bubblenet_takes_the_best_of_the_selection_and_says_who_chose(world):
+def test_bubblenet_takes_the_best_of_the_selection_and_names_the_network(world):
     world.annotate(2, 4)
     guidance = world.choose("bubblenet", [2, 4])
     assert guidance.frames == (2,)
@@ -117,7 +117,7 @@ def test_bubblenet_takes_the_best_of_the_selection_and_says_who_chose(world):
 
 
 @pytest.mark.parametrize("text", ["auto", "bubblenet", "first", "middle", "last", "0", "12,40"])
-def test_forms_of_guidance(text):
+def test_guidance_is_parsed_in_all_its_forms(text):
     assert parse_guidance(text) == text
 
 
@@ -135,7 +135,7 @@ def labels_of(world, label):
     return read_labels(world.open(), [4])
 
 
-def test_a_label_is_read_with_void(world):
+def test_a_label_keeps_its_void_pixels(world):
     label = animal_label()
     label[0] = 128
     found = labels_of(world, label)
@@ -188,7 +188,7 @@ def write_palette_label(world, frame, label) -> None:
     image.save(world.annotations / f"{frame:05d}.png")
 
 
-def test_several_animals_have_one_number_in_all_labels(world):
+def test_an_animal_has_the_same_number_in_all_labels(world):
     two = np.zeros(SIZE, "uint8")
     two[2:4, 2:4], two[8:10, 8:12] = 1, 2
     write_palette_label(world, 4, two)

@@ -32,7 +32,7 @@ def world(tmp_path):
 # Where labels come from
 
 
-def test_labels_made_here_are_preferred_to_annotations(world):
+def test_labels_of_the_page_are_preferred_to_annotations(world):
     world.annotate(0, 1, 2)
     assert world.open().source == "annotations"
     world.annotate_in_labels(6)
@@ -42,7 +42,7 @@ def test_labels_made_here_are_preferred_to_annotations(world):
     assert sequence.annotation_dir == world.annotations  # still there to score
 
 
-def test_given_labels_are_preferred_to_all_and_all_are_seen(world, tmp_path):
+def test_labels_given_by_flag_are_preferred_to_all_others(world, tmp_path):
     world.annotate(0)
     world.annotate_in_labels(1)
     files = [write_label(tmp_path / "mine" / f"{stem}.png") for stem in ("00008", "00003")]
@@ -52,14 +52,14 @@ def test_given_labels_are_preferred_to_all_and_all_are_seen(world, tmp_path):
     assert world.choose("8", labels=files).frames == (8,)
 
 
-def test_an_empty_folder_of_labels_is_as_none(world):
+def test_an_empty_folder_of_labels_counts_as_no_labels(world):
     (paths.LABELS / "hen").mkdir(parents=True)
     (paths.LABELS / "hen" / ".00001.png").touch()
     world.annotate(2)
     assert world.open().source == "annotations"
 
 
-def test_annotations_of_frames_that_are_not_there_do_not_count(world):
+def test_annotations_of_missing_frames_are_ignored(world):
     world.annotate(4, 77)
     assert list(world.open().labels) == [4]
 
@@ -70,7 +70,7 @@ def test_annotations_of_either_layout_are_found(tmp_path):
     assert world.choose().frames == (4,)
 
 
-def test_looking_for_labels_opens_none(world, monkeypatch):
+def test_listing_labels_opens_no_file(world, monkeypatch):
     world.annotate(1, 2)
     (world.annotations / "00005.png").write_bytes(b"no image")
     monkeypatch.setattr(guidance, "read_label_files", lambda paths: pytest.fail(f"opened {paths}"))
@@ -78,7 +78,7 @@ def test_looking_for_labels_opens_none(world, monkeypatch):
 
 
 @pytest.mark.parametrize("stem", ["00009", "9", "my mask"])
-def test_a_label_made_for_no_frame_is_refused(world, stem):
+def test_a_label_of_the_page_for_no_frame_is_refused(world, stem):
     write_label(paths.LABELS / "hen" / f"{stem}.png")
     world.annotate(4)  # is not taken in its place without a word
     with pytest.raises(InputError, match=rf"{stem}\.png: which frame .* to 00008\.png\.") as error:
@@ -86,14 +86,14 @@ def test_a_label_made_for_no_frame_is_refused(world, stem):
     assert not isinstance(error.value, UsageError)
 
 
-def test_two_labels_made_for_one_frame_are_refused(world):
+def test_two_labels_of_the_page_for_one_frame_are_refused(world):
     for stem in ("00003", "3"):
         write_label(paths.LABELS / "hen" / f"{stem}.png")
     with pytest.raises(InputError, match=r"label one frame \(3\)"):
         world.open()
 
 
-def test_a_label_made_belongs_to_the_frame_of_its_number(world):
+def test_a_label_of_the_page_belongs_to_the_frame_of_its_number(world):
     path = write_label(paths.LABELS / "hen" / "3.png")
     assert world.open().labels == find_made_labels(world.open().video) == {3: path}
 
@@ -106,16 +106,14 @@ def test_a_label_belongs_to_the_frame_of_its_name_or_number(world, tmp_path, ste
     assert list(world.open(write_label(tmp_path / f"{stem}.png")).labels) == [frame]
 
 
-def test_a_stem_that_is_a_frames_name_goes_before_its_number(tmp_path):
+def test_a_label_with_the_name_of_a_frame_is_not_matched_by_number(tmp_path):
     folder = write_frames(tmp_path / "hen", ["10", "20", "30"])
     label = write_label(tmp_path / "label" / "20.png")
     assert list(open_video_sequence(folder, [label], "auto").labels) == [1]
 
 
 @pytest.mark.parametrize("guidance, frame", [("first", 0), ("middle", 4), ("last", 8), ("6", 6)])
-def test_guidance_says_which_frame_a_label_of_another_name_belongs_to(
-    world, tmp_path, guidance, frame
-):
+def test_guidance_assigns_a_label_whose_name_is_no_frames(world, tmp_path, guidance, frame):
     label = write_label(tmp_path / "my mask.png")
     sequence = open_video_sequence(world.frames, [label], guidance)
     assert list(sequence.labels) == [frame]
@@ -140,13 +138,13 @@ def test_a_label_beyond_the_video_is_a_usage_error(world, tmp_path):
         world.open(write_label(tmp_path / "00009.png"))
 
 
-def test_a_missing_label_file_is_named(world, tmp_path):
+def test_a_missing_label_file_is_named_in_the_error(world, tmp_path):
     with pytest.raises(InputError, match=r"00003\.png: no such label file"):
         world.open(tmp_path / "00003.png")
 
 
 @pytest.mark.parametrize("stem", ["²", "٣x"])
-def test_odd_digits_in_a_labels_name_are_no_number(world, tmp_path, stem):
+def test_digits_other_than_0_to_9_in_a_label_name_are_not_a_number(world, tmp_path, stem):
     with pytest.raises(UsageError, match="which frame does it label"):
         world.open(write_label(tmp_path / f"{stem}.png"))
 
@@ -194,7 +192,7 @@ def test_two_videos_of_one_name_are_a_usage_error(tmp_path):
         list_video_paths([tmp_path / "a", tmp_path / "a" / "hen.mp4"])
 
 
-def test_a_missing_video_is_named(tmp_path):
+def test_a_missing_video_is_named_in_the_error(tmp_path):
     with pytest.raises(InputError, match=r"cow\.mp4: no such file or folder. Check --video"):
         list_video_paths([tmp_path / "cow.mp4"])
 
@@ -215,7 +213,7 @@ def test_unknown_and_repeated_sequences_are_usage_errors(world):
         choose_sequences(world.dataset, ("hen", "hen"))
 
 
-def test_missing_and_empty_data_sets_are_named(tmp_path):
+def test_missing_and_empty_data_sets_are_named_in_the_error(tmp_path):
     with pytest.raises(InputError, match="nowhere: no such folder.*--dataset"):
         choose_sequences(tmp_path / "nowhere", ())
     (tmp_path / "JPEGImages" / "480p").mkdir(parents=True)
@@ -223,7 +221,7 @@ def test_missing_and_empty_data_sets_are_named(tmp_path):
         choose_sequences(tmp_path, ())
 
 
-def test_a_label_goes_by_the_number_in_its_frames_name(tmp_path):
+def test_a_label_is_matched_to_the_number_in_a_frames_name(tmp_path):
     """Frames that count from 1: label 3.png is frame 00003.jpg, index 2."""
     write_frames(tmp_path / "hen", [f"{number:05d}" for number in range(1, 5)])
     label = write_label(tmp_path / "3.png")
@@ -232,7 +230,7 @@ def test_a_label_goes_by_the_number_in_its_frames_name(tmp_path):
 
 
 @pytest.mark.parametrize("stem", ["0037", "37", "frame_0037"])
-def test_a_label_goes_by_the_number_at_the_end_of_its_frames_name(tmp_path, stem):
+def test_a_label_is_matched_to_the_number_at_the_end_of_a_frames_name(tmp_path, stem):
     """0037.png was frame_0038, the frame of index 37."""
     write_frames(tmp_path / "hen", [f"frame_{number:04d}" for number in range(1, 41)])
     sequence = open_video_sequence(
@@ -249,7 +247,7 @@ def test_a_label_whose_number_ends_no_frames_name_is_refused(tmp_path):
     assert list(open_video_sequence(tmp_path / "hen", [label], "first").labels) == [0]
 
 
-def test_a_number_is_no_index_of_frames_without_numbers(tmp_path):
+def test_a_label_number_is_not_an_index_of_frames_without_numbers(tmp_path):
     write_frames(tmp_path / "hen", ["egg", "hatch", "walk"])
     with pytest.raises(UsageError, match=r"1\.png: which frame does it label"):
         open_video_sequence(tmp_path / "hen", [write_label(tmp_path / "1.png")], "auto")
@@ -265,7 +263,7 @@ def test_a_label_whose_number_ends_two_frames_names_is_refused(tmp_path):
     assert list(open_video_sequence(tmp_path / "hen", [named], "auto").labels) == [3]
 
 
-def test_an_ambiguous_label_made_here_is_no_usage_error(tmp_path):
+def test_an_ambiguous_label_of_the_page_is_an_input_error_not_a_usage_error(tmp_path):
     write_frames(tmp_path / "hen", ["left_1", "right_1"])
     write_label(paths.LABELS / "hen" / "1.png")
     with pytest.raises(InputError, match="end in this number") as error:

@@ -25,7 +25,7 @@ def noise(height: int = 40, width: int = 60) -> np.ndarray:
 # Frames
 
 
-def test_frames_in_natural_order(tmp_path):
+def test_frames_are_listed_in_natural_order(tmp_path):
     names = ["Frame2.JPG", "frame10.jpeg", "frame1.png", "frame03.jpg"]
     for name in [*names, ".frame0.jpg", "notes.txt"]:
         (tmp_path / name).touch()
@@ -64,7 +64,7 @@ def test_natural_order_has_no_ties_and_mixes_digits_with_letters():
     assert len({str(images.natural_key(name)) for name in names}) == len(names)
 
 
-def test_frames_of_a_linked_folder_with_spaces_and_accents(tmp_path):
+def test_frames_of_a_linked_folder_with_spaces_and_accents_are_listed(tmp_path):
     folder = tmp_path / "mein Hündchen 犬"
     folder.mkdir()
     save(folder / "bild é 1.png", noise())
@@ -74,7 +74,7 @@ def test_frames_of_a_linked_folder_with_spaces_and_accents(tmp_path):
     np.testing.assert_array_equal(images.read_image(path), noise())
 
 
-def test_folder_without_frames_or_missing_or_ambiguous(tmp_path):
+def test_a_folder_that_is_missing_or_empty_or_ambiguous_is_refused(tmp_path):
     with pytest.raises(InputError, match="found none"):
         images.list_frames(tmp_path)
     with pytest.raises(InputError, match="found nothing"):
@@ -96,7 +96,7 @@ def test_truncated_frame_is_refused(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("content, found", [(b"", "0 bytes"), (b"hello" * 99, "cannot be decoded")])
-def test_frame_that_is_no_image_is_refused(tmp_path, content, found):
+def test_a_frame_that_is_not_an_image_is_refused(tmp_path, content, found):
     path = tmp_path / "00007.jpg"
     path.write_bytes(content)
     with pytest.raises(InputError, match=rf"00007\.jpg.*{found}"):

@@ -24,7 +24,7 @@ def encode(
     rate: int = RATE,
     pause: tuple[float, float] = (0.0, 0.0),
 ) -> Path:
-    """A film whose sound sets in at 1.5 s; no sound is written at all during the pause."""
+    """A video whose sound sets in at 1.5 s; no sound is written at all during the pause."""
     with av.open(str(path), "w") as container:
         pictures = container.add_stream(video, rate=25)
         pictures.width, pictures.height, pictures.pix_fmt = 64, 48, "yuv420p"
@@ -86,7 +86,7 @@ FORMATS = {
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_the_sound_comes_along_in_time(tmp_path, name):
+def test_the_sound_is_copied_in_sync_with_the_frames(tmp_path, name):
     video, audio, expected = FORMATS[name]
     source = encode(tmp_path / name, video, audio)
     codec, onset, end = listen(copy_with_sound(source))
@@ -117,7 +117,7 @@ def test_a_pause_in_the_sound_shifts_nothing(tmp_path, audio):
     assert listen(copy_with_sound(source))[1] == pytest.approx(1.5, abs=0.05)
 
 
-def test_sound_of_odd_rates_and_many_channels_is_made_playable(tmp_path):
+def test_sound_of_odd_rates_and_many_channels_becomes_playable(tmp_path):
     source = encode(tmp_path / "a.mkv", "libx264", "flac", layout="5.1", rate=96000)
     copy = copy_with_sound(source)
     with av.open(str(copy)) as container:
@@ -127,7 +127,7 @@ def test_sound_of_odd_rates_and_many_channels_is_made_playable(tmp_path):
 
 
 @pytest.mark.parametrize("audio", ["aac", "libopus"])
-def test_damaged_sound_spoils_no_pictures(tmp_path, audio):
+def test_damaged_sound_does_not_damage_the_frames(tmp_path, audio):
     source = encode(tmp_path / "a.mkv", "libx264", audio)
     with av.open(str(source)) as container:
         packets = [bytes(packet) for packet in container.demux(audio=0) if packet.size > 20]
@@ -138,7 +138,7 @@ def test_damaged_sound_spoils_no_pictures(tmp_path, audio):
     copy_with_sound(source)  # compares the frames' times
 
 
-def test_without_sound_there_is_none(tmp_path):
+def test_a_video_written_without_sound_has_none(tmp_path):
     video = VideoFile(copy_with_sound(encode(tmp_path / "a.mp4", "libx264", "aac")))
     assert video.sound is not None and FrameFolder(tmp_path).sound is None
     write_video(tmp_path / "b.mp4", [np.zeros((48, 64, 3), np.uint8)] * 3, None, 25)

@@ -116,7 +116,7 @@ def test_decoder_sees_the_first_packet_before_a_seek(tmp_path, monkeypatch):
     assert decoded[0] == 0 and 8 not in decoded and decoded[-1] == 25
 
 
-def test_frames_outside_an_edit_list_do_not_count(tmp_path):
+def test_frames_outside_an_edit_list_are_not_counted(tmp_path):
     source, path = encode(tmp_path / "whole.mp4", options={"g": "8"}), tmp_path / "trimmed.mp4"
     with av.open(str(source)) as whole, av.open(str(path), "w") as trimmed:
         stream = trimmed.add_stream_from_template(whole.streams.video[0])
@@ -157,7 +157,7 @@ def test_variable_frame_rate_keeps_exact_times(tmp_path):
     assert [number_of(video.read(index)) for index in range(5)] == [0, 1, 2, 3, 4]
 
 
-def test_one_frame_video(tmp_path):
+def test_a_video_of_one_frame_is_read(tmp_path):
     with VideoFile(encode(tmp_path / "a.mp4", [0]), name="other name") as video:
         video.check()
         assert (len(video), video.height, video.width) == (1, HEIGHT, WIDTH)
@@ -245,7 +245,7 @@ def test_mp4_without_its_end_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("content, found", [(b"", "0 bytes"), (b"no video " * 999, "no video")])
-def test_file_that_is_no_video_is_refused(tmp_path, content, found):
+def test_a_file_that_is_not_a_video_is_refused(tmp_path, content, found):
     path = tmp_path / "a b.mp4"
     path.write_bytes(content)
     with pytest.raises(InputError, match=rf"a b\.mp4.*{found}"):
@@ -263,7 +263,7 @@ def test_sha256_follows_the_bytes(tmp_path):
     assert VideoFile(path).sha256() != before
 
 
-def test_list_videos_by_suffix(tmp_path):
+def test_videos_are_listed_by_suffix(tmp_path):
     for name in ("b10.MP4", "b9.mov", ".b1.mp4", "b.txt", "a.WebM"):
         (tmp_path / name).touch()
     assert [path.name for path in videos.list_videos(tmp_path)] == ["a.WebM", "b9.mov", "b10.MP4"]
@@ -295,7 +295,7 @@ def test_odd_sizes_repeat_the_last_line(tmp_path):
         assert abs(video.read(0).astype(int) - 200).max() < 4
 
 
-def test_written_colours_come_back(tmp_path):
+def test_written_colours_are_read_back(tmp_path):
     colours = [(220, 30, 40), (20, 200, 60), (30, 60, 210), (255, 56, 120), (128, 128, 0)]
     image = np.repeat(np.array([colours], np.uint8), 16, axis=1).repeat(32, axis=0)
     write_video(tmp_path / "a.mp4", [image], None, 25)
@@ -308,7 +308,7 @@ def test_written_colours_come_back(tmp_path):
     "frames, times",
     [([], None), ([numbered(0)] * 2, [0.0]), ([numbered(0)] * 2, [0.0, 0.0])],
 )
-def test_failed_writing_leaves_nothing(tmp_path, frames, times):
+def test_failed_writing_leaves_no_file(tmp_path, frames, times):
     with pytest.raises(ValueError):
         write_video(tmp_path / "a.mp4", frames, times, 25)
     assert list(tmp_path.iterdir()) == []

@@ -124,7 +124,7 @@ def test_annotations_are_opened_only_after_all_masks_are_written(world, monkeypa
     assert set(others) == {NUM_FRAMES}
 
 
-def test_unreadable_annotations_spoil_no_masks(world, capsys):
+def test_masks_are_written_even_if_annotations_are_unreadable(world, capsys):
     world.add(labelled=range(NUM_FRAMES))
     for index in (0, 1, 3, 4, 5):
         world.annotation(index=index).write_bytes(b"no image")
@@ -133,9 +133,7 @@ def test_unreadable_annotations_spoil_no_masks(world, capsys):
     assert len(world.mask_paths()) == NUM_FRAMES and world.masks().any()
 
 
-def test_without_arguments_the_sample_is_done_where_there_is_no_data_set(
-    world, monkeypatch, capsys
-):
+def test_without_arguments_and_data_set_the_sample_is_segmented(world, monkeypatch, capsys):
     world.add()
     monkeypatch.setattr(paths, "FINETUNE_TEST_DATASET", world.root / "nothing")
     monkeypatch.setattr(paths, "SAMPLE_DATASET", world.dataset)
@@ -218,7 +216,7 @@ def test_training_that_was_cut_off_continues_to_the_same_masks(world, monkeypatc
     np.testing.assert_array_equal(world.masks(), expected)
 
 
-def test_what_was_cut_off_counts_for_nothing_after_a_change(world, monkeypatch):
+def test_an_unfinished_run_is_not_continued_after_a_change(world, monkeypatch):
     world.add()
     world.run(seed=1)
     expected = world.masks()
@@ -285,7 +283,7 @@ def test_an_overlay_folder_on_another_disk_gets_its_overlays(world, monkeypatch)
     ]
 
 
-def test_progress_for_programs_is_a_json_object_per_line(world, capsys, monkeypatch):
+def test_json_progress_is_one_object_per_line(world, capsys, monkeypatch):
     monkeypatch.setattr(console, "JSON_SECONDS", 0)
     world.add()
     assert world.run(progress="json") == 0
@@ -317,7 +315,7 @@ def test_a_finished_video_is_skipped(world, stop_at_work, capsys):
     assert world.listing() == before
 
 
-def test_results_of_a_namesake_are_not_replaced_without_a_word(world, tmp_path, capsys):
+def test_replacing_the_results_of_a_video_with_the_same_name_is_reported(world, tmp_path, capsys):
     world.add(labelled=[2])
     world.run()
     world.run(seed=1)  # the same video: nothing to say
@@ -328,7 +326,7 @@ def test_results_of_a_namesake_are_not_replaced_without_a_word(world, tmp_path, 
     assert "warning: hen: replaces the results of another" in out and str(world.frames()) in out
 
 
-def test_what_a_kill_at_the_very_end_left_is_cleared_away(world, stop_at_work):
+def test_state_left_by_a_kill_after_the_last_file_is_removed(world, stop_at_work):
     world.add()
     world.run()
     partial = world.results / "runs" / "hen" / "partial"
@@ -396,7 +394,7 @@ def label_as(kind: str) -> np.ndarray | Image.Image:
     return white.convert({"1 bit": "1", "RGBA": "RGBA", "RGB": "RGB"}[kind])
 
 
-def test_labels_of_every_format_are_one_label(world):
+def test_the_same_label_in_every_format_gives_the_same_masks(world):
     # Training would see the same arrays; what it makes of them is tested above.
     world.add(frames=4)
     for kind in ("1 bit", "RGBA", "RGB", "palette", "16 bit", "colour", "value 1"):
@@ -416,7 +414,7 @@ def test_a_palette_label_gives_the_masks_of_a_grey_one(world):
     np.testing.assert_array_equal(world.masks(), expected)
 
 
-def test_two_labels_are_both_learnt(world, tmp_path):
+def test_both_of_two_labels_are_learnt(world, tmp_path):
     world.add(labelled=(0, 5))
     assert world.run(guidance="0,5") == 0
     assert world.record()["labelled_frames"] == [0, 5]
@@ -424,7 +422,7 @@ def test_two_labels_are_both_learnt(world, tmp_path):
     assert len(world.mask_paths()) == NUM_FRAMES
 
 
-def test_a_given_label_needs_no_annotations(world, tmp_path):
+def test_a_label_given_by_flag_needs_no_annotations(world, tmp_path):
     world.add(labelled=())
     label = tmp_path / "00003.png"
     Image.fromarray(animal(3) * np.uint8(255)).save(label)
@@ -433,7 +431,7 @@ def test_a_given_label_needs_no_annotations(world, tmp_path):
     assert world.record()["guidance"] == "given by --label"
 
 
-def test_void_in_a_label_is_no_hindrance(world):
+def test_a_label_with_void_is_accepted(world):
     world.add(labelled=())
     label = animal(2) * np.uint8(255)
     label[:, 50:] = 128
@@ -444,14 +442,14 @@ def test_void_in_a_label_is_no_hindrance(world):
 # Videos
 
 
-def test_a_video_of_one_frame(world):
+def test_a_video_of_one_frame_is_segmented(world):
     world.add(frames=1, labelled=(0,))
     assert world.run() == 0
     assert len(world.mask_paths()) == 1
     assert (world.results / "overlay" / "hen.mp4").exists()
 
 
-def test_names_with_spaces_and_other_alphabets(tmp_path, weights_file):
+def test_names_with_spaces_and_other_alphabets_are_accepted(tmp_path, weights_file):
     world = World(tmp_path / "mes vidéos 视频", weights_file).add("žirafa à l'eau", frames=3)
     label = world.annotation("žirafa à l'eau")
     label.rename(label.with_name("ночь 2.png"))
@@ -480,7 +478,7 @@ def test_linked_folders_are_followed(world, tmp_path):
     assert len(list((elsewhere / "segmentation" / "hen").iterdir())) == 3
 
 
-def test_frames_are_in_natural_order(world):
+def test_frames_are_processed_in_natural_order(world):
     for index, number in enumerate((1, 2, 9, 10)):
         world.write_frame("hen", f"frame{number}.png", frame(index))
     path = world.write_label("hen", 1)
@@ -492,7 +490,7 @@ def test_frames_are_in_natural_order(world):
     )
 
 
-def test_a_video_file_gives_numbered_masks_equal_in_number(world, tmp_path):
+def test_a_video_file_gives_one_numbered_mask_per_frame(world, tmp_path):
     video = tmp_path / "hen.mp4"
     write_video(video, (frame(i) for i in range(NUM_FRAMES)), None, 25)
     label = tmp_path / "my label.png"
@@ -503,7 +501,7 @@ def test_a_video_file_gives_numbered_masks_equal_in_number(world, tmp_path):
     assert world.record()["labelled_frames"] == [3]
 
 
-def test_a_video_with_labels_made_here_and_a_folder_of_videos(world, tmp_path):
+def test_labels_of_the_page_are_used_for_a_folder_of_videos(world, tmp_path):
     folder = tmp_path / "videos"
     for name, index in (("hen", 1), ("cow", 4)):
         path = folder / f"{name}.mp4"
@@ -516,7 +514,7 @@ def test_a_video_with_labels_made_here_and_a_folder_of_videos(world, tmp_path):
     assert world.record("cow")["labelled_frames"] == [4]
 
 
-def test_one_bad_video_leaves_the_others_done(world, capsys):
+def test_one_bad_video_does_not_stop_the_others(world, capsys):
     world.add("ant", frames=2, labelled=(1,)).add("bee").add("cat", frames=2, labelled=(1,))
     (world.frames("bee") / "00003.png").write_bytes(b"")
     assert world.run() == 1
@@ -526,7 +524,7 @@ def test_one_bad_video_leaves_the_others_done(world, capsys):
     assert "error: bee: " in output and "00003.png" in output and "2 of 3 videos done" in output
 
 
-def test_a_video_that_fails_in_training_leaves_the_others_done(world, monkeypatch):
+def test_a_video_that_fails_in_training_does_not_stop_the_others(world, monkeypatch):
     world.add("ant", frames=2, labelled=(1,)).add("bee", frames=2, labelled=(1,))
     real = FineTuner.fit
 
@@ -540,7 +538,7 @@ def test_a_video_that_fails_in_training_leaves_the_others_done(world, monkeypatc
     assert not world.mask_paths("ant") and len(world.mask_paths("bee")) == 2
 
 
-def test_shards_share_the_videos_out(world):
+def test_shards_divide_the_videos_among_them(world):
     names = ["ant", "bee", "cat", "dog", "elk"]
     for name in names:
         world.add(name, frames=1, labelled=(0,))
@@ -559,7 +557,7 @@ def test_malformed_shards_are_usage_errors(world, no_training, shard):
         world.run(shard=shard)
 
 
-def test_weights_of_the_video_are_kept_if_asked_for(world):
+def test_save_weights_keeps_the_network_of_the_video(world):
     world.add(frames=2, labelled=(1,))
     world.run(save_weights=True)
     kept = paths.FINE_TUNE_WEIGHTS / "hen" / "deeplab.safetensors"
@@ -579,7 +577,7 @@ def test_the_xfcn_head_is_chosen_by_its_flag(world):
 # Dry run
 
 
-def test_a_dry_run_writes_nothing_and_says_what_it_would_do(world, no_training, capsys):
+def test_a_dry_run_writes_nothing_and_prints_what_it_would_do(world, no_training, capsys):
     world.add("ant").add("bee", labelled=())
     before = world.listing()
     assert world.run(dry_run=True) == 1  # as the run would: bee has no label
@@ -848,7 +846,7 @@ def select_by_hand(world, name, frame, video="hen"):
     path.write_text(f"{name}\n{frame}\n{frame:05d}.png\n")
 
 
-def test_bubblenet_without_a_selection_makes_one_and_says_who_chose(world, choosing, capsys):
+def test_bubblenet_without_a_selection_creates_one_and_names_the_network(world, choosing, capsys):
     world.add(labelled=(2, NUM_FRAMES - 1))
     assert world.run(guidance="bubblenet") == 0
     record = world.record()
@@ -867,7 +865,7 @@ def test_choosing_a_frame_changes_no_mask(world, choosing):
     assert choosing and [path.read_bytes() for path in world.mask_paths()] == named
 
 
-def test_what_chooses_is_loaded_once_and_only_where_it_is_asked_for(world, choosing):
+def test_the_chooser_is_loaded_once_and_only_if_it_is_needed(world, choosing):
     for name in ("ant", "bee"):
         world.add(name, labelled=(0, NUM_FRAMES - 1))
     for guidance in ("auto", "first", "0"):
@@ -885,7 +883,7 @@ def test_a_dry_run_of_bubblenet_writes_no_selection(world, choosing, capsys):
     assert world.listing() == before
 
 
-def test_a_chosen_frame_without_label_names_the_file_to_make(world, choosing, no_training):
+def test_a_chosen_frame_without_label_names_the_file_to_create(world, choosing, no_training):
     world.add(labelled=(2,))
     missing = str(world.annotation(index=NUM_FRAMES - 1))
     with pytest.raises(InputError, match=f"Make {re.escape(missing)}"):
@@ -914,7 +912,7 @@ def test_auto_follows_the_most_trusted_selection_or_the_one_asked_for(
 # The command line
 
 
-def test_flags_are_those_of_the_design_each_with_a_default():
+def test_the_flags_are_those_of_the_documentation_and_have_defaults():
     assert parse_config(Config, None, []) == Config()
     names = {name.replace("_", "-") for name in Config.__dataclass_fields__}
     assert names == {

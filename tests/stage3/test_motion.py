@@ -14,7 +14,7 @@ def scene():
 
 
 @pytest.mark.parametrize(("down", "right"), [(0, 0), (6, -9), (-4, 12)])
-def test_the_flow_says_where_a_pixel_is_in_the_other_frame(scene, down, right):
+def test_flow_gives_the_position_of_a_pixel_in_the_other_frame(scene, down, right):
     moved = np.roll(scene, (down, right), (0, 1))
     motion = find_motion(to_grey(scene), to_grey(moved))
     flow = motion.flow
@@ -24,7 +24,7 @@ def test_the_flow_says_where_a_pixel_is_in_the_other_frame(scene, down, right):
     assert motion.reliable[30:-30, 30:-30].mean() > 0.95
 
 
-def test_the_flow_is_not_reliable_where_something_comes_up(scene):
+def test_flow_is_unreliable_where_something_appears(scene):
     changed = scene.copy()
     changed[80:120, 100:180] = scene[20:60, 200:280]
     reliable = find_motion(to_grey(changed), to_grey(scene)).reliable
@@ -34,13 +34,13 @@ def test_the_flow_is_not_reliable_where_something_comes_up(scene):
     assert reliable[:60].mean() > 0.95
 
 
-def test_the_flow_is_not_reliable_between_pictures_that_have_nothing_in_common(scene):
+def test_flow_is_unreliable_between_unrelated_images(scene):
     noise = np.random.default_rng(1).integers(0, 256, (40, 60), "uint8")
     other = cv2.resize(noise, (300, 200), interpolation=cv2.INTER_CUBIC)
     assert find_motion(to_grey(scene), other).reliable.mean() < 0.2
 
 
-def test_a_mask_moves_with_what_it_covers(scene):
+def test_a_mask_moves_with_the_object_it_covers(scene):
     before = np.zeros((200, 300), bool)
     before[60:140, 80:200] = True
     moved = np.roll(scene, (5, 11), (0, 1))
@@ -49,12 +49,12 @@ def test_a_mask_moves_with_what_it_covers(scene):
     assert (carried & expected).sum() / (carried | expected).sum() > 0.97
 
 
-def test_without_flow_a_mask_stays():
+def test_without_flow_a_mask_does_not_move():
     mask = np.eye(5, dtype=bool)
     assert warp_mask(mask, None) is mask
 
 
-def test_what_comes_from_outside_the_picture_is_empty():
+def test_a_mask_moved_in_from_outside_the_image_is_empty():
     flow = np.full((10, 10, 2), (4, 0), "float32")  # all came from 4 px further right
     carried = warp_mask(np.ones((10, 10), bool), Motion(flow, np.ones((10, 10), bool)))
     assert carried[:, :6].all() and not carried[:, 6:].any()

@@ -44,7 +44,7 @@ def test_every_frame_of_a_short_video_is_surveyed_and_few_of_a_long_one():
     assert frames == list(range(0, 1001, 100))
 
 
-def test_sure_frames_are_spread_and_have_no_label():
+def test_certain_frames_are_spread_out_and_unlabelled():
     confidence = dict.fromkeys(range(10), 0.9) | {4: 0.2}
     settings = SecondLook(num_frames=3, min_confidence=0.5)
     assert frames_to_learn_from(confidence, [0, 9], settings) == [1, 5, 8]
@@ -52,7 +52,7 @@ def test_sure_frames_are_spread_and_have_no_label():
     assert frames_to_learn_from({3: 0.9}, [0], settings) == [3]
 
 
-def test_target_is_void_where_the_network_is_not_sure():
+def test_the_target_is_void_where_the_network_is_uncertain():
     settings = SecondLook(animal=0.8, background=0.2, far=0.5)
     probability = np.array([[250, 100, 10, 250, 10]], "uint8")
     region = np.array([[1, 1, 0, 0, 0]], bool)
@@ -64,7 +64,7 @@ def test_target_is_void_where_the_network_is_not_sure():
 
 
 @pytest.mark.parametrize("labelled, share", [(1, 0.5), (2, 0.5), (1, 0.25), (1, 0.75)])
-def test_labelled_frames_have_their_share(labelled, share):
+def test_labelled_frames_have_their_share_of_the_steps(labelled, share):
     one = CertainFrame(np.zeros((2, 2, 3), "uint8"), np.zeros((2, 2), "uint8"))
     other = CertainFrame(np.ones((2, 2, 3), "uint8"), np.zeros((2, 2), "uint8"))
     frames = training_frames([one] * labelled, [other] * 6, SecondLook(label_share=share))
@@ -72,12 +72,12 @@ def test_labelled_frames_have_their_share(labelled, share):
     assert abs(found - share) < 0.08
 
 
-def test_labelled_frames_are_seen_where_sure_ones_are_few():
+def test_labelled_frames_are_trained_on_even_if_few_frames_are_certain():
     one = CertainFrame(np.zeros((2, 2, 3), "uint8"), np.zeros((2, 2), "uint8"))
     assert training_frames([one], [one], SecondLook(label_share=0.01))[0] is one
 
 
-def test_second_look_takes_its_steps_and_changes_the_network(world, second_look, monkeypatch):
+def test_the_second_look_takes_its_steps_and_changes_the_network(world, second_look, monkeypatch):
     world.add()
     world.run(save_weights=True)
     tuning = TINY.fine_tuning
@@ -85,7 +85,7 @@ def test_second_look_takes_its_steps_and_changes_the_network(world, second_look,
     assert len(world.record()["losses"]["1"]) == 4 + EPOCHS
 
 
-def test_no_sure_frame_leaves_the_network_as_it_is(world, second_look, monkeypatch):
+def test_the_network_is_unchanged_if_no_frame_is_certain(world, second_look, monkeypatch):
     world.add()
     second_look(min_confidence=1.1)
     world.run()
@@ -96,7 +96,7 @@ def test_no_sure_frame_leaves_the_network_as_it_is(world, second_look, monkeypat
     np.testing.assert_array_equal(world.masks(), masks)
 
 
-def test_no_annotation_but_the_label_reaches_the_network(world, second_look, monkeypatch):
+def test_no_annotation_except_the_label_reaches_the_network(world, second_look, monkeypatch):
     world.add(labelled=(2,))
     world.run(guidance="2")
     masks = world.masks()
@@ -167,9 +167,7 @@ def test_an_animal_that_moves_far_between_surveyed_frames_is_followed():
     assert keep(found, None, 10).sum() == 400
 
 
-def test_the_survey_of_a_long_video_tells_the_filter_how_far_apart_its_frames_are(
-    world, second_look, monkeypatch
-):
+def test_the_filter_receives_the_distance_between_surveyed_frames(world, second_look, monkeypatch):
     world.add(frames=13, labelled=(6,))
     second_look(num_surveyed=4)
     distances, real = [], TemporalFilter.__call__

@@ -62,7 +62,7 @@ def test_each_animal_gets_its_mask_in_every_frame(done):
             assert overlap > 0.5, (index, number, overlap)
 
 
-def test_masks_are_palette_images_of_davis(done):
+def test_masks_of_several_animals_have_the_davis_palette(done):
     for path in done.mask_paths("pair"):
         with Image.open(path) as image:
             assert image.mode == "P"
@@ -71,7 +71,7 @@ def test_masks_are_palette_images_of_davis(done):
         np.testing.assert_array_equal(palette[:3], davis_palette()[:3])
 
 
-def test_the_overlay_shows_each_in_a_colour_of_its_own(done):
+def test_the_overlay_shows_each_animal_in_its_own_colour(done):
     with VideoFile(done.results / "overlay" / "pair.mp4") as video:
         assert len(video) == NUM_FRAMES
         frame, mask = video.read(3).astype(int), done.masks("pair")[3]
@@ -80,7 +80,7 @@ def test_the_overlay_shows_each_in_a_colour_of_its_own(done):
     assert one[0] > one[1] and np.abs(one - other).max() > 40
 
 
-def test_run_json_and_the_output_tell_of_each_animal(done):
+def test_run_json_and_the_output_report_each_animal(done):
     record = done.record("pair")
     assert record["animals"] == [1, 2]
     assert list(record["losses"]) == ["1", "2"] and len(record["losses"]["2"]) == 4
@@ -251,7 +251,7 @@ def test_following_starts_where_the_animal_is_labelled(world, monkeypatch):
         assert set(np.unique(mask)) == {0, 1, 2}
 
 
-def test_where_two_claim_a_pixel_the_likelier_has_it(world, monkeypatch):
+def test_a_pixel_claimed_by_two_animals_goes_to_the_more_probable(world, monkeypatch):
     def both(animal, frame):
         probability = flat(animal, frame)
         probability[10:20] = 0.9 if (frame + animal) % 2 else 0.7

@@ -55,7 +55,7 @@ def test_a_full_and_an_empty_mask_pass_through():
     np.testing.assert_array_equal(keep_near(empty, square(10, 10), 1), empty)
 
 
-def test_a_region_nearer_to_others_is_theirs():
+def test_a_region_nearer_to_another_animal_belongs_to_it():
     mask = square(10, 20)  # 5 px from the reference, 4 from the others
     reference, others = square(10, 10), square(10, 29)
     assert keep_near(mask, reference, 5).any()
@@ -63,7 +63,7 @@ def test_a_region_nearer_to_others_is_theirs():
     np.testing.assert_array_equal(keep_near(mask, reference, 5, square(10, 31)), mask)
 
 
-def test_what_is_just_out_of_reach_is_nobodys_and_what_is_far_is_another():
+def test_a_region_just_out_of_reach_is_undecided_and_a_far_one_is_another_animal():
     mask, reference = square(10, 26), square(10, 10)  # 11 px apart
     for radius, is_animal, is_other in ((11, True, False), (6, False, False), (5, False, True)):
         animal, other = sort_regions(mask, reference, radius)
@@ -72,7 +72,7 @@ def test_what_is_just_out_of_reach_is_nobodys_and_what_is_far_is_another():
     np.testing.assert_array_equal(other, mask)
 
 
-def test_a_region_grown_together_is_shared_by_distance():
+def test_a_merged_region_is_divided_by_distance():
     left, right = square(10, 10, 10), square(10, 26, 10)
     bridge = np.zeros(SIZE, bool)
     bridge[12:18, 20:26] = True
@@ -81,7 +81,7 @@ def test_a_region_grown_together_is_shared_by_distance():
     assert kept[14, 22] and not kept[14, 23]
 
 
-def test_keeping_near_changes_no_input():
+def test_keeping_near_regions_does_not_change_the_inputs():
     mask, reference = square(10, 20) | square(10, 45), square(10, 10)
     copies = mask.copy(), reference.copy()
     keep_near(mask, reference, 5)
@@ -105,7 +105,7 @@ def test_an_animal_that_falls_into_parts_is_kept_in_parts():
     np.testing.assert_array_equal(keep(probability(parts)), parts)
 
 
-def test_an_animal_returns_after_being_out_of_sight():
+def test_an_animal_is_found_again_after_being_out_of_sight():
     keep = TemporalFilter(REFINEMENT, square(10, 0))
     nothing, later = probability(np.zeros(SIZE, bool)), square(10, 26)  # 21 px away
     assert not keep(probability(later)).any()  # too far for one frame
@@ -117,13 +117,13 @@ def test_an_animal_returns_after_being_out_of_sight():
     assert not keep(probability(square(10, 50))).any()
 
 
-def test_while_the_animal_is_hidden_ghosts_stay_out():
+def test_false_regions_are_dropped_while_the_animal_is_hidden():
     keep = TemporalFilter(REFINEMENT, square(10, 0))
     for _ in range(2):
         assert not keep(probability(square(30, 50))).any()
 
 
-def test_another_animal_that_comes_near_stays_another():
+def test_another_animal_that_comes_near_is_not_taken_over():
     animal = square(10, 10, 10)
     keep = TemporalFilter(REFINEMENT, animal)
     for x in range(45, 20, -2):  # until it stands 2 px beside the animal
@@ -131,7 +131,7 @@ def test_another_animal_that_comes_near_stays_another():
         np.testing.assert_array_equal(kept, animal)
 
 
-def test_another_animal_that_is_labelled_stays_another_from_the_first():
+def test_a_labelled_other_animal_is_kept_apart_from_the_first_frame_on():
     animal, other = square(10, 10, 10), square(10, 23, 10)  # 3 px apart
     seen = probability(animal, other)
     np.testing.assert_array_equal(TemporalFilter(REFINEMENT, animal)(seen), animal | other)
@@ -172,7 +172,7 @@ def test_what_the_label_shows_as_background_stays_background_while_the_flow_is_r
         np.testing.assert_array_equal(keep(probability(animal, near), motion), expected)
 
 
-def test_known_background_is_cut_off_what_has_grown_together():
+def test_known_background_is_cut_off_from_a_merged_region():
     animal, shadow = square(10, 10, 12), square(16, 22, 6)
     keep = TemporalFilter(REFINEMENT, animal)
     keep(probability(animal), still_picture())
@@ -187,7 +187,7 @@ def test_the_margin_next_to_the_animal_may_change():
     np.testing.assert_array_equal(keep(probability(larger), still_picture()), larger)
 
 
-def test_a_head_that_comes_out_behind_a_tree_just_out_of_reach_belongs_to_the_animal():
+def test_a_head_that_appears_behind_a_tree_just_out_of_reach_belongs_to_the_animal():
     body = square(10, 10, 10)
     keep = TemporalFilter(REFINEMENT, body.astype("uint8"))
     assert not keep(probability(body, square(14, 28, 2)))[:, 20:].any()  # 9 px: it may be anything
@@ -195,7 +195,7 @@ def test_a_head_that_comes_out_behind_a_tree_just_out_of_reach_belongs_to_the_an
     assert (keep(probability(body, head)) == (body | head)).all()
 
 
-def test_an_animal_that_was_taken_for_another_can_be_found_again():
+def test_an_animal_that_was_mistaken_for_another_can_be_found_again():
     keep = TemporalFilter(REFINEMENT, square(10, 0))
     assert not keep(probability(square(10, 26))).any()  # jumped too far, and there is nothing else
     for _ in range(3):
@@ -215,7 +215,7 @@ def test_a_label_that_shows_nothing_keeps_all_regions():
 
 
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.8])
-def test_bytes_and_floats_have_one_threshold(threshold):
+def test_bytes_and_floats_have_the_same_threshold(threshold):
     refinement = Refinement(threshold=threshold, radius=0)
     levels = np.linspace(0, 1, 256).reshape(16, 16)
     start = np.ones((16, 16), bool)
@@ -229,7 +229,7 @@ def test_bytes_and_floats_have_one_threshold(threshold):
 
 
 @given(st.integers(1, 40).flatmap(lambda n: st.tuples(st.just(n), st.sets(st.integers(0, n - 1)))))
-def test_each_frame_comes_once_going_away_from_its_nearest_label(case):
+def test_each_frame_is_visited_once_going_away_from_its_nearest_label(case):
     num_frames, labelled = case
     if not labelled:
         return
@@ -246,7 +246,7 @@ def test_each_frame_comes_once_going_away_from_its_nearest_label(case):
             assert abs(frame - label) == min(abs(frame - other) for other in labelled)
 
 
-def test_passes_of_one_label_by_hand():
+def test_passes_of_one_label_go_out_in_both_directions():
     assert make_passes(5, [2]) == [(2, [2, 3, 4]), (2, [1, 0])]
     assert make_passes(1, [0]) == [(0, [0]), (0, [])]
 
@@ -279,7 +279,7 @@ def test_one_animal_at_working_size_is_its_kept_region():
     np.testing.assert_array_equal(mask, kept)
 
 
-def test_of_two_animals_the_likelier_has_the_pixel():
+def test_the_more_probable_of_two_animals_gets_the_pixel():
     first, second = square(10, 10, 10), square(10, 15, 10)
     probabilities = [as_bytes(first, high=0.7), as_bytes(second, high=0.9)]
     mask = merged(probabilities, [first, second], *SIZE)
@@ -302,7 +302,7 @@ def test_an_animal_that_was_filtered_out_leaves_the_pixel_to_the_other():
 
 
 @pytest.mark.parametrize("scale", [0.5, 2, 3.3])
-def test_masks_come_back_at_the_inputs_size(scale):
+def test_masks_have_the_size_of_the_input(scale):
     kept, ghost = square(10, 10, 12), square(30, 40)
     height, width = round(SIZE[0] * scale), round(SIZE[1] * scale)
     mask = merged([as_bytes(kept, ghost)], [kept], height, width)
@@ -335,7 +335,7 @@ def test_confidence_is_the_expected_overlap():
     assert mask_confidence(levels, mask) == pytest.approx(80 / (100 + 10))
 
 
-def test_a_certain_mask_is_trusted_and_none_is_not():
+def test_a_certain_mask_has_high_confidence_and_an_empty_one_has_none():
     mask = square(10, 10, 10)
     certain = as_bytes(mask, high=1.0, low=0.0)
     assert mask_confidence(certain, mask) == 1

@@ -1,4 +1,4 @@
-"""Stage 3 on a folder of videos in one call: phone films, odd ones and broken ones."""
+"""Stage 3 on a folder of videos in one call: phone videos, odd ones and broken ones."""
 
 import errno
 import os
@@ -22,7 +22,7 @@ from utils.media.videos import VideoFile
 UNEVEN = [0, 1, 4, 5, 11, 12]  # times of the frames in 25ths of a second
 
 
-def write_film(
+def write_video_file(
     path: Path,
     codec: str = "libx264",
     pixels: str = "yuv420p",
@@ -31,7 +31,7 @@ def write_film(
     stamps=range(NUM_FRAMES),
     with_sound: bool = False,
 ) -> Path:
-    """The six frames of the small world as a film; `rotation` is what a player is told to do."""
+    """Writes the six frames of the small world; players turn them by `rotation` degrees."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25)
@@ -39,7 +39,7 @@ def write_film(
         if rotation is not None:
             stream.set_display_rotation(rotation)
         sound = container.add_stream("aac", rate=8000, layout="mono") if with_sound else None
-        container.start_encoding()  # writes the header of a film without frames, too
+        container.start_encoding()  # writes the header of a file without frames, too
         for index, stamp in enumerate(stamps):
             image = frame(index)[: size[0], : size[1]]
             picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgb24")
@@ -95,21 +95,21 @@ BAD = {  # what the message says of it
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory, weights_file):
-    """All these films in one folder, run in one call; what was printed meanwhile."""
-    root = tmp_path_factory.mktemp("films")
-    folder = root / "films"
+    """The world after all these videos, in one folder, were run in one call, with its output."""
+    root = tmp_path_factory.mktemp("videos")
+    folder = root / "videos"
     with small_stage3_in(root), pytest.MonkeyPatch.context() as patch:
         for name, (options, turns, _) in GOOD.items():
-            write_film(folder / name, **options)
+            write_video_file(folder / name, **options)
             label(Path(name).stem, turns=turns, size=options.get("size", (HEIGHT, WIDTH)))
         write_song(folder / "song.mp4")
         (folder / "nothing.mp4").touch()
-        write_film(folder / "no_frames.mp4", stamps=())
-        cut = write_film(folder / "cut_off.mp4")
+        write_video_file(folder / "no_frames.mp4", stamps=())
+        cut = write_video_file(folder / "cut_off.mp4")
         cut.write_bytes(cut.read_bytes()[:-300])
         (folder / "text.avi").write_text("no video " * 500)
         for name in ("unlabelled", "label_beyond", "label_twice", "label_size"):
-            write_film(folder / f"{name}.mp4")
+            write_video_file(folder / f"{name}.mp4")
         label("label_beyond", "00099")
         label("label_twice", "2")
         label("label_twice")
@@ -123,7 +123,7 @@ def done(tmp_path_factory, weights_file):
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_a_mask_for_every_frame_at_the_size_that_is_seen(done, name):
+def test_every_frame_of_a_file_has_a_mask_of_its_upright_size(done, name):
     _, turns, size = GOOD[name]
     masks = done.masks(Path(name).stem)
     assert masks.shape == (NUM_FRAMES, *size)
@@ -153,7 +153,7 @@ def test_a_bad_file_is_refused_by_name_and_leaves_nothing(done, name):
         assert not (done.results / folder / name).exists()
 
 
-def test_bad_files_do_not_stop_the_rest_and_the_summary_names_all(done):
+def test_bad_files_do_not_stop_the_others_and_the_summary_names_them(done):
     assert done.status == 1
     lines = done.output.splitlines()
     summary = lines[next(i for i, line in enumerate(lines) if line.startswith("video ")) :]
@@ -169,10 +169,10 @@ def test_bad_files_do_not_stop_the_rest_and_the_summary_names_all(done):
 
 
 @pytest.mark.parametrize("suffix, nth", [(".png", 3), (".safetensors", 0), (".mp4", 0)])
-def test_a_full_disk_is_told_and_the_run_continues_when_there_is_room(
+def test_a_full_disk_is_reported_and_the_run_continues_when_there_is_space(
     world, done, monkeypatch, capsys, suffix, nth
 ):
-    video = write_film(world.root / "hen.mp4")
+    video = write_video_file(world.root / "hen.mp4")
     label("hen")
     real, written = files.os.replace, []
 
@@ -205,7 +205,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_a_disk_that_is_really_full_leaves_no_half_files(small_disk):
+def test_a_full_disk_leaves_no_half_written_files(small_disk):
     noise = np.random.default_rng(0).integers(0, 256, (200, 128, 128, 3), np.uint8)
     for number in range(2):
         with pytest.raises(OSError) as error:
@@ -220,7 +220,7 @@ def test_a_disk_that_is_really_full_leaves_no_half_files(small_disk):
     assert all(Image.open(path).load() for path in small_disk.iterdir())
 
 
-def test_a_video_that_another_process_works_on_is_left_to_it(world, capsys):
+def test_a_video_that_another_process_works_on_is_refused(world, capsys):
     world.add("ant", frames=2, labelled=(1,)).add("bee", frames=2, labelled=(1,))
     with hold_lock(world.results / "runs" / "ant" / "lock", "ant"):
         assert world.run() == 1
@@ -244,7 +244,7 @@ def test_the_lock_is_held_while_a_video_is_worked_on(world, monkeypatch):
     assert not (world.results / "runs" / "ant" / "lock").exists()
 
 
-def test_a_fault_of_ours_costs_one_video_and_shows_its_traceback(world, monkeypatch, capsys):
+def test_a_bug_fails_one_video_and_shows_its_traceback(world, monkeypatch, capsys):
     world.add("ant", frames=2, labelled=(1,)).add("bee", frames=2, labelled=(1,))
     real = finetune_test.segment
 

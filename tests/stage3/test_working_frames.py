@@ -30,13 +30,13 @@ def frames(tmp_path):
 
 
 @pytest.mark.parametrize("order", [range(200), range(199, -1, -1), [3, 1, 4, 1, 5]])
-def test_frames_are_those_asked_for_at_working_size(frames, order):
+def test_working_frames_are_the_requested_ones_at_working_size(frames, order):
     for index in order:
         image = frames.read(index)
         assert image.shape == (*SIZE, 3) and (image == index).all()
 
 
-def test_each_frame_is_decoded_once_out_from_a_label_in_both_directions(frames, monkeypatch):
+def test_each_frame_is_decoded_once_when_going_out_from_a_label(frames, monkeypatch):
     frames._capacity = 2 * BLOCK_FRAMES
     for index in [*range(100, 200), 100, *range(99, -1, -1)]:
         frames.read(index)
@@ -51,7 +51,7 @@ def test_backward_frames_come_in_runs_that_a_decoder_reads_forward(frames):
     assert (steps == 1).mean() > 0.9
 
 
-def test_memory_holds_no_more_than_its_share(frames, monkeypatch):
+def test_no_more_frames_are_kept_in_memory_than_allowed(frames, monkeypatch):
     frames._capacity = 5
     for index in range(200):
         frames.read(index)
@@ -59,7 +59,7 @@ def test_memory_holds_no_more_than_its_share(frames, monkeypatch):
     assert working_frames.CACHE_BYTES < 2**28
 
 
-def test_grey_frames_are_those_on_disk_also_after_a_restart(tmp_path):
+def test_grey_frames_are_read_from_disk_also_after_a_restart(tmp_path):
     key = {"a": 1}
     first = WorkingFrames(CountedVideo(3), SIZE, PartialRun(tmp_path, "hen", key)).grey(2)
     video = CountedVideo(3)
