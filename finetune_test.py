@@ -35,7 +35,7 @@ from utils import backend, paths  # backend before Keras: it starts it without n
 import keras
 import numpy as np
 
-from models import build_model
+from models import HeadName, build_model
 from models.losses import SegmentationLoss
 from utils.command_line import run_script, setting, shard_slice
 from utils.console import make_display
@@ -82,7 +82,7 @@ class Config:
         "trusted one)",
     )
     preset: PresetName = setting("default", "speed against accuracy")
-    head: Literal["deeplab", "xfcn"] = setting("deeplab", "network head; xfcn is the paper's")
+    head: HeadName = setting("deeplab", "network head; xfcn is the paper's")
     weights: Path | None = setting(None, "weights to start from (default: the best in weights/)")
     results: Path = setting(paths.RESULTS, "folder for masks, overlays and records")
     seed: int = setting(0, "seed of augmentation and of untrained layers")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import keras
 from keras import layers
@@ -29,11 +30,12 @@ class Head:
     fixed_stride: bool = False
 
 
-# A new head is a file with its layers and a line here; the flags --head name these heads as well.
+# A new head is a file with its layers and a line here.
 HEADS = {
     "deeplab": Head(deeplab_head, output_stride=16),
     "xfcn": Head(xfcn_head, output_stride=32, fixed_stride=True),
 }
+HeadName = Literal[*HEADS]  # the choices of every --head flag
 
 
 def build_model(
