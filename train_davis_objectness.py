@@ -123,7 +123,7 @@ def main(config: Config) -> list[dict]:
             "started_from": start["sha256"],
             "commit": git_commit(),
         }
-        best = folder.hand_on(model, facts)
+        best = folder.export_weights(model, facts)
     print(f"Best weights: {best}. Next: python finetune_test.py")
     return history
 

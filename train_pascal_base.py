@@ -119,7 +119,7 @@ def main(config: Config) -> list[dict]:
             "started_from": start["sha256"],
             "commit": git_commit(),
         }
-        best = folder.hand_on(model, facts)
+        best = folder.export_weights(model, facts)
     print(f"Best weights: {best}. Next: python train_davis_objectness.py")
     return history
 

@@ -54,9 +54,9 @@ def main(config: Config) -> None:
     if unknown or not config.rules:
         raise UsageError(f"--rules {' '.join(unknown)}: give some of {', '.join(RULES)}.")
     names = choose_sequences(config.dataset, config.sequences)
-    strangers = [name for name in config.tenths if name not in names]
-    if strangers:
-        raise UsageError(f"--tenths {strangers[0]} is not among --sequences.")
+    unexpected = [name for name in config.tenths if name not in names]
+    if unexpected:
+        raise UsageError(f"--tenths {unexpected[0]} is not among --sequences.")
     needs_features = not set(config.rules) <= set(POSITION_RULES)
     rule = "linear" if needs_features else config.rules[0]
     chooser = load_chooser(rule=rule)

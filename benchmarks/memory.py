@@ -48,7 +48,7 @@ raise SystemExit(stage3.main(config))
 class Config:
     frames: tuple[int, ...] = setting((100, 1000), "lengths of the videos")
     full: bool = setting(False, "the real network instead of a narrow one (hours for 1000 frames)")
-    film: bool = setting(False, "4K films in place of folders of 480p frames")
+    film: bool = setting(False, "4K video files instead of folders of 480p frames")
     json: Path | None = setting(None, "write the numbers here as well")
 
 
@@ -75,7 +75,7 @@ def make_dataset(folder: Path, num_frames: int) -> None:
             write_label(labels / f"{number:05d}.png", mask)
 
 
-def make_film(folder: Path, num_frames: int) -> None:
+def make_video_file(folder: Path, num_frames: int) -> None:
     """blob.mp4 in 4K, and the label of its middle frame."""
     frames = (make_frame(number, *FOUR_K)[0] for number in range(num_frames))
     write_video(folder / "blob.mp4", frames, None, 30)
@@ -88,7 +88,7 @@ def main(config: Config) -> None:
     for num_frames in config.frames:
         with tempfile.TemporaryDirectory() as folder:
             results = Path(folder, "results")
-            (make_film if config.film else make_dataset)(Path(folder), num_frames)
+            (make_video_file if config.film else make_dataset)(Path(folder), num_frames)
             arguments = [folder, str(results), str(int(config.full)), str(int(config.film))]
             command = [sys.executable, "-c", CHILD, *arguments]
             run = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True)

@@ -1,7 +1,7 @@
 """Runs of stage 3 on one set of labels after the other, each with a results folder of its own.
 
 The network is built and traced once for all of them; a finished run is only read, so that a
-benchmark that was stopped goes on where it was. Not a benchmark itself.
+benchmark that was stopped continues where it was. Not a benchmark itself.
 """
 
 from collections.abc import Callable, Sequence

@@ -104,10 +104,10 @@ def compare(video: MeasuredVideo, real: dict[int, float]) -> dict:
     Raises: InputError for a frame that is not in the table.
     """
     frames = sorted(real)
-    strangers = [frame for frame in frames if frame not in video.measured]
-    if strangers:
+    unexpected = [frame for frame in frames if frame not in video.measured]
+    if unexpected:
         raise InputError(
-            f"{video.name}: frame {strangers[0]} is not measured in the table. Measure the video "
+            f"{video.name}: frame {unexpected[0]} is not measured in the table. Measure the video "
             "again, or take the frame away."
         )
     standin, scores = video.scores[frames], np.array([real[frame] for frame in frames])

@@ -61,5 +61,5 @@ def soft_jaccard_loss(targets, logits):
     axes = (1, 2, 3)
     intersection = ops.sum(probabilities * targets, axis=axes)
     union = ops.sum(probabilities + targets, axis=axes) - intersection
-    # The 1 keeps images without object defined: any false object then costs.
+    # +1 avoids 0/0 on empty targets and still penalises false positives.
     return 1.0 - (intersection + 1.0) / (union + 1.0)

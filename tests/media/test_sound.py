@@ -24,7 +24,7 @@ def encode(
     rate: int = RATE,
     pause: tuple[float, float] = (0.0, 0.0),
 ) -> Path:
-    """A film whose sound sets in at 1.5 s; no sound is written at all during the pause."""
+    """A video whose sound sets in at 1.5 s; no sound is written at all during the pause."""
     with av.open(str(path), "w") as container:
         pictures = container.add_stream(video, rate=25)
         pictures.width, pictures.height, pictures.pix_fmt = 64, 48, "yuv420p"

@@ -234,7 +234,7 @@ def test_what_was_cut_off_counts_for_nothing_after_a_change(world, monkeypatch):
     np.testing.assert_array_equal(world.masks(), expected)
 
 
-def test_overwrite_starts_an_unfinished_run_afresh(world, monkeypatch):
+def test_overwrite_starts_an_unfinished_run_over(world, monkeypatch):
     world.add()
     with monkeypatch.context() as patched:
         patched.setattr(
@@ -433,7 +433,7 @@ def test_a_given_label_needs_no_annotations(world, tmp_path):
     assert world.record()["guidance"] == "given by --label"
 
 
-def test_void_in_a_label_is_no_hindrance(world):
+def test_void_in_a_label_is_accepted(world):
     world.add(labelled=())
     label = animal(2) * np.uint8(255)
     label[:, 50:] = 128

@@ -1,4 +1,4 @@
-"""Stage 3 on a folder of videos in one call: phone films, odd ones and broken ones."""
+"""Stage 3 on a folder of videos in one call: phone videos, odd ones and broken ones."""
 
 import errno
 import os
@@ -31,7 +31,7 @@ def write_film(
     stamps=range(NUM_FRAMES),
     with_sound: bool = False,
 ) -> Path:
-    """The six frames of the small world as a film; `rotation` is what a player is told to do."""
+    """The six frames of the small world as a video; `rotation` is how a player should turn it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25)
@@ -39,7 +39,7 @@ def write_film(
         if rotation is not None:
             stream.set_display_rotation(rotation)
         sound = container.add_stream("aac", rate=8000, layout="mono") if with_sound else None
-        container.start_encoding()  # writes the header of a film without frames, too
+        container.start_encoding()  # writes the header even of a video without frames
         for index, stamp in enumerate(stamps):
             image = frame(index)[: size[0], : size[1]]
             picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgb24")
@@ -95,9 +95,9 @@ BAD = {  # what the message says of it
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory, weights_file):
-    """All these films in one folder, run in one call; what was printed meanwhile."""
-    root = tmp_path_factory.mktemp("films")
-    folder = root / "films"
+    """All these videos in one folder, run in one call; what was printed meanwhile."""
+    root = tmp_path_factory.mktemp("videos")
+    folder = root / "videos"
     with small_stage3_in(root), pytest.MonkeyPatch.context() as patch:
         for name, (options, turns, _) in GOOD.items():
             write_film(folder / name, **options)
@@ -215,7 +215,8 @@ def test_a_disk_that_is_really_full_leaves_no_half_files(small_disk):
     with pytest.raises(OSError):
         for number in range(99):
             files.write_atomically(
-                small_disk / f"{number}.png", lambda aside: Image.fromarray(noise[0]).save(aside)
+                small_disk / f"{number}.png",
+                lambda temporary_path: Image.fromarray(noise[0]).save(temporary_path),
             )
     assert all(Image.open(path).load() for path in small_disk.iterdir())
 
@@ -244,19 +245,19 @@ def test_the_lock_is_held_while_a_video_is_worked_on(world, monkeypatch):
     assert not (world.results / "runs" / "ant" / "lock").exists()
 
 
-def test_a_fault_of_ours_costs_one_video_and_shows_its_traceback(world, monkeypatch, capsys):
+def test_a_bug_costs_one_video_and_shows_its_traceback(world, monkeypatch, capsys):
     world.add("ant", frames=2, labelled=(1,)).add("bee", frames=2, labelled=(1,))
     real = finetune_test.segment
 
     def fail(job, *rest):
         if job.name == "ant":
-            raise ZeroDivisionError("a fault of ours")
+            raise ZeroDivisionError("a bug")
         return real(job, *rest)
 
     monkeypatch.setattr(finetune_test, "segment", fail)
     assert world.run() == 1
     captured = capsys.readouterr()
-    assert "error: ant: a fault of ours" in captured.out and "Traceback" in captured.err
+    assert "error: ant: a bug" in captured.out and "Traceback" in captured.err
     assert len(world.mask_paths("bee")) == 2
     with pytest.raises(ZeroDivisionError):
         world.run(sequences=("ant",))

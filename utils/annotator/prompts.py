@@ -24,7 +24,7 @@ class Prompt:
         animal: its number.
         clicks: in the order in which they were made, within the frame.
         box: around the animal, or None.
-        is_fresh: whether to begin anew, without what was found before.
+        is_fresh: whether to start over, without what was found before.
         is_given: whether the animal had a mask before the first click; see `Marks`.
     """
 

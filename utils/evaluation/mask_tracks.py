@@ -37,7 +37,7 @@ class MaskTrack:
 
     Attributes:
         shapes: float64 (frames, len(COLUMNS)), see `measure_shape`; where the animal is not in the
-            frame, its area and number of components are 0 and the other columns NaN.
+            frame, area_px, num_components and largest_component_px are 0, the other columns NaN.
         overlaps: float64 (frames - 1,), entry k: intersection over union of the masks in frames k
             and k + 1 after aligning their centroids; 1 where both are empty, 0 where one is.
     """

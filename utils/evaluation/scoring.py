@@ -166,9 +166,9 @@ def _check_frames(
     labelled_frames: Sequence[int] | None,
     exclude_guidance: bool,
 ) -> None:
-    strangers = [path for frame, path in annotations.items() if frame not in set(frame_names)]
-    if strangers:
-        raise InputError(f"{strangers[0]}: no frame of {sequence_name} has this name; rename it")
+    unexpected = [path for frame, path in annotations.items() if frame not in set(frame_names)]
+    if unexpected:
+        raise InputError(f"{unexpected[0]}: no frame of {sequence_name} has this name; rename it")
     if exclude_guidance and not labelled_frames:
         raise InputError(
             f"{sequence_name}: the labelled frames are not known, so --exclude-guidance cannot "
@@ -209,7 +209,7 @@ def _score_masks(predictions: dict[str, Path], annotations: dict[str, Path]) -> 
         ):
             if frame not in predictions:
                 continue
-            # Whichever animals the network confused, but not a mask that numbers none.
+            # Accept any animal numbers, but reject an unnumbered (black/white) mask.
             prediction = read_label(predictions[frame], range(1, VOID) if several else None).values
             if prediction.shape != label.values.shape:
                 raise InputError(

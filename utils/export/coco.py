@@ -29,8 +29,8 @@ def export_coco(
         file_names: Names of the images, one per frame.
     """
 
-    def write(aside: Path) -> None:
-        with aside.open("w", encoding="utf-8") as file:
+    def write(temporary_path: Path) -> None:
+        with temporary_path.open("w", encoding="utf-8") as file:
             _write_coco(file, video.name, masks, file_names)
 
     write_atomically(path, write)

@@ -81,7 +81,7 @@ def _write_png(path: Path, image: np.ndarray, mask: np.ndarray) -> None:
     pixels = cv2.cvtColor(_add_alpha(image, mask, 0), cv2.COLOR_RGBA2BGRA)
     # Level 3: half the time of the default for a few percent more bytes.
     encoded = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 3])[1]
-    write_atomically(path, lambda aside: aside.write_bytes(encoded.tobytes()))
+    write_atomically(path, lambda temporary_path: temporary_path.write_bytes(encoded.tobytes()))
 
 
 def write_transparent_video(
@@ -94,7 +94,7 @@ def write_transparent_video(
         frames: uint8 (height, width, 4) RGBA, not premultiplied, all of one size.
         times_seconds: Increasing presentation times, exact to a millisecond.
     """
-    write_atomically(path, lambda aside: _encode(aside, frames, times_seconds))
+    write_atomically(path, lambda temporary_path: _encode(temporary_path, frames, times_seconds))
 
 
 def _encode(path: Path, frames: Iterable[np.ndarray], times_seconds: Sequence[float]) -> None:

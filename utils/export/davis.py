@@ -28,9 +28,9 @@ def export_davis(folder: Path, video: SegmentedVideo, masks: Iterable[np.ndarray
         masks: Per frame uint8 (height, width), 0 background, else the animal's number.
     """
     seen: dict[int, list[str]] = {}
-    with replaced_folder(folder / "Annotations" / video.name) as aside:
+    with replaced_folder(folder / "Annotations" / video.name) as temporary_path:
         for path, mask in zip(video.mask_paths, masks, strict=True):
-            write_label(aside / path.name, mask, range(1, VOID), as_palette=True)
+            write_label(temporary_path / path.name, mask, range(1, VOID), as_palette=True)
             for animal in animals_in(mask):
                 seen.setdefault(animal, []).append(path.stem)
     objects = {

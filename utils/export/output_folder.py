@@ -19,12 +19,12 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
         and is removed if the block raises.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = folder.with_name(f".writing-{os.getpid()}-{secrets.token_hex(4)}")
-    aside.mkdir()
+    temporary_path = folder.with_name(f".writing-{os.getpid()}-{secrets.token_hex(4)}")
+    temporary_path.mkdir()
     try:
-        yield aside
+        yield temporary_path
         if folder.exists():
             shutil.rmtree(folder)
-        os.replace(aside, folder)
+        os.replace(temporary_path, folder)
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(temporary_path, ignore_errors=True)

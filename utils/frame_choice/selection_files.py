@@ -179,4 +179,4 @@ def _files_agree(folder, rankings, video):
 def _write_lines(path, header, frames, video):
     lines = [header, *(f"{frame}\n{frame_file(video, frame)}" for frame in frames)]
     text = "".join(f"{line}\n" for line in lines)
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_atomically(path, lambda temporary_path: temporary_path.write_text(text, encoding="utf-8"))

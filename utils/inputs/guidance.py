@@ -14,7 +14,7 @@ from utils.media.labels import read_labels as read_label_files
 # first of these selections that exists; bubblenet_select.py recommends the first that it can make.
 # The order is what `train_bubblenet.py --cross-validate` measured (docs/experiments.md).
 # `--guidance bubblenet` means BubbleNets, whatever the order is.
-TRUSTED = ("rule", "BNLF", "BN0")
+SELECTION_PREFERENCE = ("rule", "BNLF", "BN0")
 DEFAULT_RULE = "middle"  # what rule.txt holds: one of `utils.frame_choice.rules.RULES`
 
 

@@ -75,10 +75,10 @@ def read_label(path: Path, animals: Sequence[int] | None = None) -> LabelMap:
             f"{path}: expected a palette PNG with an index per animal, found black and white as "
             "if there were one animal; label and segment each of them."
         )
-    strangers = [number for number in shown if number not in animals]
-    if strangers:
+    unexpected = [number for number in shown if number not in animals]
+    if unexpected:
         raise InputError(
-            f"{path}: expected no animals but {_join(animals)}, found {_join(strangers)}; "
+            f"{path}: expected no animals but {_join(animals)}, found {_join(unexpected)}; "
             "segment the video again."
         )
     return LabelMap(values, animals)
@@ -133,9 +133,9 @@ def write_label(
     if values.ndim != 2 or values.dtype not in (np.uint8, np.bool_):
         raise ValueError(f"values must be uint8 (height, width), got {values.dtype} {values.shape}")
     values = values.astype(np.uint8)
-    strangers = [v for v in _used(values) if v not in (0, VOID, *animals)]
-    if strangers or VOID in animals:
-        raise ValueError(f"values contain {strangers}, but the animals are {tuple(animals)}")
+    unexpected = [v for v in _used(values) if v not in (0, VOID, *animals)]
+    if unexpected or VOID in animals:
+        raise ValueError(f"values contain {unexpected}, but the animals are {tuple(animals)}")
     if as_palette or set(animals) - {1}:
         image = Image.fromarray(values)
         image.putpalette(davis_palette().tobytes())
@@ -143,7 +143,7 @@ def write_label(
         grey = np.zeros(256, np.uint8)
         grey[[1, VOID]] = WHITE, GREY_VOID
         image = Image.fromarray(grey[values])
-    write_atomically(path, lambda aside: image.save(aside, format="PNG"))
+    write_atomically(path, lambda temporary_path: image.save(temporary_path, format="PNG"))
 
 
 @functools.cache

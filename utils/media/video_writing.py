@@ -39,7 +39,10 @@ def write_video(
         does not increase; no file is left then.
     """
     write_atomically(
-        path, lambda aside: _encode(aside, iter(frames), times_seconds, frames_per_second, sound)
+        path,
+        lambda temporary_path: _encode(
+            temporary_path, iter(frames), times_seconds, frames_per_second, sound
+        ),
     )
 
 

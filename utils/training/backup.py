@@ -40,8 +40,8 @@ class Backup(keras.callbacks.Callback):
                 raise FloatingPointError(f"{name} is not finite after epoch {epoch + 1}.")
         values |= {_FORMAT_KEY: FORMAT, _EPOCH_KEY: epoch + 1}
 
-        def write(temporary):
-            with open(temporary, "wb") as file:
+        def write(temporary_path):
+            with open(temporary_path, "wb") as file:
                 np.savez(file, **values)
 
         write_atomically(self.path, write)

@@ -4,7 +4,7 @@ import keras
 
 from models.backbone import BACKBONE
 
-LONGEST_GRADIENT = 1.0  # of a variable; longer ones are scaled to this norm
+GRADIENT_CLIP_NORM = 1.0  # of a variable; longer ones are scaled to this norm
 
 
 def make_optimizer(
@@ -29,7 +29,7 @@ def make_optimizer(
         keras.optimizers.AdamW(
             rate,
             weight_decay=weight_decay,
-            clipnorm=LONGEST_GRADIENT,
+            clipnorm=GRADIENT_CLIP_NORM,
             gradient_accumulation_steps=accumulate if accumulate > 1 else None,
             name=name,
         )

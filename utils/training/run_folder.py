@@ -97,7 +97,7 @@ class RunFolder:
         """Replaces the history."""
         write_json(self._history, rows)
 
-    def hand_on(self, model: keras.Model, facts: dict[str, Any]) -> Path:
+    def export_weights(self, model: keras.Model, facts: dict[str, Any]) -> Path:
         """Writes `HEAD.last.safetensors` and `HEAD.safetensors` (the best by validation), in half
         precision, with their lines in the manifest.
 

@@ -16,7 +16,7 @@ from utils.errors import InputError, UsageError
 from utils.training.averaging import WeightAverage
 from utils.training.backup import Backup
 from utils.training.batches import Batches, FileSample
-from utils.training.journal import Journal
+from utils.training.epoch_log import EpochLog
 from utils.training.optimizers import make_optimizer, warmup_cosine
 from utils.training.recipe import Recipe
 from utils.training.run_folder import RunFolder
@@ -154,7 +154,7 @@ def train(
 
     Args:
         model: of `compile_model`, with the weights to start from.
-        samples: seen in an order shuffled anew for each pass.
+        samples: seen in an order that is reshuffled for each pass.
         validation: images on which the best weights are chosen.
         recipe: see `Recipe`.
         folder: where state, history and weights are kept.
@@ -176,11 +176,11 @@ def train(
             f"{recipe.steps} asks for fewer. Ask for more, or name another --output."
         )
     average.resume(done)
-    journal = Journal(folder, validation, recipe, average, done)
+    epoch_log = EpochLog(folder, validation, recipe, average, done)
     if done < recipe.batches:
-        _fit(model, samples, recipe, done, [average, journal, backup])
+        _fit(model, samples, recipe, done, [average, epoch_log, backup])
     average.finish()
-    return journal.rows
+    return epoch_log.rows
 
 
 def _fit(model, samples, recipe, done, callbacks):
@@ -202,7 +202,7 @@ def _fit(model, samples, recipe, done, callbacks):
     model.fit(
         batches,
         epochs=-(-left // epoch_batches),
-        # The journal before the backup: what the state says is done has been written down.
+        # The log before the backup: an epoch that the state says is done has been logged.
         callbacks=[
             batches.follow_epochs(),
             StopAfter(left),

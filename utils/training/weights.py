@@ -44,7 +44,7 @@ def save_weights(
         tensors[variable.path] = value.astype("float16") if half and value.ndim > 1 else value
     facts = {key: str(value) for key, value in metadata.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda aside: aside.write_bytes(save(tensors, facts)))
+    write_atomically(path, lambda temporary_path: temporary_path.write_bytes(save(tensors, facts)))
     sha256 = sha256_of(path)
     manifest = _read_manifest(path.parent)
     manifest[path.name] = {"sha256": sha256, **metadata}
@@ -187,5 +187,5 @@ def _read_manifest(folder: Path) -> dict:
             f"{path}: not valid JSON ({error}). Restore it with git checkout."
         ) from error
     if not isinstance(manifest, dict) or not all(isinstance(v, dict) for v in manifest.values()):
-        raise InputError(f"{path}: not a manifest of ours. Restore it with git checkout.")
+        raise InputError(f"{path}: not a manifest of this project. Restore it with git checkout.")
     return manifest

@@ -56,8 +56,8 @@ def write_report(
         "script": Markup((TEMPLATES / "script.js").read_text(encoding="utf-8")),
     }
 
-    def write(aside: Path) -> None:
-        with aside.open("w", encoding="utf-8") as file:
+    def write(temporary_path: Path) -> None:
+        with temporary_path.open("w", encoding="utf-8") as file:
             file.writelines(_load_template("page.html").generate(context))
 
     write_atomically(path, write)

@@ -172,15 +172,15 @@ def _make_charts(report: VideoReport) -> tuple[list[Series], list[Chart]]:
         scores = [Series(key, key.lower(), frames, report.score.scores[key]) for key in "JF"]
         title = f"J and F of {len(frames)} annotated frame{'s' * (len(frames) != 1)}"
         charts.append(lay_out_chart(title, scores, num_frames, labelled=labelled))
-    trust = [Series(report.trust_name, "trust", range(num_frames), report.trust.tolist())]
+    lines = [Series(report.trust_name, "trust", range(num_frames), report.trust.tolist())]
     title = "Consistency of the masks"
     if report.confidence is not None:
         title = "Confidence of the network"
-        steady = report.consistency.tolist()
-        trust.append(Series("consistency", "second", range(num_frames), steady))
+        consistency = report.consistency.tolist()
+        lines.append(Series("consistency", "second", range(num_frames), consistency))
     ranks = {frame: str(rank) for rank, frame in enumerate(report.frames_to_check, start=1)}
-    charts.append(lay_out_chart(title, trust, num_frames, labelled=labelled, marked=ranks))
-    return scores + trust, charts
+    charts.append(lay_out_chart(title, lines, num_frames, labelled=labelled, marked=ranks))
+    return scores + lines, charts
 
 
 def _make_thumbnails(report: VideoReport, overlay: VideoFile) -> list[Thumbnail]:
