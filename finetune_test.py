@@ -147,7 +147,7 @@ def main(config: Config) -> int:
 
 
 def check_flags(config: Config) -> None:
-    """Raises: UsageError or InputError for flags that are wrong whatever the videos are."""
+    """Raises UsageError or InputError for flags that are wrong whatever the videos are."""
     parse_guidance(config.guidance)
     if not 0 <= config.seed < 2**32:
         raise UsageError(f"--seed must be 0 to {2**32 - 1}, not {config.seed}.")

@@ -12,8 +12,9 @@ from keras import ops
 def valid_pixels(targets):
     """Separates void from targets.
 
-    Returns: float32 1.0 where a target counts and 0.0 where it is void; float32 targets with void
-        set to 0. Both have the shape of `targets`.
+    Returns:
+        float32 1.0 where a target counts and 0.0 where it is void; float32 targets with void set to
+        0. Both have the shape of `targets`.
     """
     valid = ops.cast(targets < 1.5, "float32")
     return valid, ops.cast(targets, "float32") * valid

@@ -149,8 +149,9 @@ def _cut_off_parts(
             that a person marked as the animal.
         place: x and y of the click.
 
-    Returns: bool (h, w), small parts of `found` that were connected with more in `before`, and
-        that nobody marked.
+    Returns:
+        bool (h, w), small parts of `found` that were connected with more in `before`, and that
+        nobody marked.
     """
     count, components, stats, _ = cv2.connectedComponentsWithStats(found.astype(np.uint8))
     if count < 3:  # with the background: one part at most

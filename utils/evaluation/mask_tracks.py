@@ -63,7 +63,7 @@ def measure_shape(animal: np.ndarray) -> tuple[float, ...]:
     Args:
         animal: uint8 (height, width), non-zero is the animal.
 
-    Returns: One number per column, in the unit that its name says.
+    Returns: one number per column, in the unit that its name says.
     """
     left, top, width, height = cv2.boundingRect(animal)
     if width == 0:
@@ -93,12 +93,13 @@ def follow_animals(
     """Measures every animal in every frame, one mask at a time.
 
     Args:
-        masks: Per frame uint8 (height, width), 0 background, else the animal's number.
-        animals: Numbers of animals that get a track whether or not a mask shows them
+        masks: per frame uint8 (height, width), 0 background, else the animal's number.
+        animals: numbers of animals that get a track whether or not a mask shows them
             (`SegmentedVideo.animals`). Others that a mask shows get one as well.
 
-    Returns: The animal's number, increasing -> its track. Where no animal is known or shown, there
-        is an animal 1 that is in no frame.
+    Returns:
+        the animal's number, increasing -> its track. Where no animal is known or shown, there is an
+        animal 1 that is in no frame.
     """
     shapes: dict[int, dict[int, tuple[float, ...]]] = {}  # animal -> frame -> shape
     overlaps: dict[int, dict[int, float]] = {}

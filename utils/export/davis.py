@@ -23,9 +23,9 @@ def export_davis(folder: Path, video: SegmentedVideo, masks: Iterable[np.ndarray
     one animal; `folder/meta.json` lists the frames that show each animal, as in YouTube-VOS.
 
     Args:
-        folder: The data set's folder, which may hold other videos already.
-        video: Gives the names of video and masks.
-        masks: Per frame uint8 (height, width), 0 background, else the animal's number.
+        folder: the data set's folder, which may hold other videos already.
+        video: gives the names of video and masks.
+        masks: per frame uint8 (height, width), 0 background, else the animal's number.
     """
     seen: dict[int, list[str]] = {}
     with replaced_folder(folder / "Annotations" / video.name) as temporary_path:

@@ -38,11 +38,11 @@ def export_table(
     """Writes a CSV file with a line per frame and animal, `TABLE_HEADER` on top.
 
     Args:
-        path: The file to write.
-        video: Gives the names of the masks and the labelled frames.
-        tracks: From `utils.evaluation.mask_tracks.follow_animals`.
-        times_seconds: Time of each frame; None leaves the column empty.
-        confidence: The network's own; None leaves the column empty.
+        path: the file to write.
+        video: gives the names of the masks and the labelled frames.
+        tracks: from `utils.evaluation.mask_tracks.follow_animals`.
+        times_seconds: time of each frame; None leaves the column empty.
+        confidence: the network's own; None leaves the column empty.
     """
     consistencies = {animal: consistency(track) for animal, track in tracks.items()}
     labelled = set(video.labelled_frames)
@@ -87,9 +87,9 @@ def export_deeplabcut(
     and x and y are empty.
 
     Args:
-        path: The file to write.
-        tracks: From `utils.evaluation.mask_tracks.follow_animals`; at least one.
-        confidence: The network's own, None if there is none.
+        path: the file to write.
+        tracks: from `utils.evaluation.mask_tracks.follow_animals`; at least one.
+        confidence: the network's own, None if there is none.
     """
     animals = list(tracks)
     header = [["scorer", *[PROGRAM] * 3 * len(animals)]]

@@ -69,7 +69,7 @@ def fit_bubblenet(
         callbacks: for `keras.Model.fit`.
 
     Returns:
-        The mean loss over all steps, penalty included.
+        the mean loss over all steps, penalty included.
 
     Raises:
         FloatingPointError: if the loss is not finite.

@@ -182,7 +182,7 @@ def find_selection(
         write: whether a selection made now is kept.
 
     Returns:
-        Frames, best first, and in words who chose them. Empty and "" if there is no selection, or
+        frames, best first, and in words who chose them. Empty and "" if there is no selection, or
         only an outdated one, and none is to be made.
 
     Raises:

@@ -40,7 +40,7 @@ def rank_by_bubblenet(
         seed: seed of the references.
 
     Returns:
-        The candidates, best first.
+        the candidates, best first.
     """
     if candidates is None:
         count = min(len(vectors), MAX_CANDIDATES)
@@ -57,7 +57,7 @@ def bubble_sort(margins: np.ndarray) -> list[int]:
         margins: float (m, m), [a, b] above 0 where a is better than b; need not be transitive.
 
     Returns:
-        The numbers 0 to m - 1, best first.
+        the numbers 0 to m - 1, best first.
     """
     is_worse = (margins < 0).tolist()
     order = list(range(len(margins)))

@@ -61,8 +61,9 @@ def read_label(path: Path, animals: Sequence[int] | None = None) -> LabelMap:
 
     Returns: the label map; its `animals` are the given ones, or else those that the file shows.
 
-    Raises: InputError naming the file if it is unreadable, is no label, can be understood in two
-        ways, or shows an animal that is not one of `animals`.
+    Raises:
+        InputError: naming the file if it is unreadable, is no label, can be understood in two ways,
+            or shows an animal that is not one of `animals`.
     """
     content = _decode(Path(path))
     numbers = _number_animals([content])
@@ -93,7 +94,8 @@ def read_labels(paths: Sequence[Path]) -> list[LabelMap]:
 
     Returns: a label map per path, all with the same `animals`.
 
-    Raises: InputError as `read_label`, and if there are more than MAX_ANIMALS animals in all.
+    Raises:
+        InputError: as `read_label`, and if there are more than MAX_ANIMALS animals in all.
     """
     contents = [_decode(Path(path)) for path in paths]
     numbers = _number_animals(contents, paths)
@@ -104,7 +106,8 @@ def read_labels(paths: Sequence[Path]) -> list[LabelMap]:
 def iterate_labels(paths: Sequence[Path]) -> Iterator[LabelMap]:
     """As `read_labels`, one label map at a time: reads each file twice, but holds only one.
 
-    Raises: InputError as `read_labels`, before the first label map.
+    Raises:
+        InputError: as `read_labels`, before the first label map.
     """
     contents = [_decode(Path(path)).without_pixels() for path in paths]
     numbers = _number_animals(contents, paths)
@@ -127,7 +130,8 @@ def write_label(
         animals: all animals of the video, whether `values` shows them or not.
         as_palette: writes indices even for animal 1 alone.
 
-    Raises: ValueError if the shape, type or values are not those.
+    Raises:
+        ValueError: if the shape, type or values are not those.
     """
     values = np.asarray(values)
     if values.ndim != 2 or values.dtype not in (np.uint8, np.bool_):
@@ -285,7 +289,7 @@ def _decode_grey(values: np.ndarray) -> _Content:
 
 
 def _check_numbers(values: np.ndarray, nonzero: list[int]) -> None:
-    """Raises: _NotALabelError unless these grey values can only be numbers of animals."""
+    """Raises _NotALabelError unless these grey values can only be numbers of animals."""
     if nonzero[0] > 0 and nonzero[-1] <= MAX_ANIMALS:
         return
     counts = [f"{value} ({np.count_nonzero(values == value)} px)" for value in nonzero[:8]]

@@ -35,8 +35,9 @@ def write_video(
         frames_per_second: the average rate.
         sound: the sound that belongs to the frames.
 
-    Raises: ValueError if there is no frame, if frames differ in size, or if a time is missing or
-        does not increase; no file is left then.
+    Raises:
+        ValueError: if there is no frame, if frames differ in size, or if a time is missing or does
+            not increase; no file is left then.
     """
     write_atomically(
         path,

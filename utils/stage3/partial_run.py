@@ -55,7 +55,7 @@ class PartialRun:
         return self.folder / f"training_{animal}.npz"
 
     def load_fine_tuned(self, model: keras.Model, animal: int) -> bool:
-        """Loads the fine-tuned weights of one animal, if there are any. Returns: whether so."""
+        """Loads the fine-tuned weights of one animal; returns whether there are any."""
         path = self._fine_tuned(animal)
         if not path.is_file():
             return False
@@ -67,7 +67,8 @@ class PartialRun:
     def save_fine_tuned(self, model: keras.Model, animal: int) -> None:
         """Keeps the fine-tuned weights of one animal; the training backup is then deleted.
 
-        Raises: FloatingPointError if a weight is not finite.
+        Raises:
+            FloatingPointError: if a weight is not finite.
         """
         values = {v.path: np.array(keras.ops.convert_to_numpy(v.value)) for v in model.variables}
         if not all(np.isfinite(value).all() for value in values.values()):

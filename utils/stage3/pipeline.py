@@ -157,7 +157,7 @@ class Pipeline:
             losses += self.tuner.fit(labelled, backup, callbacks)
 
     def survey(self, animal: int) -> list[int]:
-        """Segments frames all over the video. Returns: their indices; none without a second
+        """Segments frames all over the video and returns their indices; none without a second
         look."""
         if not self.preset.second_look:
             return []
@@ -206,8 +206,9 @@ class Pipeline:
     def settle_identities(self) -> Iterator[tuple[int, np.ndarray]]:
         """Gives every pixel to one animal or to the background.
 
-        Yields: index of the frame, and uint8 (height, width) at the video's size: 0, or the number
-            of an animal.
+        Yields:
+            index of the frame, and uint8 (height, width) at the video's size: 0, or the number of
+            an animal.
         """
         numbers = np.array([0, *self.animals], "uint8")
         for index in range(len(self.video)):

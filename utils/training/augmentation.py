@@ -87,8 +87,9 @@ def augment(
         occluders: other images with their targets, whose backgrounds grow in front as blades and
             patches, which are background.
 
-    Returns: image uint8 (h, w, 3) and target uint8 (h, w). Outside of the frame the image is
-        mirrored and the target void.
+    Returns:
+        image uint8 (h, w, 3) and target uint8 (h, w). Outside of the frame the image is mirrored
+        and the target void.
     """
     recompose = background is not None and rng.random() < augmentation.recompose
     matrix = _draw_affine(target, size, augmentation, rng)

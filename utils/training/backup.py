@@ -51,8 +51,9 @@ class Backup(keras.callbacks.Callback):
 
         Returns: the epoch to continue with, counted from 0; 0 without a state.
 
-        Raises: InputError naming the file, and the tensor where there is one, if the state is of
-            another format or another network or optimizer; the model is then unchanged.
+        Raises:
+            InputError: naming the file, and the tensor where there is one, if the state is of
+                another format or another network or optimizer; the model is then unchanged.
         """
         self.set_model(model)
         if not self.path.is_file():

@@ -22,7 +22,8 @@ def make_optimizer(
         weight_decay: of kernels and all other variables, decoupled from the gradients.
         accumulate: batches whose gradients are averaged into one update.
 
-    Returns: one optimizer for `compile`. Its variables have the same paths in every process, which
+    Returns:
+        one optimizer for `compile`. Its variables have the same paths in every process, which
         backups rely on; without names Keras would number the optimizers.
     """
     head, backbone = (

@@ -38,7 +38,8 @@ class RunFolder:
         Args:
             dry_run: then nothing is locked, because nothing may be written.
 
-        Raises: InputError if another process trains here.
+        Raises:
+            InputError: if another process trains here.
         """
         if dry_run:
             return contextlib.nullcontext()
@@ -52,7 +53,8 @@ class RunFolder:
             key: everything the result depends on (`run_key`); `steps` is not part of it.
             resume: whether the user asked to continue.
 
-        Raises: InputError.
+        Raises:
+            InputError: if there is a run already and it may not, or cannot, be continued.
         """
         if not self.state.is_file():
             return

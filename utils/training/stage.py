@@ -26,7 +26,7 @@ from utils.training.weights import read_weights
 
 
 def check_settings(recipe: Recipe) -> None:
-    """Raises: UsageError that names the flag of a setting that cannot be."""
+    """Raises UsageError, with the name of the flag, for an invalid setting."""
     for name in ("steps", "batch_size", "accumulate", "crop", "validate_every"):
         if getattr(recipe, name) < 1:
             raise UsageError(f"{_flag(name)} must be 1 or more, not {getattr(recipe, name)}.")
@@ -50,7 +50,7 @@ def _flag(name):
 
 
 def check_stage(path: Path, stages: Sequence[str]) -> None:
-    """Raises: InputError for weights of a stage that this one cannot start from."""
+    """Raises InputError for weights of a stage that this one cannot start from."""
     metadata = read_weights(path)[1]
     if metadata.get("stage") not in stages:
         raise InputError(
@@ -70,7 +70,9 @@ def run_key(
 
     A run is only continued under the same key. `steps` is not part of it: they may grow.
 
-    Raises: UsageError for settings that cannot be; InputError without weights.
+    Raises:
+        UsageError: for invalid settings.
+        InputError: if the weights are missing or damaged.
     """
     check_settings(recipe)
     settings = asdict(recipe)
@@ -159,11 +161,13 @@ def train(
         recipe: see `Recipe`.
         folder: where state, history and weights are kept.
 
-    Returns: the history, a row per epoch: epoch, step, loss, learning_rate and, where validated,
+    Returns:
+        the history, a row per epoch: epoch, step, loss, learning_rate and, where validated,
         validation_iou. The model has the last weights, or their average if the recipe says so.
 
-    Raises: FloatingPointError if the loss or a weight is not finite; the last good state stays.
-        UsageError if the run has made more updates than the recipe asks for.
+    Raises:
+        FloatingPointError: if the loss or a weight is not finite; the last good state stays.
+        UsageError: if the run has made more updates than the recipe asks for.
     """
     average = WeightAverage(model, recipe)
     backup = Backup(folder.state, average.state)

@@ -34,7 +34,8 @@ def save_weights(
 
     Returns: the file's sha256, hexadecimal.
 
-    Raises: ValueError naming the variable if a value is not finite; nothing is then written.
+    Raises:
+        ValueError: if a value is not finite, with the variable's name; nothing is then written.
     """
     tensors = {}
     for variable in model.weights:  # not variables: dropout's random state is one
@@ -66,8 +67,9 @@ def load_weights(model: keras.Model, path: Path, sha256: str | None = None) -> d
 
     Returns: the file's metadata and its sha256 (key "sha256").
 
-    Raises: InputError naming the file, and the tensor where there is one; the model is then
-        unchanged.
+    Raises:
+        InputError: if the weights do not fit the model; the message names the file and, where there
+            is one, the tensor. The model is then unchanged.
     """
     tensors, metadata = read_weights(path, sha256)
     variables = {variable.path: variable for variable in model.weights}
@@ -116,8 +118,9 @@ def read_weights(
 
     Returns: tensors by name, and the metadata with "sha256" added.
 
-    Raises: InputError if the file is missing, cut short, altered against its manifest, or no
-    safetensors file.
+    Raises:
+        InputError: if the file is missing, cut short, altered against its manifest, or no
+            safetensors file.
     """
     path = Path(path)
     if not path.is_file():
@@ -150,7 +153,8 @@ def find_weights(head: str, weights: Path | None = None) -> tuple[Path, str]:
 
     Returns: the file, and in words why this one.
 
-    Raises: InputError if there is none.
+    Raises:
+        InputError: if there is none.
     """
     if weights is not None:
         return Path(weights), "named by --weights"

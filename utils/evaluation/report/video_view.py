@@ -22,9 +22,9 @@ class Player:
     """The overlay video.
 
     Attributes:
-        source: Its address, in pieces.
-        width: In pixels.
-        height: In pixels.
+        source: its address, in pieces.
+        width: in pixels.
+        height: in pixels.
     """
 
     source: Iterable[str]
@@ -37,12 +37,12 @@ class Thumbnail:
     """A frame that a click shows in the player.
 
     Attributes:
-        frame: Its index.
-        source: Address of the picture.
-        width: Of the picture, in pixels.
-        height: Of the picture, in pixels.
-        rank: Its place among the frames to look at first, 0 for a labelled frame.
-        trust: Confidence or consistency of the frame, 0..1.
+        frame: its index.
+        source: address of the picture.
+        width: of the picture, in pixels.
+        height: of the picture, in pixels.
+        rank: its place among the frames to look at first, 0 for a labelled frame.
+        trust: confidence or consistency of the frame, 0..1.
     """
 
     frame: int
@@ -78,9 +78,9 @@ def open_view(report: VideoReport, anchor: str, is_embedded: bool) -> Iterator[V
     """Makes the view of a video; its overlay video is open in the `with` block.
 
     Args:
-        report: The video.
-        anchor: Id of the video's part of the page.
-        is_embedded: Whether the page contains the overlay videos and contact sheets.
+        report: the video.
+        anchor: id of the video's part of the page.
+        is_embedded: whether the page contains the overlay videos and contact sheets.
     """
     overlay, problem = _open_overlay(report)
     try:
