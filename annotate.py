@@ -35,7 +35,7 @@ from utils.annotator.task import AnnotationTask
 from utils.command_line import run_script, setting
 from utils.errors import UsageError
 from utils.frame_choice.selection_files import is_outdated, read_selection
-from utils.inputs.guidance import TRUSTED
+from utils.inputs.guidance import SELECTION_PREFERENCE
 from utils.inputs.sequences import VideoSequence, find_sequences
 from utils.media.videos import VideoFile
 
@@ -84,16 +84,16 @@ def open_task(config: Config) -> AnnotationTask:
     """The video to label and the frame to begin with. Raises: InputError, UsageError."""
     names = (config.sequence,) if config.sequence else ()
     videos = (config.video,) if config.video else ()
-    dataset, openers = find_sequences(config.dataset, names, videos, (), "auto")
-    if config.video and len(openers) > 1:
+    dataset, open_by_name = find_sequences(config.dataset, names, videos, (), "auto")
+    if config.video and len(open_by_name) > 1:
         raise UsageError(
-            f"--video must be one video, {config.video} holds {len(openers)}: "
-            f"{', '.join(list(openers)[:10])}. Name the file."
+            f"--video must be one video, {config.video} holds {len(open_by_name)}: "
+            f"{', '.join(list(open_by_name)[:10])}. Name the file."
         )
-    name = choose_name(list(openers))
-    if len(openers) > 1:
-        print(f"{len(openers)} videos in {dataset}, this is {name}; others: --sequence NAME")
-    sequence = openers[name]()
+    name = choose_name(list(open_by_name))
+    if len(open_by_name) > 1:
+        print(f"{len(open_by_name)} videos in {dataset}, this is {name}; others: --sequence NAME")
+    sequence = open_by_name[name]()
     if isinstance(sequence.video, VideoFile):
         sequence.video.check()  # quick; a folder's frames are checked when stage 3 begins
     first_frame, reason = choose_first_frame(sequence, dataset)
@@ -119,7 +119,7 @@ def choose_first_frame(sequence: VideoSequence, dataset: Path) -> tuple[int, str
     """
     middle = len(sequence.video) // 2
     folder = paths.frame_selection_dir(dataset, sequence.name)
-    for selection in TRUSTED:
+    for selection in SELECTION_PREFERENCE:
         frames = read_selection(folder, selection, sequence.video.frame_names)
         if not frames:
             continue

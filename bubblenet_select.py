@@ -30,7 +30,7 @@ from utils.frame_choice.chooser import Chooser, Selection, load_chooser, rank_vi
 from utils.frame_choice.next_label import find_next_label
 from utils.frame_choice.ranking_strip import write_ranking_strip
 from utils.frame_choice.selection_files import BUBBLENETS, RULE, frame_file
-from utils.inputs.guidance import TRUSTED
+from utils.inputs.guidance import SELECTION_PREFERENCE
 from utils.inputs.sequences import VideoSequence, find_sequences
 from utils.media.videos import Video, VideoFile
 
@@ -48,14 +48,16 @@ class Config:
 
 
 def main(config: Config) -> int:
-    dataset, openers = find_sequences(config.dataset, config.sequences, config.video, (), "auto")
+    dataset, open_by_name = find_sequences(
+        config.dataset, config.sequences, config.video, (), "auto"
+    )
     if config.dataset is None and dataset == paths.SAMPLE_DATASET:
         print(f"{paths.FINETUNE_TEST_DATASET} has no videos: choosing in the sample, {dataset}.")
     chooser = None if config.next else load_chooser(config.features)
     if chooser:
         print_missing_networks(chooser)
     failed = 0
-    for name, open_sequence in openers.items():
+    for name, open_sequence in open_by_name.items():
         try:
             sequence = open_sequence()
             if chooser:
@@ -67,11 +69,11 @@ def main(config: Config) -> int:
         except UsageError:
             raise
         except (InputError, OSError) as error:
-            if len(openers) == 1:
+            if len(open_by_name) == 1:
                 raise
             failed += 1
             print(f"error: {name}: {one_line(error)}", flush=True)
-    if chooser and failed < len(openers):
+    if chooser and failed < len(open_by_name):
         print(f"thumbnails of the rankings: {config.results / paths.FRAME_SELECTION}")
     return 1 if failed else 0
 
@@ -111,7 +113,7 @@ def format_selection(video: Video, selection: Selection) -> str:
     voices = {RULE: f"the rule ({rule})", **{name: f"{name} says" for name in BUBBLENETS}}
     others = [
         f"{voices[name]} {selection.rankings[name][0]}"
-        for name in TRUSTED
+        for name in SELECTION_PREFERENCE
         if name in selection.rankings and name != chosen_by
     ]
     by_rule = f", by rule ({rule})" if chosen_by == RULE else ""

@@ -35,7 +35,7 @@ from utils import backend, paths  # backend before Keras: it starts it without n
 import keras
 import numpy as np
 
-from models import build_model
+from models import HeadName, build_model
 from models.losses import SegmentationLoss
 from utils.command_line import run_script, setting, shard_slice
 from utils.console import make_display
@@ -45,7 +45,7 @@ from utils.evaluation.scoring import NothingToScoreError, format_table, score_fo
 from utils.files import check_writable, hold_lock, sha256_of, write_json
 from utils.frame_choice.chooser import Chooser, find_selection, load_chooser
 from utils.inputs.guidance import (
-    TRUSTED,
+    SELECTION_PREFERENCE,
     Guidance,
     check_visible,
     choose_guidance,
@@ -66,7 +66,7 @@ from utils.stage3.run_record import (
 )
 from utils.training.weights import find_weights, load_weights, save_weights
 
-EXPECTED = (InputError, OSError, FloatingPointError)  # all others are bugs of ours
+EXPECTED = (InputError, OSError, FloatingPointError)  # anything else is a bug
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Config:
         "trusted one)",
     )
     preset: PresetName = setting("default", "speed against accuracy")
-    head: Literal["deeplab", "xfcn"] = setting("deeplab", "network head; xfcn is the paper's")
+    head: HeadName = setting("deeplab", "network head; xfcn is the paper's")
     weights: Path | None = setting(None, "weights to start from (default: the best in weights/)")
     results: Path = setting(paths.RESULTS, "folder for masks, overlays and records")
     seed: int = setting(0, "seed of augmentation and of untrained layers")
@@ -147,7 +147,7 @@ def main(config: Config) -> int:
 
 
 def check_flags(config: Config) -> None:
-    """Raises: UsageError or InputError for flags that are wrong whatever the videos are."""
+    """Raises UsageError or InputError for flags that are wrong whatever the videos are."""
     parse_guidance(config.guidance)
     if not 0 <= config.seed < 2**32:
         raise UsageError(f"--seed must be 0 to {2**32 - 1}, not {config.seed}.")
@@ -158,7 +158,7 @@ def check_flags(config: Config) -> None:
 def report_error(name: str, error: Exception) -> str:
     """Prints in one line what is wrong with a video, and returns it.
 
-    A bug of ours keeps its traceback, but does not cost the other videos of the night.
+    A bug also prints its traceback; the remaining videos still run.
     """
     if not isinstance(error, EXPECTED):
         traceback.print_exception(error)
@@ -174,18 +174,20 @@ def prepare_jobs(config: Config, weights_sha256: str) -> tuple[list[Job], dict[s
 
     Raises: InputError if only one video was asked for and it cannot be processed; UsageError.
     """
-    dataset, openers = find_sequences(
+    dataset, open_by_name = find_sequences(
         config.dataset, config.sequences, config.video, config.label, config.guidance
     )
     if config.dataset is None and dataset == paths.SAMPLE_DATASET:
         print(f"{paths.FINETUNE_TEST_DATASET} holds no videos: running on the sample, {dataset}.")
-    load = cache(load_chooser)  # for the first video that needs it
+    get_chooser = cache(load_chooser)  # for the first video that needs it
     jobs, failed = [], {}
-    for name in list(openers)[shard_slice(config.shard)]:
+    for name in list(open_by_name)[shard_slice(config.shard)]:
         try:
-            jobs.append(prepare_job(openers[name](), config, dataset, weights_sha256, load))
+            jobs.append(
+                prepare_job(open_by_name[name](), config, dataset, weights_sha256, get_chooser)
+            )
         except Exception as error:
-            if isinstance(error, UsageError) or len(openers) == 1:
+            if isinstance(error, UsageError) or len(open_by_name) == 1:
                 raise
             failed[name] = report_error(name, error)
     return jobs, failed
@@ -196,7 +198,7 @@ def prepare_job(
     config: Config,
     dataset: Path,
     weights_sha256: str,
-    load: Callable[[], Chooser],
+    get_chooser: Callable[[], Chooser],
 ) -> Job:
     """Decides on the labelled frame, decodes all frames once, reads the label.
 
@@ -205,10 +207,10 @@ def prepare_job(
         config: the flags.
         dataset: where selection files are.
         weights_sha256: of the weights to start from.
-        load: gives the chooser if `--guidance bubblenet` finds no selection.
+        get_chooser: gives the chooser if `--guidance bubblenet` finds no selection.
     """
     video, preset = sequence.video, PRESETS[config.preset]
-    selected, selected_by = select_frames(sequence, config, dataset, load)
+    selected, selected_by = select_frames(sequence, config, dataset, get_chooser)
     guidance = choose_guidance(sequence, config.guidance, selected, selected_by)
     video.check()
     check_visible(sequence, read_labels(sequence, guidance.frames), preset.lines)
@@ -233,17 +235,17 @@ def prepare_job(
 
 
 def select_frames(
-    sequence: VideoSequence, config: Config, dataset: Path, load: Callable[[], Chooser]
+    sequence: VideoSequence, config: Config, dataset: Path, get_chooser: Callable[[], Chooser]
 ) -> tuple[list[int], str]:
     """What a selection file or, where `--guidance bubblenet` asks for it, BubbleNets suggest:
     frames, best first, and who says so."""
     folder = paths.frame_selection_dir(dataset, sequence.name)
     if config.guidance == "auto":
-        wanted = (config.selection,) if config.selection else TRUSTED
+        wanted = (config.selection,) if config.selection else SELECTION_PREFERENCE
         return find_selection(sequence.video, folder, wanted)
     if config.guidance == "bubblenet":
         wanted = (config.selection or "BNLF",)
-        return find_selection(sequence.video, folder, wanted, load, write=not config.dry_run)
+        return find_selection(sequence.video, folder, wanted, get_chooser, write=not config.dry_run)
     return [], ""
 
 

@@ -4,9 +4,9 @@ They learn from a table of videos in which the score of the whole video was meas
 or another labelled. --measure makes that table from annotated videos, with a cheap stand-in for
 stage 3's fine-tuning (utils/frame_choice/standin_scoring.py); videos already measured are skipped.
 --cross-validate keeps no network: each chooses in videos that it was not trained on, and is
-compared with simple rules, with chance and with the best frame. Enter the winner in TRUSTED and
-DEFAULT_RULE of utils/inputs/guidance.py. --import-checkpoint PREFIX --variant BN0 takes the weights
-of an original TensorFlow 1 checkpoint.
+compared with simple rules, with chance and with the best frame. Enter the winner in
+SELECTION_PREFERENCE and DEFAULT_RULE of utils/inputs/guidance.py. --import-checkpoint PREFIX
+--variant BN0 takes the weights of an original TensorFlow 1 checkpoint.
 
 Reads   datasets/bubbleNet_data/table/SEQ.npz: "features" (n, d), "scores" (n,), NaN where not
         measured; with --measure instead DIR/JPEGImages/SEQ, an annotation of every frame in

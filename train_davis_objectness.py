@@ -27,7 +27,7 @@ from utils import backend, paths  # backend before Keras: it starts it without n
 # isort: split
 import keras
 
-from models import HEADS, build_model
+from models import HEADS, HeadName, build_model
 from models.losses import SegmentationLoss
 from utils.command_line import run_script, setting
 from utils.environment import git_commit
@@ -46,7 +46,7 @@ class Config:
     validation_list: Path = setting(paths.DAVIS_VALIDATION_LIST, "the same, for validation")
     weights: Path | None = setting(None, "weights of stage 1; if absent those of this head")
     output: Path = setting(paths.OBJECTNESS_WEIGHTS, "where weights and training state go")
-    head: Literal["deeplab", "xfcn"] = setting("deeplab", "network head; xfcn is the paper's")
+    head: HeadName = setting("deeplab", "network head; xfcn is the paper's")
     steps: int = setting(3000, "updates of the weights")
     batch_size: int = setting(4, "crops per forward pass, over all GPUs")
     accumulate: int = setting(1, "batches averaged into one update")
@@ -123,7 +123,7 @@ def main(config: Config) -> list[dict]:
             "started_from": start["sha256"],
             "commit": git_commit(),
         }
-        best = folder.hand_on(model, facts)
+        best = folder.export_weights(model, facts)
     print(f"Best weights: {best}. Next: python finetune_test.py")
     return history
 

@@ -110,6 +110,7 @@ def write_png(path: Path, image: np.ndarray) -> None:
 def start_run(config: Config, dataset: Path, results: Path) -> subprocess.Popen:
     """Starts finetune_test.py on the video; its output goes to a file next to the results."""
     arguments = ["--dataset", dataset, "--results", results, "--preset", "fast"]
+    arguments += ["--precision", "float32"]  # not measured, so the same in all runs
     if config.weights:
         arguments += ["--weights", config.weights.resolve()]
     log = open(results.with_suffix(".log"), "a")  # noqa: SIM115

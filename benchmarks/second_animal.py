@@ -70,7 +70,8 @@ def write_video_with_second_animal(config: Config, data: Path, name: str) -> Non
     for stem, image, mask in zip(video.frame_names, images, masks, strict=True):
         encoded = encode_jpeg(image, None, quality=95)
         write_atomically(
-            frames / f"{stem}.jpg", lambda aside, data=encoded: aside.write_bytes(data)
+            frames / f"{stem}.jpg",
+            lambda temporary_path, data=encoded: temporary_path.write_bytes(data),
         )
         write_label(annotations / f"{stem}.png", mask)
 

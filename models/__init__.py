@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import keras
 from keras import layers
@@ -29,11 +30,12 @@ class Head:
     fixed_stride: bool = False
 
 
-# A new head is a file with its layers and a line here; the flags --head name these heads as well.
+# A new head is a file with its layers and a line here.
 HEADS = {
     "deeplab": Head(deeplab_head, output_stride=16),
     "xfcn": Head(xfcn_head, output_stride=32, fixed_stride=True),
 }
+HeadName = Literal[*HEADS]  # the choices of every --head flag
 
 
 def build_model(
@@ -52,11 +54,13 @@ def build_model(
         width: multiplies the numbers of channels; 1 for every weights file, less only in tests.
         train_batch_statistics: see `xception_features`; leave False to fine-tune and to test.
 
-    Returns: a model from images, RGB uint8 or float (batch, height, width, 3) in 0..255 at any
-        size, to a dict of float32 logits (batch, height, width, 1): "mask" first; with "xfcn" also
-        "side2" to "side6". Normalisation is inside. A logit above 0 means object.
+    Returns:
+        a model from images, RGB uint8 or float (batch, height, width, 3) in 0..255 at any size, to
+        a dict of float32 logits (batch, height, width, 1): "mask" first; with "xfcn" also "side2"
+        to "side6". Normalisation is inside. A logit above 0 means object.
 
-    Raises: ValueError for an unknown head or output stride.
+    Raises:
+        ValueError: for an unknown head or output stride.
     """
     if head not in HEADS:
         raise ValueError(f"head must be one of {', '.join(HEADS)}, got {head!r}.")

@@ -22,12 +22,14 @@ def build_bubblenet(variant: str = "BNLF", feature_size: int = 2048) -> keras.Mo
             to, "BNLF" joins them after dropping, so that it always sees them.
         feature_size: length d of a frame's vector; 2048 in the original (ResNet-50).
 
-    Returns: a model from {"features": float (batch, 5, d), the two frames to compare and three
+    Returns:
+        a model from {"features": float (batch, 5, d), the two frames to compare and three
         references; "indices": float (batch, 5), their numbers divided by the number of frames, in
-        the same order} to float (batch, 1): the score of the whole video (J + F, 0..2) if the
-        first frame is labelled, minus that if the second is. Above 0 the first is better.
+        the same order} to float (batch, 1): the score of the whole video (J + F, 0..2) if the first
+        frame is labelled, minus that if the second is. Above 0 the first is better.
 
-    Raises: ValueError for an unknown variant.
+    Raises:
+        ValueError: for an unknown variant.
     """
     if variant not in VARIANTS:
         raise ValueError(f"variant must be one of {', '.join(VARIANTS)}, got {variant!r}.")

@@ -12,8 +12,9 @@ from keras import ops
 def valid_pixels(targets):
     """Separates void from targets.
 
-    Returns: float32 1.0 where a target counts and 0.0 where it is void; float32 targets with void
-        set to 0. Both have the shape of `targets`.
+    Returns:
+        float32 1.0 where a target counts and 0.0 where it is void; float32 targets with void set to
+        0. Both have the shape of `targets`.
     """
     valid = ops.cast(targets < 1.5, "float32")
     return valid, ops.cast(targets, "float32") * valid
@@ -61,5 +62,5 @@ def soft_jaccard_loss(targets, logits):
     axes = (1, 2, 3)
     intersection = ops.sum(probabilities * targets, axis=axes)
     union = ops.sum(probabilities + targets, axis=axes) - intersection
-    # The 1 keeps images without object defined: any false object then costs.
+    # +1 avoids 0/0 on empty targets and still penalises false positives.
     return 1.0 - (intersection + 1.0) / (union + 1.0)

@@ -53,7 +53,7 @@ class Interpolate(keras.layers.Layer):
 
     n samples become factor * (n - 1) + 1, which is what maps of `PadToGrid` images need; Keras'
     own bilinear resizing keeps pixel areas instead and would shift them. The mean of `factor`
-    neighbours in a repeated map is the interpolated value, and that way costs a quarter of matrix
+    neighbours in a repeated map is the interpolated value, which is four times cheaper than matrix
     products, forward and backward.
 
     Call: (batch, h, w, channels) -> (batch, factor * (h - 1) + 1, factor * (w - 1) + 1, channels).

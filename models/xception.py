@@ -44,11 +44,13 @@ def xception_features(
             follow the training data; False (fine-tuning, and every test) keeps them fixed whatever
             mode the model runs in.
 
-    Returns: block name -> map (batch, h, w, channels), those that `BACKBONE.strides` lists, before
-        the next block's activation: block1 (64 channels, after its own activation), block2 (128),
+    Returns:
+        block name -> map (batch, h, w, channels), those that `BACKBONE.strides` lists, before the
+        next block's activation: block1 (64 channels, after its own activation), block2 (128),
         block3 (256), block4 and block12 (728), block13 (1024).
 
-    Raises: ValueError for another output stride.
+    Raises:
+        ValueError: for another output stride.
     """
     if output_stride not in (8, 16, 32):
         raise ValueError(f"output_stride must be 8, 16 or 32, got {output_stride}.")

@@ -26,8 +26,9 @@ def xfcn_head(
         output_stride: that of the last block's features; the paper's is 32.
         width: multiplies the numbers of channels.
 
-    Returns: logits (batch, 4 (h - 1) + 1, 4 (w - 1) + 1, 1) for a stride-4 map of h x w:
-        "mask", the fused output, then "side2" to "side6" for deep supervision.
+    Returns:
+        logits (batch, 4 (h - 1) + 1, 4 (w - 1) + 1, 1) for a stride-4 map of h x w: "mask", the
+        fused output, then "side2" to "side6" for deep supervision.
     """
     channels = max(4, round(SIDE_CHANNELS * width))
     sides, upsampled = {}, []

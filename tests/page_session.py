@@ -44,7 +44,7 @@ here = Path(__file__).parent
 for step in range(13):
     progress = {"title": "hen: fine-tuning", "done": step, "total": 12, "unit": "step", "loss": 0.1}
     print(json.dumps(progress), flush=True)
-    while step == 5 and not (here / "go on").exists():
+    while step == 5 and not (here / "continue").exists():
         time.sleep(0.01)
 with open(here / "runs.txt", "a") as file:
     print(json.dumps(sys.argv[1:]), file=file)

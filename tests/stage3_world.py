@@ -13,6 +13,7 @@ from PIL import Image
 
 import finetune_test
 from finetune_test import Config, main
+from models import HEADS
 from utils import paths
 from utils.media.labels import davis_palette, read_label
 from utils.stage3 import presets
@@ -46,9 +47,9 @@ def tiny_network(head: str = "deeplab") -> keras.Model:
 
 
 def save_tiny_weights(folder: Path) -> Path:
-    """Weights of both heads; returns the file of the default one."""
+    """Weights of every head; returns the file of the default one."""
     keras.utils.set_random_seed(7)
-    for head in ("deeplab", "xfcn"):
+    for head in HEADS:
         facts = {"stage": "objectness", "head": head}
         save_weights(tiny_network(head), folder / f"{head}.safetensors", facts)
     return folder / "deeplab.safetensors"

@@ -152,7 +152,7 @@ def test_every_source_file_that_a_page_names_exists(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_a_video_is_called_a_video(page):
-    text = page.read_text(encoding="utf-8").replace("--film", "")  # a flag of a benchmark
+    text = page.read_text(encoding="utf-8")
     assert not re.findall(r"\bfilm\w*|\bclips?\b|my_film", text, flags=re.IGNORECASE)
 
 

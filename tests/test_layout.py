@@ -61,7 +61,7 @@ def test_a_package_imports_only_those_below_it(path):
 @pytest.mark.parametrize("path", modules("models"), ids=name_of)
 def test_models_import_keras_and_each_other_alone(path):
     assert {name.split(".")[0] for name in imports_of(path)} <= {
-        "keras", "models", "re", "math", "dataclasses", "collections",
+        "keras", "models", "re", "math", "typing", "dataclasses", "collections",
     }  # fmt: skip
 
 

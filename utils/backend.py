@@ -158,8 +158,9 @@ def jit_compile() -> bool | str:
 def distribute() -> contextlib.AbstractContextManager:
     """Splits each batch over all GPUs of the machine, with TensorFlow and JAX; torch uses one GPU.
 
-    Returns: a context in which the model must be built and compiled. The batch size is the sum
-        over the GPUs.
+    Returns:
+        a context in which the model must be built and compiled. The batch size is the sum over the
+        GPUs.
     """
     name = keras.backend.backend()
     if name == "tensorflow":

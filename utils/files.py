@@ -38,12 +38,12 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Without the file's own name, which may be as long as the file system allows.
-    temporary = path.with_name(f".writing-{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
+    temporary_path = path.with_name(f".writing-{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
     try:
-        write(temporary)
-        os.replace(temporary, path)
+        write(temporary_path)
+        os.replace(temporary_path, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        temporary_path.unlink(missing_ok=True)
 
 
 def move_into_place(source: Path, target: Path) -> None:
@@ -54,7 +54,7 @@ def move_into_place(source: Path, target: Path) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        write_atomically(target, lambda aside: shutil.copyfile(source, aside))
+        write_atomically(target, lambda temporary_path: shutil.copyfile(source, temporary_path))
         source.unlink()
 
 
@@ -65,7 +65,7 @@ def write_json(path: Path, content: Any) -> None:
         ValueError: if a number in it is not finite.
     """
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_atomically(path, lambda temporary_path: temporary_path.write_text(text, encoding="utf-8"))
 
 
 def read_json(path: Path) -> Any:
@@ -126,7 +126,7 @@ def hold_lock(path: Path, work: str) -> Iterator[None]:
         lock.acquire()
     except filelock.Timeout:
         raise InputError(
-            f"{work}: {_read_holder(holder_file)} is at work on it ({path}). Wait until it is "
+            f"{work}: {_describe_holder(holder_file)} ({path}). Wait until it is "
             "done, or stop it; then run this command again."
         ) from None
     except OSError as error:
@@ -142,17 +142,23 @@ def hold_lock(path: Path, work: str) -> Iterator[None]:
     try:
         now = datetime.datetime.now().isoformat(sep=" ", timespec="seconds")
         holder = f"process {os.getpid()} on {platform.node()} since {now}\n"
-        write_atomically(holder_file, lambda file: file.write_text(holder, encoding="utf-8"))
+        write_atomically(
+            holder_file, lambda temporary_path: temporary_path.write_text(holder, encoding="utf-8")
+        )
         yield
     finally:
         _release(lock, path, holder_file)
 
 
-def _read_holder(holder_file: Path) -> str:
+def _describe_holder(holder_file: Path) -> str:
     try:
-        return holder_file.read_text(encoding="utf-8").strip() or "another process"
-    except OSError:  # it has the lock, but has not written yet
-        return "another process"
+        holder = holder_file.read_text(encoding="utf-8").strip()
+    except OSError:  # the process has the lock, but has not written yet
+        holder = ""
+    process, _, start = holder.partition(" since ")
+    if not start:
+        return "another process is working on it"
+    return f"{process} has been working on it since {start}"
 
 
 def _release(lock: filelock.BaseFileLock, path: Path, holder_file: Path) -> None:

@@ -20,7 +20,7 @@ def test_a_run_is_shown_its_result_reviewed_and_a_bad_frame_fixed(make_session):
     bar = page.locator("#run-progress")
     assert bar.is_visible() and bar.get_attribute("max") == "12"
     assert bar.evaluate("bar => bar.value") == 5 and page.locator("#run").is_disabled()
-    (here / "go on").touch()
+    (here / "continue").touch()
     session.wait_text("#done-text", "Every frame is segmented from frame 6.")
     assert "Look at frame" in session.text("#done-text")
 
@@ -35,7 +35,7 @@ def test_a_run_is_shown_its_result_reviewed_and_a_bad_frame_fixed(make_session):
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
     session.wait_text("#frame-state", "confidence 0.20")
-    page.click("#mend")
+    page.click("#fix")
     session.wait_text("#frame-state", "unsaved")
     session.click(52, 75, button="right")  # the ellipse begins further right
     session.answered()
@@ -62,6 +62,6 @@ def test_a_run_that_is_cancelled_says_so_and_can_be_started_again(make_session):
     session.wait_text("#run-text", "Fine-tuning: 5 of 12")
     session.page.click("#cancel")
     session.wait_text("#run-text", "Cancelled.")
-    session.task.stage3.with_name("go on").touch()
+    session.task.stage3.with_name("continue").touch()
     session.page.click("#run")
     session.wait_text("#done-text", "Every frame is segmented")

@@ -69,7 +69,7 @@ print("hen: 8 frames", flush=True)
 for step in range(21):
     progress = {"title": "hen: fine-tuning", "done": step, "total": 20, "unit": "step", "loss": 0.1}
     print(json.dumps(progress), flush=True)
-    while step == 10 and not Path(__file__).with_name("go on").exists():
+    while step == 10 and not Path(__file__).with_name("continue").exists():
         time.sleep(0.01)
 print("\\n".join(sys.argv[1:]))
 %s
@@ -78,7 +78,7 @@ print("\\n".join(sys.argv[1:]))
 
 def let_stage3_go_on(task):
     """Else it stops at step 10 of 20, however slow the machine."""
-    task.stage3.with_name("go on").touch()
+    task.stage3.with_name("continue").touch()
 
 
 def is_running(status) -> bool:
@@ -158,7 +158,7 @@ def test_the_time_left_goes_by_the_pace_since_this_part_of_the_work_began():
     assert clock.seconds_left() is None
     clock.update(Progress("hen: segmenting", 10, 40), 50.0)
     assert clock.seconds_left() == 60
-    clock.update(Progress("hen: segmenting", 1, 40), 51.0)  # begun anew
+    clock.update(Progress("hen: segmenting", 1, 40), 51.0)  # started again
     assert clock.seconds_left() is None
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from tests.bright_hen import HEIGHT, NOTHING, WIDTH, ellipse, network_that_sees, overlap, picture
 from utils.annotator.click_marks import SURE_ANIMAL, SURE_BACKGROUND, Click, Marks
-from utils.annotator.segment_click import ClickSegmenter, _crumbs
+from utils.annotator.segment_click import ClickSegmenter, _cut_off_parts
 
 
 def segment(image, clicks=(), box=None, current=None, sure=None, predict=None, is_given=False):
@@ -80,15 +80,17 @@ def test_no_crumb_is_left_of_what_a_negative_click_cuts_off():
 
 def test_a_negative_click_far_away_cuts_off_nothing():
     pieces = np.zeros((200, 300), bool)
-    pieces[::20] = pieces[:, ::20] = True  # a grid; without its lines all that is left is crumbs
+    pieces[::20] = pieces[:, ::20] = (
+        True  # a grid; without its lines all that is left is small parts
+    )
     found = pieces.copy()
     found[:, 10::20] = False
     found[10::20] = False
     cut = found & ~np.pad(found, 1)[2:, 1:-1]
     nothing = np.zeros_like(pieces)
-    crumbs = _crumbs(cut, pieces, nothing, (10, 10))
-    assert crumbs.any() and not crumbs[:, 100:].any()
-    far = _crumbs(cut, pieces, nothing, (290, 190))
+    near = _cut_off_parts(cut, pieces, nothing, (10, 10))
+    assert near.any() and not near[:, 100:].any()
+    far = _cut_off_parts(cut, pieces, nothing, (290, 190))
     assert not far[:, :200].any()
 
 

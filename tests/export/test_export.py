@@ -266,8 +266,8 @@ def test_deeplabcut_track_has_its_three_header_rows(made):
     assert rows[3 + 6][1:] == ["", "", "0.0"]
     y, x = (indices.mean() for indices in np.nonzero(masks[8]))
     assert [float(value) for value in rows[3 + 8][1:3]] == pytest.approx([x, y], abs=1e-3)
-    steady = consistency(follow_animals(iter(masks))[1])
-    assert float(rows[3 + 8][3]) == pytest.approx(steady[8], abs=1e-4)
+    consistencies = consistency(follow_animals(iter(masks))[1])
+    assert float(rows[3 + 8][3]) == pytest.approx(consistencies[8], abs=1e-4)
 
 
 @pytest.mark.parametrize("file", ["confidence.json", "run.json"])
@@ -321,18 +321,18 @@ def test_a_frame_that_goes_wrong_is_the_first_to_check(fault):
         masks[7][40:, :60] = 1
     else:
         masks[7][2:9, 80:95] = 1
-    steady = consistency(follow_animals(iter(masks))[1])
-    assert frames_to_check(steady)[0] == 7
-    assert 7 not in frames_to_check(steady, labelled=(7,))
+    consistencies = consistency(follow_animals(iter(masks))[1])
+    assert frames_to_check(consistencies)[0] == 7
+    assert 7 not in frames_to_check(consistencies, labelled=(7,))
 
 
 def test_a_fault_that_lasts_some_frames_is_seen_in_all_of_them():
     masks = [np.roll(animal(0), index, axis=1) for index in range(40)]
     for mask in masks[20:25]:
         mask[34:] = 0
-    steady = consistency(follow_animals(iter(masks))[1])
-    assert steady[20:25].max() < 0.75
-    assert np.delete(steady, range(19, 26)).min() == 1
+    consistencies = consistency(follow_animals(iter(masks))[1])
+    assert consistencies[20:25].max() < 0.75
+    assert np.delete(consistencies, range(19, 26)).min() == 1
 
 
 def test_a_part_that_flashes_up_far_away_is_seen_in_all_its_frames():

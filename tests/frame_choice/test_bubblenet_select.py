@@ -49,7 +49,7 @@ def test_the_script_names_the_frame_and_writes_files_and_thumbnails(
 
 def test_the_script_goes_by_whom_the_project_trusts(script, video, tmp_path, monkeypatch, capsys):
     for module in (bubblenet_select, chooser_module):
-        monkeypatch.setattr(module, "TRUSTED", ("BNLF", "BN0", "rule"))
+        monkeypatch.setattr(module, "SELECTION_PREFERENCE", ("BNLF", "BN0", "rule"))
     script(dataset=tmp_path / "data")
     said = "hen: label frame 4 (00004.png); BN0 says 5, the rule (middle) 3"
     assert said in capsys.readouterr().out

@@ -36,10 +36,10 @@ def test_a_pair_is_two_measured_frames_their_difference_and_three_others(videos)
     np.testing.assert_allclose(inputs["indices"], frames / 12, rtol=1e-6)
     assert set(frames[:, :2].ravel()) == {0, 3, 5, 8, 11}
     assert set(frames[:, 2:].ravel()) == set(range(12))
-    for number, five, target in zip(numbers[:, 0], frames, targets[:, 0], strict=True):
-        assert len(set(five)) == 5
+    for number, input_frames, target in zip(numbers[:, 0], frames, targets[:, 0], strict=True):
+        assert len(set(input_frames)) == 5
         scores = videos[number].scores
-        assert target == pytest.approx(scores[five[0]] - scores[five[1]])
+        assert target == pytest.approx(scores[input_frames[0]] - scores[input_frames[1]])
     assert (targets > 0).any() and (targets < 0).any()  # in either order
 
 

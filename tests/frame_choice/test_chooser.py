@@ -158,7 +158,7 @@ def test_of_several_selections_the_first_that_is_there_counts(video, both, tmp_p
 def test_the_most_trusted_that_can_choose_has_the_last_word(
     video, both, tmp_path, monkeypatch, trusted, name
 ):
-    monkeypatch.setattr(chooser_module, "TRUSTED", trusted)
+    monkeypatch.setattr(chooser_module, "SELECTION_PREFERENCE", trusted)
     assert rank_video(video, tmp_path / "both", make_chooser(both)).chosen_by == name
     assert rank_video(video, tmp_path / "none", make_chooser()).chosen_by == "rule"
 

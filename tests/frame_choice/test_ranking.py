@@ -55,8 +55,11 @@ def test_a_comparison_is_the_mean_of_the_whole_network_over_draws_and_orders(unt
     expected = 0.0
     for case in np.ndindex(2, 2, 2):
         for sign, pair in ((1, (0, 1)), (-1, (1, 0))):
-            five = np.array([*pair, *case])
-            inputs = {"features": x[five][None], "indices": (five / 2)[None].astype("float32")}
+            input_frames = np.array([*pair, *case])
+            inputs = {
+                "features": x[input_frames][None],
+                "indices": (input_frames / 2)[None].astype("float32"),
+            }
             expected += sign * float(untrained.predict_on_batch(inputs)[0, 0]) / 16
     margins = compare_frames(untrained, x, [0, 1], draws=draws)
     assert margins[0, 1] == pytest.approx(expected, abs=0.01)

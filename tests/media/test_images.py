@@ -147,9 +147,13 @@ def test_failed_write_leaves_the_old_file_alone(tmp_path, error):
     path = tmp_path / "näme of a mask.png"
     path.write_text("old")
 
-    def write(aside: Path) -> None:
-        assert aside.suffix == ".png" and aside.name.startswith(".") and aside.parent == tmp_path
-        aside.write_text("half")
+    def write(temporary_path: Path) -> None:
+        assert (
+            temporary_path.suffix == ".png"
+            and temporary_path.name.startswith(".")
+            and temporary_path.parent == tmp_path
+        )
+        temporary_path.write_text("half")
         raise error
 
     with pytest.raises(type(error)):

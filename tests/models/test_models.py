@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 
 from models import HEADS, build_model
+from models.backbone import BACKBONE
 from models.losses import SegmentationLoss
 from models.resampling import CropLike, DilatedMaxPooling2D, Interpolate, PadToGrid
 from models.xception import xception_features
 from utils.training.imagenet_weights import KERAS_SHORTCUTS
 
 WIDTH = 0.05  # narrow networks: the structure counts, not the number of channels
-SIDES = ["side2", "side3", "side4", "side5", "side6"]
+# Outputs besides "mask", which every head has.
+MORE_OUTPUTS = {"xfcn": ["side2", "side3", "side4", "side5", "side6"]}
 
 
 def randomise(model: keras.Model, seed: int = 0) -> None:
@@ -45,6 +47,10 @@ def model(request) -> keras.Model:
     network = build_model(request.param, width=WIDTH)
     randomise(network)
     return network
+
+
+def head_of(model: keras.Model) -> str:
+    return model.name.removeprefix(f"{BACKBONE.name}_")
 
 
 # The backbone
@@ -110,8 +116,9 @@ def test_features_at_stride_32_equal_keras_xception_at_even_sizes_too(reference)
 
 
 def test_unknown_head_and_stride_are_refused():
-    with pytest.raises(ValueError, match="head must be one of deeplab, xfcn, got 'unet'"):
-        build_model("unet")
+    expected = f"head must be one of {', '.join(HEADS)}, got 'no_such_head'"
+    with pytest.raises(ValueError, match=expected):
+        build_model("no_such_head")
     for stride in (4, 12, 64):
         with pytest.raises(ValueError, match=f"8, 16 or 32, got {stride}"):
             build_model("deeplab", output_stride=stride)
@@ -120,17 +127,50 @@ def test_unknown_head_and_stride_are_refused():
 # Names
 
 
+def has_explicit_name(layer: keras.layers.Layer) -> bool:
+    default = keras.src.utils.naming.to_snake_case(type(layer).__name__)
+    return not re.fullmatch(rf"{default}(_\d+)?", layer.name)
+
+
 def test_every_layer_is_named(model):
-    for layer in model.layers:
-        default = keras.src.utils.naming.to_snake_case(type(layer).__name__)
-        assert not re.fullmatch(rf"{default}(_\d+)?", layer.name), layer.name
+    assert [layer.name for layer in model.layers if not has_explicit_name(layer)] == []
+
+
+@pytest.fixture(params=HEADS)
+def head_layers(request) -> list[keras.layers.Layer]:
+    """The layers that a head adds to the backbone's maps."""
+    head = HEADS[request.param]
+    features = {
+        block: keras.Input((None, None, 4), name=f"{block}_map") for block in BACKBONE.strides
+    }
+    outputs = head.build(features, head.output_stride, WIDTH)
+    inputs = set(features)
+    layers = keras.Model(list(features.values()), outputs).layers
+    return [layer for layer in layers if layer.name.removesuffix("_map") not in inputs]
+
+
+def test_every_layer_of_a_head_is_named(head_layers):
+    assert len(head_layers) > 1
+    assert [layer.name for layer in head_layers if not has_explicit_name(layer)] == []
+
+
+def test_no_layer_of_a_head_is_taken_for_one_of_the_backbone(head_layers):
+    # Else it would learn at the backbone's rate, or be frozen with it.
+    taken = [x.name for x in head_layers if BACKBONE.block_number(x.name) is not None]
+    assert taken == []
+
+
+def test_no_layer_of_a_head_has_moving_statistics(head_layers):
+    # Stage 3 learns from one frame, whose statistics are not those of the video.
+    moving = [v.path for x in head_layers for v in x.variables if "moving_" in v.path]
+    assert moving == []
 
 
 def test_a_second_network_has_the_same_names_each_once(model):
     paths = [variable.path for variable in model.variables]
     assert [path for path, count in Counter(paths).items() if count > 1] == []
-    head = model.name.removeprefix("xception_")
-    assert [variable.path for variable in build_model(head, width=WIDTH).variables] == paths
+    again = build_model(head_of(model), width=WIDTH)
+    assert [variable.path for variable in again.variables] == paths
 
 
 def test_output_stride_does_not_change_the_weights():
@@ -147,7 +187,7 @@ def test_output_stride_does_not_change_the_weights():
 @pytest.mark.parametrize("size", [(1, 1), (5, 7), (33, 47), (64, 32)])
 def test_logits_have_the_size_of_the_image(model, size):
     outputs = model(random_images(1, *size))
-    names = ["mask"] + (SIDES if model.name == "xception_xfcn" else [])
+    names = ["mask", *MORE_OUTPUTS.get(head_of(model), [])]
     assert list(outputs) == names == list(model.output)
     for logits in outputs.values():
         assert tuple(logits.shape) == (1, *size, 1)
@@ -190,7 +230,7 @@ def test_mixed_precision_gives_float32_logits():
 def test_a_shifted_image_gives_shifted_logits(model, axis):
     # Only what lies beyond the receptive field of every border pixel can be equal, so the image is
     # long in the direction of the shift, and thin.
-    shift, margin = (32, 800) if model.name == "xception_xfcn" else (16, 820)
+    shift, margin = HEADS[head_of(model)].output_stride, 820
     shape = [1, 24, 24]
     shape[axis] = 2 * margin + 130
     image = random_images(*shape)

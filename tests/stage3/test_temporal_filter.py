@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from utils.stage3.motion import Motion
-from utils.stage3.pipeline import Found, merge
+from utils.stage3.pipeline import AnimalInFrame, merge_animals
 from utils.stage3.settings import Refinement
 from utils.stage3.temporal_filter import (
     TemporalFilter,
@@ -260,12 +260,14 @@ def test_passes_of_two_labels_meet_half_way():
     ]
 
 
-# merge
+# merge_animals
 
 
 def merged(probabilities, regions, height, width):
-    claims = [Found(0, *claim) for claim in zip(probabilities, regions, strict=True)]
-    return merge(claims, REFINEMENT.threshold, height, width)
+    candidates = [
+        AnimalInFrame(0, *candidate) for candidate in zip(probabilities, regions, strict=True)
+    ]
+    return merge_animals(candidates, REFINEMENT.threshold, height, width)
 
 
 def as_bytes(*arguments, **options):

@@ -129,7 +129,7 @@ def test_crops_centred_on_the_object_hold_some_of_it():
         assert (augment(image, target, (40, 50), Augmentation(object_centred=1), rng)[1] == 1).any()
 
 
-def test_a_label_without_object_is_no_hindrance():
+def test_a_label_without_object_is_accepted():
     image, target = labelled_image()
     target[target == 1] = 0
     augmentation = replace(AUGMENTATIONS["fine_tune"], recompose=1.0, object_centred=1.0)

@@ -89,9 +89,9 @@ def test_fewer_steps_than_were_made_are_refused(stage_config):
 def test_a_second_start_in_the_same_folder_is_refused_and_touches_nothing(stage_config, tmp_path):
     folder = tmp_path / "weights/deeplab.training"
     folder.mkdir(parents=True)
-    (folder / "best.safetensors").write_bytes(b"of the run at work, before its first backup")
+    (folder / "best.safetensors").write_bytes(b"of the running training, before its first backup")
     with hold_lock(tmp_path / "weights/deeplab.lock", "the first"):
-        with pytest.raises(InputError, match="at work"):
+        with pytest.raises(InputError, match="has been working on it since"):
             train_pascal_base.main(stage_config(steps=2))
         assert list(folder.iterdir())
     train_pascal_base.main(stage_config(steps=2))

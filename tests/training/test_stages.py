@@ -9,6 +9,7 @@ from PIL import Image
 
 import train_davis_objectness
 import train_pascal_base
+from models import HEADS
 from tests.training.stage_world import STAGES, write_start
 from utils import paths
 from utils.errors import InputError
@@ -16,7 +17,7 @@ from utils.training.weights import read_weights
 
 
 @pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("head", ["deeplab", "xfcn"])
+@pytest.mark.parametrize("head", HEADS)
 def test_a_stage_writes_weights_history_curves_and_logs(stage_config, tmp_path, stage, head):
     start = write_start(tmp_path / f"{head}.safetensors", "pascal_base", head)
     history = STAGES[stage].main(stage_config(stage, weights=start, head=head))

@@ -30,7 +30,7 @@ class BackgroundNetwork:
         """Begins to load; from the second call on, does nothing."""
         with self._lock:
             if self._thread is None:
-                # No daemon: native code that is cut off amid its start takes the process with it.
+                # Not a daemon: the process crashes if native code is cut off while it starts.
                 self._thread = threading.Thread(target=self._run)
                 self._thread.start()
 

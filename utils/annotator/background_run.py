@@ -86,7 +86,9 @@ class BackgroundRun:
             command: the program and its arguments.
             folder: where it is started.
 
-        Raises: InputError if a process is running; OSError if it cannot be started.
+        Raises:
+            InputError: if a process is running.
+            OSError: if it cannot be started.
         """
         with self._lock:
             if self._is_running():
@@ -108,8 +110,9 @@ class BackgroundRun:
     def status(self) -> dict[str, Any]:
         """Describes the run for JSON.
 
-        Returns: state (idle, running, done, failed, cancelled); title, done, total and seconds_left
-            of the present part of the work; seconds since the start; lines, the last ones of the
+        Returns:
+            state (idle, running, done, failed, cancelled); title, done, total and seconds_left of
+            the present part of the work; seconds since the start; lines, the last ones of the
             output; error, what went wrong in one line.
         """
         with self._lock:

@@ -5,12 +5,15 @@ import numpy as np
 
 from utils.annotator.click_marks import WindowMarks, disk
 
-_ALIKE = 12.0  # Lab units: a click speaks for colours like those under it
-# By the distance from a click to where the mask is as it says, within shares of the diagonal:
-_REACH, _REACH_LIMITS = 1.7, (0.025, 0.13)  # how far it overrules the network and the mask
-_NEAR, _NEAR_LIMITS = 5.0, (0.06, 0.35)  # how far the last one can change anything
-_TRUST, _GIVEN_TRUST = 0.4, 0.8  # of the mask so far against the network
-_SURE = 0.95  # belief above which colours are not asked
+_MIN_COLOUR_SPREAD = 12.0  # Lab units: colours no further from those under a click are like them
+# Multiples of the distance from a click to the nearest pixel where the mask agrees with it, limited
+# to shares of the diagonal:
+# - how far it overrules the network and the mask,
+_OVERRULE_REACH, _OVERRULE_REACH_LIMITS = 1.7, (0.025, 0.13)
+# - how far the last one can change anything.
+_CHANGE_REACH, _CHANGE_REACH_LIMITS = 5.0, (0.06, 0.35)
+_MASK_WEIGHT, _GIVEN_MASK_WEIGHT = 0.4, 0.8  # of the current mask, against the network
+_CERTAIN = 0.95  # belief above which colours do not count
 _ROUNDS = 3
 
 
@@ -38,13 +41,13 @@ def cut_out(
     belief = _overrule(_first_belief(probability, marks), colours, marks, distances)
 
     labels = np.where(belief > 0.5, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-    labels[belief > _SURE], labels[belief < 1 - _SURE] = cv2.GC_FGD, cv2.GC_BGD
-    if probability is None and not marks.outside.any():  # animals are amid the picture
+    labels[belief > _CERTAIN], labels[belief < 1 - _CERTAIN] = cv2.GC_FGD, cv2.GC_BGD
+    if probability is None and not marks.outside.any():  # animals are seldom at the border
         border = np.ones(labels.shape, bool)
         border[1:-1, 1:-1] = False
         labels[border & (belief <= 0.5)] = cv2.GC_BGD
     if is_local and marks.clicks:
-        radius = round(_limit(_NEAR * distances[-1], *_NEAR_LIMITS, labels))
+        radius = round(_limit(_CHANGE_REACH * distances[-1], *_CHANGE_REACH_LIMITS, labels))
         far = ~disk(*labels.shape, *marks.clicks[-1][:2], radius=radius)
         labels[far] = np.where(current[far], cv2.GC_FGD, cv2.GC_BGD)
     labels[marks.inside], labels[marks.outside] = cv2.GC_FGD, cv2.GC_BGD
@@ -63,14 +66,15 @@ def _first_belief(probability: np.ndarray | None, marks: WindowMarks) -> np.ndar
     if probability is None:
         belief = 0.1 + 0.8 * (current if current.any() else marks.guess)
     else:
-        trust = (_GIVEN_TRUST if marks.is_given else _TRUST) if current.any() else 0.0
-        belief = (1 - trust) * probability + trust * current
+        mask_weight = _GIVEN_MASK_WEIGHT if marks.is_given else _MASK_WEIGHT
+        mask_weight = mask_weight if current.any() else 0.0
+        belief = (1 - mask_weight) * probability + mask_weight * current
     return belief.astype(np.float32)
 
 
 def _distances(clicks: list[tuple[float, float, bool]], known: np.ndarray) -> list[float]:
-    """How far from each click a mask, bool (h, w), begins to be as the click says; 0: it is so
-    right there."""
+    """Returns the distance from each click to the nearest pixel where a mask, bool (h, w), agrees
+    with the click, in pixels; 0 if it agrees under the click."""
     height, width = known.shape
     to_animal, to_background = (
         cv2.distanceTransform(wrong.astype(np.uint8), cv2.DIST_L2, 5) for wrong in (~known, known)
@@ -94,9 +98,9 @@ def _overrule(
     for (click_x, click_y, is_positive), distance in zip(marks.clicks, distances, strict=True):
         spot = disk(height, width, click_x, click_y, radius=marks.seed_radius)
         seen = colours[spot].astype(np.float32)
-        spread = max(_ALIKE, float(seen.std(axis=0).max()))
+        spread = max(_MIN_COLOUR_SPREAD, float(seen.std(axis=0).max()))
         unlike = ((colours - seen.mean(axis=0)) ** 2).sum(axis=2) / spread**2
-        reach = _limit(_REACH * distance, *_REACH_LIMITS, belief)
+        reach = _limit(_OVERRULE_REACH * distance, *_OVERRULE_REACH_LIMITS, belief)
         away = ((x - click_x) ** 2 + (y - click_y) ** 2) / reach**2
         # Near enough and alike enough, a click is as sure as right under it.
         weight = np.minimum(1, 1.25 * np.exp(-(unlike + away) / 2))

@@ -33,7 +33,7 @@ class Marks:
     Attributes:
         clicks: in the order in which they were made; may be empty if there is a box.
         box: around the animal, or None; it counts as long as there is no mask.
-        current: bool (H, W), the mask so far; all False to begin anew.
+        current: bool (H, W), the mask so far; all False to start over.
         sure: uint8 (H, W): SURE_ANIMAL and SURE_BACKGROUND where a person drew it; OTHER_ANIMAL,
             which may look just like this one, where one was labelled; else 0. Only a click right
             on it outweighs it.

@@ -67,8 +67,9 @@ class FrameReader:
 
         Returns: uint8 (height, width, 3) RGB.
 
-        Raises: IndexError if there is no such frame; InputError if it is damaged or of another size
-            than the first one.
+        Raises:
+            IndexError: if there is no such frame.
+            InputError: if it is damaged or of another size than the first one.
         """
         with self._lock:
             if index not in self._frames:

@@ -72,6 +72,6 @@ def screen_colour(number: int) -> list[int]:
 
 
 def check_frame(index: int, num_frames: int) -> None:
-    """Raises: NotFound if the video has no such frame."""
+    """Raises NotFound if the video has no such frame."""
     if index >= num_frames:
         raise NotFound(f"There is no frame {index}; the last one is {num_frames - 1}.")

@@ -24,7 +24,7 @@ class Prompt:
         animal: its number.
         clicks: in the order in which they were made, within the frame.
         box: around the animal, or None.
-        is_fresh: whether to begin anew, without what was found before.
+        is_fresh: whether to start over, without what was found before.
         is_given: whether the animal had a mask before the first click; see `Marks`.
     """
 
@@ -43,7 +43,8 @@ def parse_prompt(text: str, height: int, width: int) -> Prompt:
             right, bottom] or null, "fresh": false, "given": false}, in pixels of the frame.
         height, width: of the frame.
 
-    Raises: BadRequest if it is not of that form.
+    Raises:
+        BadRequest: if it is not of that form.
     """
     try:
         content = json.loads(text)
@@ -86,8 +87,10 @@ def decode_label(data: bytes, height: int, width: int) -> np.ndarray:
 
     Returns: uint8 (height, width).
 
-    Raises: BadRequest if it is no PNG; UnprocessableEntity if it is of another kind, or of another
-        size (which its header says: nothing is decoded that is larger than the frame).
+    Raises:
+        BadRequest: if it is no PNG.
+        UnprocessableEntity: if it is of another kind, or of another size (which its header says:
+            nothing is decoded that is larger than the frame).
     """
     try:
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
@@ -112,7 +115,7 @@ def decode_label(data: bytes, height: int, width: int) -> np.ndarray:
 
 
 def check_values(labels: np.ndarray) -> None:
-    """Raises: UnprocessableEntity if the number of an animal is over MAX_ANIMALS."""
+    """Raises UnprocessableEntity if the number of an animal is over MAX_ANIMALS."""
     if labels.max(initial=0) > MAX_ANIMALS:
         raise UnprocessableEntity(
             f"Expected 0 for background and 1 to {MAX_ANIMALS} for animals, found {labels.max()}."

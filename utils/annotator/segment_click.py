@@ -43,9 +43,9 @@ PROBABILITIES_KEPT = 16
 # uint8 (h, w, 3) RGB -> float32 (h, w), probability of an animal, 0..1; None: no network yet.
 Predict = Callable[[np.ndarray], np.ndarray | None]
 
-# What a negative click cuts off goes with the rest: up to a share of the mask, within a share of
-# the window's diagonal from the click.
-_CRUMB, _CRUMB_REACH = 0.02, 0.1
+# Small parts that a negative click separates from the animal are removed as well: up to a share of
+# the mask, within a share of the window's diagonal from the click.
+_MAX_CUT_OFF_SHARE, _CUT_OFF_REACH = 0.02, 0.1
 
 
 class ClickSegmenter:
@@ -133,13 +133,13 @@ def _merge(found: np.ndarray, window: Window, marks: Marks, *, is_local: bool) -
         if is_local:
             found = before ^ _components_at(found != before, spots[-1])
         if not is_positive:
-            found = found & ~_crumbs(found, before, meant, places[-1])
+            found = found & ~_cut_off_parts(found, before, meant, places[-1])
     result = marks.current.copy()
     result[window.place] = found
     return result
 
 
-def _crumbs(
+def _cut_off_parts(
     found: np.ndarray, before: np.ndarray, meant: np.ndarray, place: tuple[float, float]
 ) -> np.ndarray:
     """What a negative click cut off the animal nearby.
@@ -149,19 +149,20 @@ def _crumbs(
             that a person marked as the animal.
         place: x and y of the click.
 
-    Returns: bool (h, w), small parts of `found` that were connected with more in `before`, and
-        that nobody marked.
+    Returns:
+        bool (h, w), small parts of `found` that were connected with more in `before`, and that
+        nobody marked.
     """
     count, components, stats, _ = cv2.connectedComponentsWithStats(found.astype(np.uint8))
     if count < 3:  # with the background: one part at most
         return np.zeros_like(found)
     areas = stats[:, cv2.CC_STAT_AREA]
-    is_crumb = areas < _CRUMB * found.sum()
-    is_crumb[0] = is_crumb[1 + np.argmax(areas[1:])] = False
-    reach = round(_CRUMB_REACH * float(np.hypot(*found.shape)))
+    is_small = areas < _MAX_CUT_OFF_SHARE * found.sum()
+    is_small[0] = is_small[1 + np.argmax(areas[1:])] = False
+    reach = round(_CUT_OFF_REACH * float(np.hypot(*found.shape)))
     near = disk(*found.shape, *place, radius=reach)
-    crumbs = _components_at(is_crumb[components], near) & ~_components_at(found, meant)
-    return crumbs & _large_components(before, _CRUMB)
+    cut_off = _components_at(is_small[components], near) & ~_components_at(found, meant)
+    return cut_off & _large_components(before, _MAX_CUT_OFF_SHARE)
 
 
 def _components_at(mask: np.ndarray, anchors: np.ndarray) -> np.ndarray:

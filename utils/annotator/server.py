@@ -87,7 +87,8 @@ def open_server(app: Flask, port: int) -> BaseWSGIServer:
         app: of `create_app`.
         port: 0 stands for any free one.
 
-    Raises: InputError if the port cannot be used.
+    Raises:
+        InputError: if the port cannot be used.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         if os.name != "nt":  # there it would let two servers have one port

@@ -51,7 +51,8 @@ class AnnotationTask:
         """Indices of the frames whose labels stage 3 would find now in datasets/labels, in
         increasing order.
 
-        Raises: InputError for a file there that names no frame of the video.
+        Raises:
+            InputError: for a file there that names no frame of the video.
         """
         return sorted(find_made_labels(self.video))
 
@@ -69,7 +70,8 @@ class AnnotationTask:
 
         Returns: uint8 (height, width): 0 background, 1..MAX_ANIMALS animals, 255 void.
 
-        Raises: InputError naming the file if it is no label or of another size.
+        Raises:
+            InputError: if it is no label or of another size; the message names the file.
         """
         label = read_label(path)
         self._check_size(path, label.values)
@@ -131,7 +133,8 @@ class AnnotationTask:
 
         Returns: uint8 (height, width), 0 background, 1..N animals; None where there is none.
 
-        Raises: InputError naming the file if it cannot be read or is of another size.
+        Raises:
+            InputError: if it cannot be read or is of another size; the message names the file.
         """
         folder = self.results / paths.SEGMENTATION / self.sequence.name
         path = folder / f"{self.video.frame_names[frame]}.png"

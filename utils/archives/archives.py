@@ -51,7 +51,7 @@ def list_members(path: Path) -> dict[str, int]:
     it.
 
     Returns:
-        Name -> size in bytes, in the archive's order. Names have forward slashes and no leading
+        name -> size in bytes, in the archive's order. Names have forward slashes and no leading
         `./`.
 
     Raises:
@@ -70,7 +70,7 @@ def read_members(path: Path, names: Container[str]) -> Iterator[tuple[str, bytes
         names: the members to read, as `list_members` names them.
 
     Yields:
-        Name and content of each, in the archive's order.
+        name and content of each, in the archive's order.
 
     Raises:
         InputError: as in `list_members`, and if a member has more than MAX_MEMBER_BYTES.

@@ -16,7 +16,7 @@ def report_pairs(pairs: dict[str, list[Pair]], look_inside: bool) -> bool:
         look_inside: also compare the sizes of image and mask.
 
     Returns:
-        Whether all pairs of all lists are complete.
+        whether all pairs of all lists are complete.
     """
     every_pair = {pair for listed in pairs.values() for pair in listed}
     problems = {pair: pair_problem(*pair, look_inside) for pair in every_pair}

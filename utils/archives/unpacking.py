@@ -42,7 +42,7 @@ def make_plan(
         for archive in archives:
             if archive.source is None or archive.source.name != source.name:
                 continue
-            for rule in reversed(source.rules):  # the first rule has the last word
+            for rule in reversed(source.rules):  # so that the first rule wins
                 for member in archive.members:
                     target = rule.target(member)
                     if target is not None and (source.as_it_is or target in needed):
@@ -102,7 +102,7 @@ def _store(target: Path, content: bytes) -> str:
             return "present"
         if source_of_mask(target) is None and _is_whole(present):
             return "kept"
-    write_atomically(target, lambda aside: aside.write_bytes(content))
+    write_atomically(target, lambda temporary_path: temporary_path.write_bytes(content))
     return "written"
 
 

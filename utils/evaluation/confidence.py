@@ -32,7 +32,7 @@ class Confidence:
 
     Attributes:
         frames: float64 (frames,), 0..1.
-        animals: The animal's number -> the same for this animal, where it was saved.
+        animals: the animal's number -> the same for this animal, where it was saved.
     """
 
     frames: np.ndarray
@@ -47,11 +47,12 @@ def read_confidence(video: SegmentedVideo) -> Confidence | None:
     """Reads what stage 3 saved for a video.
 
     Args:
-        video: From `open_segmented`.
+        video: from `open_segmented`.
 
-    Returns: The confidence, None if none was saved.
+    Returns: the confidence, None if none was saved.
 
-    Raises: InputError naming the file if it is not in the format above.
+    Raises:
+        InputError: if it is not in the format above; the message names the file.
     """
     path = video.run_dir / paths.CONFIDENCE_FILE
     record: Any = video.record
@@ -87,7 +88,7 @@ def consistency(track: MaskTrack) -> np.ndarray:
     - the same ratio of its largest component's share of the area.
 
     Args:
-        track: From `follow_animals`.
+        track: from `follow_animals`.
 
     Returns: float64 (frames,) in 0..1; 1 for an animal that is absent, as in the frames around.
     """
@@ -106,10 +107,11 @@ def frames_to_check(values: np.ndarray, labelled: Collection[int] = ()) -> list[
 
     Args:
         values: (frames,), confidence or consistency, 0..1.
-        labelled: Frames that a person labelled; they need no check.
+        labelled: frames that a person labelled; they need no check.
 
-    Returns: At most MAX_FRAMES_TO_CHECK indices that are at least 3 % of the video apart, none
-        with a value that rounds to 1.00.
+    Returns:
+        at most MAX_FRAMES_TO_CHECK indices that are at least 3 % of the video apart, none with a
+        value that rounds to 1.00.
     """
     apart = max(2, round(0.03 * len(values)))
     chosen: list[int] = []

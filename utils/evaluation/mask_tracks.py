@@ -37,7 +37,7 @@ class MaskTrack:
 
     Attributes:
         shapes: float64 (frames, len(COLUMNS)), see `measure_shape`; where the animal is not in the
-            frame, its area and number of components are 0 and the other columns NaN.
+            frame, area_px, num_components and largest_component_px are 0, the other columns NaN.
         overlaps: float64 (frames - 1,), entry k: intersection over union of the masks in frames k
             and k + 1 after aligning their centroids; 1 where both are empty, 0 where one is.
     """
@@ -63,7 +63,7 @@ def measure_shape(animal: np.ndarray) -> tuple[float, ...]:
     Args:
         animal: uint8 (height, width), non-zero is the animal.
 
-    Returns: One number per column, in the unit that its name says.
+    Returns: one number per column, in the unit that its name says.
     """
     left, top, width, height = cv2.boundingRect(animal)
     if width == 0:
@@ -93,12 +93,13 @@ def follow_animals(
     """Measures every animal in every frame, one mask at a time.
 
     Args:
-        masks: Per frame uint8 (height, width), 0 background, else the animal's number.
-        animals: Numbers of animals that get a track whether or not a mask shows them
+        masks: per frame uint8 (height, width), 0 background, else the animal's number.
+        animals: numbers of animals that get a track whether or not a mask shows them
             (`SegmentedVideo.animals`). Others that a mask shows get one as well.
 
-    Returns: The animal's number, increasing -> its track. Where no animal is known or shown, there
-        is an animal 1 that is in no frame.
+    Returns:
+        the animal's number, increasing -> its track. Where no animal is known or shown, there is an
+        animal 1 that is in no frame.
     """
     shapes: dict[int, dict[int, tuple[float, ...]]] = {}  # animal -> frame -> shape
     overlaps: dict[int, dict[int, float]] = {}

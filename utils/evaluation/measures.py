@@ -25,12 +25,13 @@ def region_similarity(
 
     Args:
         prediction: bool or uint8 (height, width), non-zero is foreground.
-        annotation: The same shape and meaning.
-        void: The same shape; non-zero pixels are not scored.
+        annotation: the same shape and meaning.
+        void: the same shape; non-zero pixels are not scored.
 
     Returns: J in 0..1.
 
-    Raises: ValueError if the sizes differ.
+    Raises:
+        ValueError: if the sizes differ.
     """
     prediction, annotation = _scored_foreground(prediction, annotation, void)
     union = np.count_nonzero(prediction | annotation)
@@ -48,12 +49,13 @@ def contour_accuracy(
 
     Args:
         prediction: bool or uint8 (height, width), non-zero is foreground.
-        annotation: The same shape and meaning.
-        void: The same shape; non-zero pixels are not scored.
+        annotation: the same shape and meaning.
+        void: the same shape; non-zero pixels are not scored.
 
     Returns: F in 0..1; 1 where neither mask has a boundary.
 
-    Raises: ValueError if the sizes differ.
+    Raises:
+        ValueError: if the sizes differ.
     """
     prediction, annotation = _scored_foreground(prediction, annotation, void)
     radius = int(np.ceil(BOUNDARY_TOLERANCE * np.linalg.norm(annotation.shape)))
@@ -92,11 +94,12 @@ def recall(values: Sequence[float]) -> float:
     """The share of the values above 0.5; 0.5 itself does not count.
 
     Args:
-        values: One per scored frame, 0..1.
+        values: one per scored frame, 0..1.
 
-    Returns: The share, 0..1.
+    Returns: the share, 0..1.
 
-    Raises: ValueError if there are no values.
+    Raises:
+        ValueError: if there are no values.
     """
     return float(np.mean(_non_empty(values) > RECALL_THRESHOLD))
 
@@ -108,11 +111,12 @@ def decay(values: Sequence[float]) -> float:
     uint8, which is wrong beyond 256 frames; here they are plain integers.
 
     Args:
-        values: One per scored frame, in order, 0..1.
+        values: one per scored frame, in order, 0..1.
 
-    Returns: The difference, -1..1.
+    Returns: the difference, -1..1.
 
-    Raises: ValueError if there are no values.
+    Raises:
+        ValueError: if there are no values.
     """
     values = _non_empty(values)
     # The tiny term rounds halves up, where NumPy alone would round them to even.
@@ -129,16 +133,18 @@ def score_sequence(
     """Computes J and F over the frames of one video, one frame at a time.
 
     Args:
-        predictions: Per frame uint8 (height, width), 0 background, else the animal's number.
-        annotations: The same, with 255 for void.
-        animals: The numbers of the animals if there are several. Animal k is compared with animal
+        predictions: per frame uint8 (height, width), 0 background, else the animal's number.
+        annotations: the same, with 255 for void.
+        animals: the numbers of the animals if there are several. Animal k is compared with animal
             k, and every score is the mean over the animals. With fewer than two, any non-zero
             pixel is the animal.
 
-    Returns: The `NUMBERS`, and "J" and "F" as lists with one value per frame; with several animals
-        also "animals": {number: the same for this animal}.
+    Returns:
+        the `NUMBERS`, and "J" and "F" as lists with one value per frame; with several animals also
+        "animals": {number: the same for this animal}.
 
-    Raises: ValueError if a frame's sizes differ, or there are no frames, or not equally many.
+    Raises:
+        ValueError: if a frame's sizes differ, or there are no frames, or not equally many.
     """
     per_frame = [
         _score_frame(prediction, annotation, animals)
@@ -158,8 +164,8 @@ def mean_scores(scores: Sequence[dict], keys: Sequence[str] = NUMBERS) -> dict:
     """The means of several results of `score_sequence`, with equal weights.
 
     Args:
-        scores: From `score_sequence`.
-        keys: What to average: numbers, or lists of equal length.
+        scores: from `score_sequence`.
+        keys: what to average: numbers, or lists of equal length.
     """
     return {key: np.mean([score[key] for score in scores], axis=0).tolist() for key in keys}
 

@@ -33,8 +33,8 @@ class UnfinishedError(InputError):
     """A video's run has not written all of its masks.
 
     Attributes:
-        name: The video's name.
-        advice: What is missing and how to finish it.
+        name: the video's name.
+        advice: what is missing and how to finish it.
     """
 
     def __init__(self, name: str, progress: str):
@@ -51,12 +51,12 @@ class SegmentedVideo:
     """One video of a results folder.
 
     Attributes:
-        name: The video's name.
-        results: The results folder.
-        state: Whether all of its masks are there.
-        mask_paths: One mask per frame, in natural order; fewer where it is unfinished.
-        record: The content of its run.json, empty where there is none.
-        animals: The numbers of its animals in the label, increasing, whether or not a mask shows
+        name: the video's name.
+        results: the results folder.
+        state: whether all of its masks are there.
+        mask_paths: one mask per frame, in natural order; fewer where it is unfinished.
+        record: the content of its run.json, empty where there is none.
+        animals: the numbers of its animals in the label, increasing, whether or not a mask shows
             them; empty where no record says so.
     """
 
@@ -106,10 +106,10 @@ def choose_results(results: Path, names: Sequence[str] = ()) -> list[str]:
     """The named videos of a results folder, or all of them, in natural order.
 
     Args:
-        results: The results folder.
-        names: Names of videos; a repeated one counts once.
+        results: the results folder.
+        names: names of videos; a repeated one counts once.
 
-    Returns: Names, each of which `open_segmented` accepts.
+    Returns: names, each of which `open_segmented` accepts.
 
     Raises:
         UsageError: There are no results of a named video.
@@ -135,13 +135,14 @@ def open_segmented(results: Path, name: str) -> SegmentedVideo:
     """Lists the masks of a video and reads its record; no mask is opened.
 
     Args:
-        results: The results folder.
-        name: The video's name.
+        results: the results folder.
+        name: the video's name.
 
-    Returns: The video. Check its `state`, or call `require_finished`, before relying on its masks.
+    Returns: the video. Check its `state`, or call `require_finished`, before relying on its masks.
 
-    Raises: InputError if there is neither a mask nor an unfinished run, if there are more masks
-        than its record has frames, or if the record is malformed.
+    Raises:
+        InputError: if there is neither a mask nor an unfinished run, if there are more masks than
+            its record has frames, or if the record is malformed.
     """
     results = Path(results)
     folder, run_dir = results / paths.SEGMENTATION / name, results / paths.RUNS / name
@@ -162,7 +163,8 @@ def open_segmented(results: Path, name: str) -> SegmentedVideo:
 def require_finished(video: SegmentedVideo) -> None:
     """Refuses a video of which masks are still to be written.
 
-    Raises: UnfinishedError saying how to finish it.
+    Raises:
+        UnfinishedError: saying how to finish it.
     """
     if video.state is State.UNFINISHED:
         raise UnfinishedError(video.name, video.progress)
@@ -172,11 +174,12 @@ def read_masks(video: SegmentedVideo) -> Iterator[np.ndarray]:
     """Reads the masks of a video one by one.
 
     Args:
-        video: From `open_segmented`.
+        video: from `open_segmented`.
 
-    Returns: Per frame uint8 (height, width), 0 background, else the animal's number in the label.
+    Returns: per frame uint8 (height, width), 0 background, else the animal's number in the label.
 
-    Raises: InputError naming the first mask that is unreadable or differs in size from the others.
+    Raises:
+        InputError: naming the first mask that is unreadable or differs in size from the others.
     """
     expected = None
     for path in video.mask_paths:
@@ -196,12 +199,13 @@ def open_input(video: SegmentedVideo) -> Video:
     """Opens the frames that the masks were made from, where run.json says they are.
 
     Args:
-        video: From `open_segmented`.
+        video: from `open_segmented`.
 
-    Returns: The frames, one per mask; close them after use.
+    Returns: the frames, one per mask; close them after use.
 
-    Raises: InputError if it is not known where the frames are, if they have moved, or if they do
-        not match the masks.
+    Raises:
+        InputError: if it is not known where the frames are, if they have moved, or if they do not
+            match the masks.
     """
     source, run_file = video.record.get("input"), video.run_dir / paths.RUN_FILE
     if not isinstance(source, str):

@@ -33,13 +33,13 @@ class SequenceScore:
     """The scores of one video and how they were computed.
 
     Attributes:
-        sequence: The video's name.
-        protocol: One of those above.
-        labelled_frames: Indices; None if unknown.
-        num_frames: Of the video.
-        num_annotated: Frames that have an annotation.
-        frames: Stems of the scored frames.
-        scores: As `utils.evaluation.measures.score_sequence` returns them.
+        sequence: the video's name.
+        protocol: one of those above.
+        labelled_frames: indices; None if unknown.
+        num_frames: of the video.
+        num_annotated: frames that have an annotation.
+        frames: stems of the scored frames.
+        scores: as `utils.evaluation.measures.score_sequence` returns them.
     """
 
     sequence: str
@@ -71,14 +71,14 @@ def score_folders(
     """Scores `prediction_dir/STEM.png` of every annotated frame that counts.
 
     Args:
-        sequence_name: For the record and for messages.
-        prediction_dir: Masks as `utils.media.labels.write_label` writes them.
-        annotation_dir: Annotations named after the frames' stems; need not be complete.
-        frame_names: Stems of all frames of the video, in natural order.
-        labelled_frames: Indices of the frames that the fine-tuning saw; None if unknown.
-        exclude_guidance: Leaves these frames out of the score.
+        sequence_name: for the record and for messages.
+        prediction_dir: masks as `utils.media.labels.write_label` writes them.
+        annotation_dir: annotations named after the frames' stems; need not be complete.
+        frame_names: stems of all frames of the video, in natural order.
+        labelled_frames: indices of the frames that the fine-tuning saw; None if unknown.
+        exclude_guidance: leaves these frames out of the score.
 
-    Returns: The scores and how they were computed.
+    Returns: the scores and how they were computed.
 
     Raises:
         NothingToScoreError: The only frames that are annotated do not count.
@@ -109,7 +109,7 @@ def mean_by_protocol(scores: Sequence[SequenceScore]) -> dict[str, dict]:
     """Means over the videos of each protocol; a long video counts as much as a short one.
 
     Args:
-        scores: From `score_folders`.
+        scores: from `score_folders`.
 
     Returns: {protocol: {"num_sequences", "num_scored" (frames) and `measures.NUMBERS`}}.
     """
@@ -130,7 +130,7 @@ def format_table(scores: Sequence[SequenceScore]) -> str:
     """A line per video and animal and a line with the mean of each protocol, for the screen.
 
     Args:
-        scores: From `score_folders`.
+        scores: from `score_folders`.
     """
 
     def row(name: str, num_frames: int, numbers: dict, protocol: str) -> tuple:
@@ -166,9 +166,9 @@ def _check_frames(
     labelled_frames: Sequence[int] | None,
     exclude_guidance: bool,
 ) -> None:
-    strangers = [path for frame, path in annotations.items() if frame not in set(frame_names)]
-    if strangers:
-        raise InputError(f"{strangers[0]}: no frame of {sequence_name} has this name; rename it")
+    unexpected = [path for frame, path in annotations.items() if frame not in set(frame_names)]
+    if unexpected:
+        raise InputError(f"{unexpected[0]}: no frame of {sequence_name} has this name; rename it")
     if exclude_guidance and not labelled_frames:
         raise InputError(
             f"{sequence_name}: the labelled frames are not known, so --exclude-guidance cannot "
@@ -196,8 +196,8 @@ def _score_masks(predictions: dict[str, Path], annotations: dict[str, Path]) -> 
     """Scores the masks of one video, one frame at a time.
 
     Args:
-        predictions: Frame -> mask, for the frames to score.
-        annotations: Frame -> annotation. All of the video, since they have one numbering.
+        predictions: frame -> mask, for the frames to score.
+        annotations: frame -> annotation. All of the video, since they have one numbering.
     """
     labels = iterate_labels(list(annotations.values()))
     first = next(labels)  # knows the animals of all of them
@@ -209,7 +209,7 @@ def _score_masks(predictions: dict[str, Path], annotations: dict[str, Path]) -> 
         ):
             if frame not in predictions:
                 continue
-            # Whichever animals the network confused, but not a mask that numbers none.
+            # Accept any animal numbers, but reject an unnumbered (black/white) mask.
             prediction = read_label(predictions[frame], range(1, VOID) if several else None).values
             if prediction.shape != label.values.shape:
                 raise InputError(

@@ -23,14 +23,14 @@ def export_coco(
     (from 0); annotations of one animal share a "track_id", its number in the label. Ids start at 1.
 
     Args:
-        path: The file to write.
-        video: Gives the video's name.
-        masks: Per frame uint8 (height, width), 0 background, else the animal's number.
-        file_names: Names of the images, one per frame.
+        path: the file to write.
+        video: gives the video's name.
+        masks: per frame uint8 (height, width), 0 background, else the animal's number.
+        file_names: names of the images, one per frame.
     """
 
-    def write(aside: Path) -> None:
-        with aside.open("w", encoding="utf-8") as file:
+    def write(temporary_path: Path) -> None:
+        with temporary_path.open("w", encoding="utf-8") as file:
             _write_coco(file, video.name, masks, file_names)
 
     write_atomically(path, write)
@@ -58,7 +58,7 @@ def _write_coco(
 
 
 def _write_annotations(file: TextIO, masks: Iterable[np.ndarray]) -> tuple[int, int]:
-    """Writes the annotations of all masks. Returns: height and width of the masks."""
+    """Writes the annotations of all masks and returns the height and width of the masks."""
     annotation_id, shape = 0, (0, 0)
     for frame, mask in enumerate(masks):
         shape = mask.shape

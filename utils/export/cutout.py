@@ -37,14 +37,15 @@ def export_cutout(
     transparency nearly exact; Chromium, Firefox and most editors show it, Safari does not.
 
     Args:
-        folder: Where to write.
-        video: Gives the names of video and masks.
-        masks: Per frame uint8 (height, width), 0 background.
-        frames: What the masks were made from.
-        png: Whether to write the PNGs.
-        webm: Whether to write the WebM video.
+        folder: where to write.
+        video: gives the names of video and masks.
+        masks: per frame uint8 (height, width), 0 background.
+        frames: what the masks were made from.
+        png: whether to write the PNGs.
+        webm: whether to write the WebM video.
 
-    Raises: InputError if a mask and its frame differ in size.
+    Raises:
+        InputError: if a mask and its frame differ in size.
     """
     with contextlib.ExitStack() as stack:
         png_folder = stack.enter_context(replaced_folder(folder / video.name)) if png else None
@@ -81,7 +82,7 @@ def _write_png(path: Path, image: np.ndarray, mask: np.ndarray) -> None:
     pixels = cv2.cvtColor(_add_alpha(image, mask, 0), cv2.COLOR_RGBA2BGRA)
     # Level 3: half the time of the default for a few percent more bytes.
     encoded = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 3])[1]
-    write_atomically(path, lambda aside: aside.write_bytes(encoded.tobytes()))
+    write_atomically(path, lambda temporary_path: temporary_path.write_bytes(encoded.tobytes()))
 
 
 def write_transparent_video(
@@ -90,11 +91,11 @@ def write_transparent_video(
     """Writes a VP9 WebM with an alpha channel, atomically and frame by frame.
 
     Args:
-        path: The file to write.
+        path: the file to write.
         frames: uint8 (height, width, 4) RGBA, not premultiplied, all of one size.
-        times_seconds: Increasing presentation times, exact to a millisecond.
+        times_seconds: increasing presentation times, exact to a millisecond.
     """
-    write_atomically(path, lambda aside: _encode(aside, frames, times_seconds))
+    write_atomically(path, lambda temporary_path: _encode(temporary_path, frames, times_seconds))
 
 
 def _encode(path: Path, frames: Iterable[np.ndarray], times_seconds: Sequence[float]) -> None:

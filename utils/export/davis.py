@@ -23,14 +23,14 @@ def export_davis(folder: Path, video: SegmentedVideo, masks: Iterable[np.ndarray
     one animal; `folder/meta.json` lists the frames that show each animal, as in YouTube-VOS.
 
     Args:
-        folder: The data set's folder, which may hold other videos already.
-        video: Gives the names of video and masks.
-        masks: Per frame uint8 (height, width), 0 background, else the animal's number.
+        folder: the data set's folder, which may hold other videos already.
+        video: gives the names of video and masks.
+        masks: per frame uint8 (height, width), 0 background, else the animal's number.
     """
     seen: dict[int, list[str]] = {}
-    with replaced_folder(folder / "Annotations" / video.name) as aside:
+    with replaced_folder(folder / "Annotations" / video.name) as temporary_path:
         for path, mask in zip(video.mask_paths, masks, strict=True):
-            write_label(aside / path.name, mask, range(1, VOID), as_palette=True)
+            write_label(temporary_path / path.name, mask, range(1, VOID), as_palette=True)
             for animal in animals_in(mask):
                 seen.setdefault(animal, []).append(path.stem)
     objects = {

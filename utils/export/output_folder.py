@@ -13,18 +13,19 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
     """Replaces a folder at the end of a `with` block, so that no old file stays among the new ones.
 
     Args:
-        folder: The folder to make or replace.
+        folder: the folder to make or replace.
 
-    Returns: A hidden new folder to write to; it takes the place of `folder` when the block ends,
-        and is removed if the block raises.
+    Returns:
+        a hidden new folder to write to; it takes the place of `folder` when the block ends, and is
+        removed if the block raises.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = folder.with_name(f".writing-{os.getpid()}-{secrets.token_hex(4)}")
-    aside.mkdir()
+    temporary_path = folder.with_name(f".writing-{os.getpid()}-{secrets.token_hex(4)}")
+    temporary_path.mkdir()
     try:
-        yield aside
+        yield temporary_path
         if folder.exists():
             shutil.rmtree(folder)
-        os.replace(aside, folder)
+        os.replace(temporary_path, folder)
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(temporary_path, ignore_errors=True)

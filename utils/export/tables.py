@@ -38,13 +38,13 @@ def export_table(
     """Writes a CSV file with a line per frame and animal, `TABLE_HEADER` on top.
 
     Args:
-        path: The file to write.
-        video: Gives the names of the masks and the labelled frames.
-        tracks: From `utils.evaluation.mask_tracks.follow_animals`.
-        times_seconds: Time of each frame; None leaves the column empty.
-        confidence: The network's own; None leaves the column empty.
+        path: the file to write.
+        video: gives the names of the masks and the labelled frames.
+        tracks: from `utils.evaluation.mask_tracks.follow_animals`.
+        times_seconds: time of each frame; None leaves the column empty.
+        confidence: the network's own; None leaves the column empty.
     """
-    steady = {animal: consistency(track) for animal, track in tracks.items()}
+    consistencies = {animal: consistency(track) for animal, track in tracks.items()}
     labelled = set(video.labelled_frames)
 
     def rows() -> Iterator[list]:
@@ -52,7 +52,9 @@ def export_table(
             time = "" if times_seconds is None else f"{times_seconds[frame]:.6f}"
             for animal, track in tracks.items():
                 shape = dict(zip(COLUMNS, track.shapes[frame], strict=True))
-                trust = "" if confidence is None else f"{confidence.of(animal)[frame]:.4f}"
+                confidence_text = (
+                    "" if confidence is None else f"{confidence.of(animal)[frame]:.4f}"
+                )
                 yield [
                     frame,
                     mask_path.name,
@@ -60,8 +62,8 @@ def export_table(
                     animal,
                     bool(shape["area_px"] > 0),
                     *(_format_number(name, value) for name, value in shape.items()),
-                    f"{steady[animal][frame]:.4f}",
-                    trust,
+                    f"{consistencies[animal][frame]:.4f}",
+                    confidence_text,
                     frame in labelled,
                 ]
 
@@ -85,9 +87,9 @@ def export_deeplabcut(
     and x and y are empty.
 
     Args:
-        path: The file to write.
-        tracks: From `utils.evaluation.mask_tracks.follow_animals`; at least one.
-        confidence: The network's own, None if there is none.
+        path: the file to write.
+        tracks: from `utils.evaluation.mask_tracks.follow_animals`; at least one.
+        confidence: the network's own, None if there is none.
     """
     animals = list(tracks)
     header = [["scorer", *[PROGRAM] * 3 * len(animals)]]
@@ -115,8 +117,8 @@ def export_deeplabcut(
 
 
 def _write_rows(path: Path, header: Iterable[Sequence], rows: Iterable[Sequence]) -> None:
-    def write(aside: Path) -> None:
-        with aside.open("w", newline="", encoding="utf-8") as file:
+    def write(temporary_path: Path) -> None:
+        with temporary_path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerows(header)
             writer.writerows(rows)

@@ -69,7 +69,7 @@ def fit_bubblenet(
         callbacks: for `keras.Model.fit`.
 
     Returns:
-        The mean loss over all steps, penalty included.
+        the mean loss over all steps, penalty included.
 
     Raises:
         FloatingPointError: if the loss is not finite.
@@ -114,6 +114,10 @@ class PairBatches(keras.utils.PyDataset):
         second = rng.integers(len(video.measured) - 1, size=count)
         second += second >= first  # any other frame, in either order
         pairs = np.stack([video.measured[first], video.measured[second]], axis=1)
-        five = np.concatenate([pairs, draw_references(rng, pairs, num_frames)], axis=1)
+        input_frames = np.concatenate([pairs, draw_references(rng, pairs, num_frames)], axis=1)
         targets = video.scores[pairs[:, :1]] - video.scores[pairs[:, 1:]]
-        return video.features.vectors[five], frame_positions(num_frames)[five], targets
+        return (
+            video.features.vectors[input_frames],
+            frame_positions(num_frames)[input_frames],
+            targets,
+        )

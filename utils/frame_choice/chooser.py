@@ -31,7 +31,7 @@ from utils.frame_choice.selection_files import (
     save_rankings,
     suggestions,
 )
-from utils.inputs.guidance import DEFAULT_RULE, TRUSTED
+from utils.inputs.guidance import DEFAULT_RULE, SELECTION_PREFERENCE
 from utils.media.videos import Video
 from utils.training.weights import load_weights, read_weights
 
@@ -76,7 +76,7 @@ class Selection:
     @property
     def chosen_by(self) -> str:
         """The most trusted of those that can choose; its first frame is the one to label."""
-        return next(name for name in TRUSTED if name in self.rankings)
+        return next(name for name in SELECTION_PREFERENCE if name in self.rankings)
 
     @property
     def is_by_network(self) -> bool:
@@ -182,7 +182,7 @@ def find_selection(
         write: whether a selection made now is kept.
 
     Returns:
-        Frames, best first, and in words who chose them. Empty and "" if there is no selection, or
+        frames, best first, and in words who chose them. Empty and "" if there is no selection, or
         only an outdated one, and none is to be made.
 
     Raises:

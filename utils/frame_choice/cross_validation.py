@@ -105,7 +105,7 @@ def compare(videos: Sequence[MeasuredVideo], rankings: Rankings, seed: int = 0) 
         seed: seed of the bootstrap.
 
     Returns:
-        By method, the best first: "mean" over videos of the chosen frame's score, "minus_middle"
+        by method, the best first: "mean" over videos of the chosen frame's score, "minus_middle"
         (its difference to the middle frame's), both with a 95 % bootstrap interval over videos,
         "pairs_right" (see `pairs_right`) and "scores" by video.
     """

@@ -106,7 +106,7 @@ def resnet_extractor(weights: Path) -> Extractor:
     def prepare(image):
         top, left = (int(size * 0.125 / 2) for size in image.shape[:2])
         image = image[top : image.shape[0] - top, left : image.shape[1] - left]
-        # Bilinear without averaging, aspect not kept: so were the original's features made.
+        # Bilinear without averaging, aspect not kept: matches the original's preprocessing.
         image = cv2.resize(image, (224, 224), interpolation=cv2.INTER_LINEAR)
         return image.astype("float32") / 127.5 - 1
 
@@ -170,8 +170,8 @@ def save_features(
         arrays["scores"] = np.asarray(scores, "float32")
         arrays["measured_by"] = np.array(measured_by)
 
-    def write(aside):
-        with open(aside, "wb") as file:
+    def write(temporary_path):
+        with open(temporary_path, "wb") as file:
             np.savez(file, **arrays, **facts)
 
     write_atomically(path, write)

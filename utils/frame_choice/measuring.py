@@ -78,7 +78,7 @@ def measure_video(
         seed: seed of the stand-in's heads.
 
     Returns:
-        One line about it for the screen.
+        one line about it for the screen.
 
     Raises:
         InputError: if an annotation is missing or wrong, or the video is too short.

@@ -89,7 +89,7 @@ def rank_next_frames(difficulty: np.ndarray, labelled: Sequence[int]) -> list[in
         labelled: frames with a label.
 
     Returns:
-        The frames without a label, best first.
+        the frames without a label, best first.
     """
     difficulty = np.asarray(difficulty) / (np.mean(difficulty) or 1.0) + _BASE_DIFFICULTY
     frames = np.arange(len(difficulty))

@@ -45,7 +45,7 @@ class PixelMaps:
         """Reads what the heads see of a frame.
 
         Returns:
-            Features, float32 (h, w, c), of mean 0 and deviation 1 over the video; sample (y, x)
+            features, float32 (h, w, c), of mean 0 and deviation 1 over the video; sample (y, x)
             belongs to pixel (STRIDE * y, STRIDE * x). And the network's own logit, (h, w, 1).
         """
         with np.load(_frame_file(self.folder, frame)) as file:
@@ -65,7 +65,7 @@ def map_network(model: keras.Model) -> keras.Model:
         model: `models.build_model("deeplab")` of output stride 16, with weights.
 
     Returns:
-        A model from images, as `model` takes them, to "fine" (batch, h, w, c) at stride `STRIDE`,
+        a model from images, as `model` takes them, to "fine" (batch, h, w, c) at stride `STRIDE`,
         the network's own logit last, and "coarse" at stride 16.
     """
     maps = [model.get_layer(name).output for name in _STRIDE4_LAYERS]

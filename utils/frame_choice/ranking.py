@@ -40,7 +40,7 @@ def rank_by_bubblenet(
         seed: seed of the references.
 
     Returns:
-        The candidates, best first.
+        the candidates, best first.
     """
     if candidates is None:
         count = min(len(vectors), MAX_CANDIDATES)
@@ -57,7 +57,7 @@ def bubble_sort(margins: np.ndarray) -> list[int]:
         margins: float (m, m), [a, b] above 0 where a is better than b; need not be transitive.
 
     Returns:
-        The numbers 0 to m - 1, best first.
+        the numbers 0 to m - 1, best first.
     """
     is_worse = (margins < 0).tolist()
     order = list(range(len(margins)))
@@ -93,7 +93,7 @@ def compare_frames(
     margins = np.zeros((count, count), "float32")
     if count < 2:
         return margins
-    projected, rest = _split_first_layer(model, np.asarray(vectors, "float32"))
+    first_layer_terms, upper_layers = _split_first_layer(model, np.asarray(vectors, "float32"))
     frames = np.asarray(candidates)
     rng = np.random.default_rng(seed)
     rows, columns = np.triu_indices(count, k=1)
@@ -106,8 +106,10 @@ def compare_frames(
         for _ in range(draws):
             for sign, first, second in ((1, row, column), (-1, column, row)):
                 pair = np.stack([frames[first], frames[second]], axis=1)
-                five = np.concatenate([pair, draw_references(rng, pair, num_frames)], axis=1)
-                total += sign * _predict(rest, projected, five)
+                input_frames = np.concatenate(
+                    [pair, draw_references(rng, pair, num_frames)], axis=1
+                )
+                total += sign * _predict(upper_layers, first_layer_terms, input_frames)
         margins[row, column] = total / (2 * draws)
     return margins - margins.T
 
@@ -158,15 +160,15 @@ def _split_first_layer(model, vectors):
     places = len(kernel) // (size + 1)
     shares = kernel[: places * size].reshape(places, size, -1)
     of_position = frame_positions(num_frames)[None, :, None] * kernel[places * size :, None]
-    projected = np.matmul(vectors, shares) + of_position  # (place, frame, unit)
-    projected[0] += bias
+    first_layer_terms = np.matmul(vectors, shares) + of_position  # (place, frame, unit)
+    first_layer_terms[0] += bias
     hidden = model.get_layer("fc1").output
-    return projected, keras.Model([hidden, model.input["indices"]], model.output)
+    return first_layer_terms, keras.Model([hidden, model.input["indices"]], model.output)
 
 
-def _predict(rest, projected, five):
-    hidden = projected[0][five[:, 0]]
-    for place in range(1, five.shape[1]):
-        hidden += projected[place][five[:, place]]
-    positions = frame_positions(projected.shape[1])[five]
-    return np.asarray(rest.predict_on_batch([hidden, positions]))[:, 0]
+def _predict(upper_layers, first_layer_terms, input_frames):
+    hidden = first_layer_terms[0][input_frames[:, 0]]
+    for place in range(1, input_frames.shape[1]):
+        hidden += first_layer_terms[place][input_frames[:, place]]
+    positions = frame_positions(first_layer_terms.shape[1])[input_frames]
+    return np.asarray(upper_layers.predict_on_batch([hidden, positions]))[:, 0]

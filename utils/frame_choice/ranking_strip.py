@@ -60,7 +60,7 @@ def write_ranking_strip(
             colour = _CHOSEN_COLOUR if rank == 0 else "black"
             font = ImageFont.load_default(_CAPTION_PX)
             draw.text((left, top + height + _GAP_PX), caption, colour, font)
-    write_atomically(path, lambda aside: sheet.save(aside, optimize=True))
+    write_atomically(path, lambda temporary_path: sheet.save(temporary_path, optimize=True))
 
 
 def _even_ranks(count: int, columns: int) -> list[int]:

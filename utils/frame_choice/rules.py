@@ -34,7 +34,7 @@ def rank_by_rule(
         seed: seed of "random".
 
     Returns:
-        The frames 0 to n - 1, best first.
+        the frames 0 to n - 1, best first.
 
     Raises:
         ValueError: if the rule is unknown.

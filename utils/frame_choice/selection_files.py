@@ -29,7 +29,7 @@ def read_selection(folder: Path, selection: str, frame_names: Sequence[str]) -> 
             index.
 
     Returns:
-        Frame indices, best first; empty if there is no such file.
+        frame indices, best first; empty if there is no such file.
 
     Raises:
         InputError: if the file does not have that format.
@@ -126,7 +126,7 @@ def read_current_rankings(
         video: the video that was ranked.
 
     Returns:
-        The rankings as given to `save_rankings`, or None if there are none, they were made from
+        the rankings as given to `save_rankings`, or None if there are none, they were made from
         something else, or a text file no longer says the same.
     """
     record = read_json(folder / paths.SELECTION_RECORD)
@@ -179,4 +179,4 @@ def _files_agree(folder, rankings, video):
 def _write_lines(path, header, frames, video):
     lines = [header, *(f"{frame}\n{frame_file(video, frame)}" for frame in frames)]
     text = "".join(f"{line}\n" for line in lines)
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_atomically(path, lambda temporary_path: temporary_path.write_text(text, encoding="utf-8"))

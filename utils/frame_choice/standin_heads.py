@@ -46,7 +46,7 @@ def build_head(
         seed: seed of the hidden layer.
 
     Returns:
-        A model from {"features": (batch, h, w, c), "logit": (batch, h, w, 1)} to logits
+        a model from {"features": (batch, h, w, c), "logit": (batch, h, w, 1)} to logits
         (batch, h, w, k).
     """
     features = keras.Input((None, None, num_channels), name="features")
@@ -83,7 +83,7 @@ def train_heads(
         progress: wraps the candidates for display.
 
     Returns:
-        All heads side by side, in the order of the candidates, as a model of `build_head`.
+        all heads side by side, in the order of the candidates, as a model of `build_head`.
 
     Raises:
         FloatingPointError: if the loss of a head is not finite.

@@ -108,7 +108,7 @@ def score_masks(
         refinement: threshold and temporal filter.
 
     Returns:
-        The score, 0..2.
+        the score, 0..2.
     """
     scored = set(_scored_frames(len(labels), candidate))
     scores = []

@@ -14,7 +14,7 @@ from utils.media.labels import read_labels as read_label_files
 # first of these selections that exists; bubblenet_select.py recommends the first that it can make.
 # The order is what `train_bubblenet.py --cross-validate` measured (docs/experiments.md).
 # `--guidance bubblenet` means BubbleNets, whatever the order is.
-TRUSTED = ("rule", "BNLF", "BN0")
+SELECTION_PREFERENCE = ("rule", "BNLF", "BN0")
 DEFAULT_RULE = "middle"  # what rule.txt holds: one of `utils.frame_choice.rules.RULES`
 
 
@@ -45,8 +45,9 @@ def choose_guidance(
 
     Returns: the frames and the reason.
 
-    Raises: InputError for a frame that the video does not have, and for one without a label,
-        naming the file to create.
+    Raises:
+        InputError: for a frame that the video does not have, and for one without a label, naming
+            the file to create.
     """
     num_frames, labels = len(sequence.video), sequence.labels
     if guidance == "auto":
@@ -80,7 +81,8 @@ def parse_guidance(text: str) -> str:
 
     Returns: `text` itself.
 
-    Raises: UsageError if it has none of the forms.
+    Raises:
+        UsageError: if it has none of the forms.
     """
     if text in ("auto", "bubblenet", "first", "middle", "last") or re.fullmatch(
         r"\d+(,\d+)*", text
@@ -99,11 +101,13 @@ def read_labels(sequence: VideoSequence, frames: Iterable[int]) -> dict[int, Lab
         sequence: the video and its labels.
         frames: indices of labelled frames.
 
-    Returns: frame index -> label map at the video's size. Their `animals` are those of all of these
+    Returns:
+        frame index -> label map at the video's size. Their `animals` are those of all of these
         labels; each shows at least one of them, and those that it does not show are background.
 
-    Raises: InputError naming the file: unreadable, no label, of another size than the video,
-        without an animal or without background.
+    Raises:
+        InputError: naming the file: unreadable, no label, of another size than the video, without
+            an animal or without background.
     """
     frames = list(frames)
     height, width = sequence.video.height, sequence.video.width
@@ -135,8 +139,9 @@ def check_visible(sequence: VideoSequence, labels: dict[int, LabelMap], lines: i
         labels: as `read_labels` returns them.
         lines: the preset's; see `media.images.working_size`.
 
-    Raises: InputError if all animals of one label, or one animal in all labels, are so small that
-        they vanish at that size.
+    Raises:
+        InputError: if all animals of one label, or one animal in all labels, are so small that they
+            vanish at that size.
     """
     size = working_size(sequence.video.height, sequence.video.width, lines)
     small = {frame: label.resize(*size).shown_animals for frame, label in labels.items()}

@@ -92,8 +92,9 @@ def choose_sequences(dataset_dir: Path, names: Sequence[str]) -> list[str]:
 
     Returns: `names`, or all sequences of the data set if there are none.
 
-    Raises: UsageError for an unknown or repeated name; InputError if the data set is missing or
-        empty.
+    Raises:
+        UsageError: for an unknown or repeated name.
+        InputError: if the data set is missing or empty.
     """
     dataset_dir = Path(dataset_dir)
     if not dataset_dir.is_dir():
@@ -119,8 +120,9 @@ def list_video_paths(arguments: Sequence[Path]) -> list[Path]:
 
     Returns: video files and folders of frames. A folder of video files stands for all of them.
 
-    Raises: UsageError if two have one name, since their results would share a folder; InputError
-        if one does not exist, or a folder contains both frames and a video file.
+    Raises:
+        UsageError: if two have one name, since their results would share a folder.
+        InputError: if one does not exist, or a folder contains both frames and a video file.
     """
     found = []
     for path in arguments:
@@ -161,11 +163,12 @@ def find_sequences(
         labels: --label.
         guidance: --guidance.
 
-    Returns: the data set's folder (`datasets/` for videos), and name -> function that opens the
-        video.
+    Returns:
+        the data set's folder (`datasets/` for videos), and name -> function that opens the video.
 
-    Raises: UsageError for flags that exclude each other; InputError as `choose_sequences` and
-        `list_video_paths`.
+    Raises:
+        UsageError: for flags that exclude each other.
+        InputError: as `choose_sequences` and `list_video_paths`.
     """
     if not videos:
         folder = dataset or default_dataset()
@@ -205,8 +208,9 @@ def open_dataset_sequence(
         labels: --label.
         guidance: --guidance.
 
-    Raises: UsageError if a label belongs to no frame, to several, or to the frame of another label;
-        InputError if such a label is in datasets/labels, or a label or the frames are missing.
+    Raises:
+        UsageError: if a label belongs to no frame, to several, or to the frame of another label.
+        InputError: if such a label is in datasets/labels, or a label or the frames are missing.
     """
     video = FrameFolder(sequence_dir(dataset_dir, "JPEGImages", name), name)
     annotation_dir = sequence_dir(dataset_dir, "Annotations", name)
@@ -223,7 +227,8 @@ def open_video_sequence(path: Path, labels: Sequence[Path], guidance: str) -> Vi
         labels: --label.
         guidance: --guidance.
 
-    Raises: as `open_dataset_sequence`.
+    Raises:
+        UsageError, InputError: as `open_dataset_sequence`.
     """
     name = video_name(path)
     video = FrameFolder(path, name) if path.is_dir() else VideoFile(path, name)
@@ -249,7 +254,8 @@ def find_made_labels(video: Video) -> dict[int, Path]:
 
     Returns: frame index -> file, in the order of the files' names.
 
-    Raises: InputError if a file belongs to no frame, to several, or to the frame of another file.
+    Raises:
+        InputError: if a file belongs to no frame, to several, or to the frame of another file.
     """
     folder = paths.LABELS / video.name
     files = list_files(folder, (".png",)) if folder.is_dir() else []

@@ -23,7 +23,8 @@ class FrameFolder:
         folder: the frames, or a link to a folder of them.
         name: of the sequence; None takes that of the folder.
 
-    Raises: InputError at the first use if the folder is missing or holds no frames (`list_frames`).
+    Raises:
+        InputError: at the first use if the folder is missing or holds no frames (`list_frames`).
     """
 
     frames_per_second = FRAMES_PER_SECOND
@@ -73,7 +74,9 @@ class FrameFolder:
 
         Returns: uint8 (height, width, 3) RGB.
 
-        Raises: IndexError outside 0..len-1; InputError naming the file if it is unreadable.
+        Raises:
+            IndexError: outside 0..len-1.
+            InputError: if it is unreadable; the message names the file.
         """
         if not 0 <= index < len(self):
             raise IndexError(f"{self.path}: no frame {index}; there are {len(self)}, from 0")
@@ -86,7 +89,8 @@ class FrameFolder:
     def check(self) -> None:
         """Decodes every frame in full.
 
-        Raises: InputError naming the first frame that is unreadable or differs in size.
+        Raises:
+            InputError: naming the first frame that is unreadable or differs in size.
         """
         expected = self._size
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:

@@ -38,7 +38,8 @@ def list_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
 
     Returns: the files in natural order.
 
-    Raises: InputError if there is no such folder.
+    Raises:
+        InputError: if there is no such folder.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -57,8 +58,9 @@ def list_frames(folder: Path) -> list[Path]:
 
     Returns: the files in natural order.
 
-    Raises: InputError if there is no such folder, no frame in it, or two frames of one stem, whose
-        masks would overwrite each other.
+    Raises:
+        InputError: if there is no such folder, no frame in it, or two frames of one stem, whose
+            masks would overwrite each other.
     """
     frames = list_files(folder, FRAME_SUFFIXES)
     if not frames:
@@ -80,7 +82,8 @@ def list_frames(folder: Path) -> list[Path]:
 def open_image(path: Path) -> Image.Image:
     """Decodes an image file to its last byte and turns it upright, as EXIF says.
 
-    Raises: InputError naming the file if it is missing, empty, cut off or no image.
+    Raises:
+        InputError: if it is missing, empty, cut off or no image; the message names the file.
     """
     try:
         if path.stat().st_size == 0:
@@ -109,7 +112,8 @@ def read_image(path: Path) -> np.ndarray:
 
     Returns: uint8 (height, width, 3), RGB, 0..255; 16-bit grey is scaled to 8 bits.
 
-    Raises: InputError as `open_image`.
+    Raises:
+        InputError: as `open_image`.
     """
     image = open_image(Path(path))
     if image.mode.startswith("I"):
@@ -155,7 +159,8 @@ def resize_labels(labels: np.ndarray, height: int, width: int) -> np.ndarray:
         height: of the result.
         width: of the result.
 
-    Returns: uint8 (height, width), whose pixel (y, x) is the one at floor((y + 0.5) * H / height),
+    Returns:
+        uint8 (height, width), whose pixel (y, x) is the one at floor((y + 0.5) * H / height),
         floor((x + 0.5) * W / width): centres correspond, as in Pillow; plain cv2.INTER_NEAREST
         shifts labels by up to half a pixel.
     """

@@ -61,8 +61,9 @@ def read_label(path: Path, animals: Sequence[int] | None = None) -> LabelMap:
 
     Returns: the label map; its `animals` are the given ones, or else those that the file shows.
 
-    Raises: InputError naming the file if it is unreadable, is no label, can be understood in two
-        ways, or shows an animal that is not one of `animals`.
+    Raises:
+        InputError: naming the file if it is unreadable, is no label, can be understood in two ways,
+            or shows an animal that is not one of `animals`.
     """
     content = _decode(Path(path))
     numbers = _number_animals([content])
@@ -75,10 +76,10 @@ def read_label(path: Path, animals: Sequence[int] | None = None) -> LabelMap:
             f"{path}: expected a palette PNG with an index per animal, found black and white as "
             "if there were one animal; label and segment each of them."
         )
-    strangers = [number for number in shown if number not in animals]
-    if strangers:
+    unexpected = [number for number in shown if number not in animals]
+    if unexpected:
         raise InputError(
-            f"{path}: expected no animals but {_join(animals)}, found {_join(strangers)}; "
+            f"{path}: expected no animals but {_join(animals)}, found {_join(unexpected)}; "
             "segment the video again."
         )
     return LabelMap(values, animals)
@@ -93,7 +94,8 @@ def read_labels(paths: Sequence[Path]) -> list[LabelMap]:
 
     Returns: a label map per path, all with the same `animals`.
 
-    Raises: InputError as `read_label`, and if there are more than MAX_ANIMALS animals in all.
+    Raises:
+        InputError: as `read_label`, and if there are more than MAX_ANIMALS animals in all.
     """
     contents = [_decode(Path(path)) for path in paths]
     numbers = _number_animals(contents, paths)
@@ -104,7 +106,8 @@ def read_labels(paths: Sequence[Path]) -> list[LabelMap]:
 def iterate_labels(paths: Sequence[Path]) -> Iterator[LabelMap]:
     """As `read_labels`, one label map at a time: reads each file twice, but holds only one.
 
-    Raises: InputError as `read_labels`, before the first label map.
+    Raises:
+        InputError: as `read_labels`, before the first label map.
     """
     contents = [_decode(Path(path)).without_pixels() for path in paths]
     numbers = _number_animals(contents, paths)
@@ -127,15 +130,16 @@ def write_label(
         animals: all animals of the video, whether `values` shows them or not.
         as_palette: writes indices even for animal 1 alone.
 
-    Raises: ValueError if the shape, type or values are not those.
+    Raises:
+        ValueError: if the shape, type or values are not those.
     """
     values = np.asarray(values)
     if values.ndim != 2 or values.dtype not in (np.uint8, np.bool_):
         raise ValueError(f"values must be uint8 (height, width), got {values.dtype} {values.shape}")
     values = values.astype(np.uint8)
-    strangers = [v for v in _used(values) if v not in (0, VOID, *animals)]
-    if strangers or VOID in animals:
-        raise ValueError(f"values contain {strangers}, but the animals are {tuple(animals)}")
+    unexpected = [v for v in _used(values) if v not in (0, VOID, *animals)]
+    if unexpected or VOID in animals:
+        raise ValueError(f"values contain {unexpected}, but the animals are {tuple(animals)}")
     if as_palette or set(animals) - {1}:
         image = Image.fromarray(values)
         image.putpalette(davis_palette().tobytes())
@@ -143,7 +147,7 @@ def write_label(
         grey = np.zeros(256, np.uint8)
         grey[[1, VOID]] = WHITE, GREY_VOID
         image = Image.fromarray(grey[values])
-    write_atomically(path, lambda aside: image.save(aside, format="PNG"))
+    write_atomically(path, lambda temporary_path: image.save(temporary_path, format="PNG"))
 
 
 @functools.cache
@@ -285,7 +289,7 @@ def _decode_grey(values: np.ndarray) -> _Content:
 
 
 def _check_numbers(values: np.ndarray, nonzero: list[int]) -> None:
-    """Raises: _NotALabelError unless these grey values can only be numbers of animals."""
+    """Raises _NotALabelError unless these grey values can only be numbers of animals."""
     if nonzero[0] > 0 and nonzero[-1] <= MAX_ANIMALS:
         return
     counts = [f"{value} ({np.count_nonzero(values == value)} px)" for value in nonzero[:8]]

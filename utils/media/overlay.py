@@ -127,7 +127,9 @@ def write_contact_sheet(
         top = _GAP_PX + place // columns * (height + _GAP_PX)
         left = _GAP_PX + place % columns * (width + _GAP_PX)
         sheet[top : top + height, left : left + width] = tile
-    write_atomically(path, lambda aside: _save_sheet(aside, Image.fromarray(sheet)))
+    write_atomically(
+        path, lambda temporary_path: _save_sheet(temporary_path, Image.fromarray(sheet))
+    )
 
 
 def write_overlays(

@@ -38,8 +38,9 @@ def add_sound(output: Any, sound: Sound) -> Iterator[tuple[float, av.Packet]]:
         output: an opened `av` container to which nothing has been written yet.
         sound: the sound to add.
 
-    Returns: the packets to mux, each with its time in seconds from the first frame, in order.
-        Damaged sound has gaps; sound that FFmpeg cannot read at all is left out.
+    Returns:
+        the packets to mux, each with its time in seconds from the first frame, in order. Damaged
+        sound has gaps; sound that FFmpeg cannot read at all is left out.
     """
     # Absolute, because FFmpeg takes the part of a name before a colon for a protocol.
     source = av.open(os.path.abspath(sound.path), metadata_errors="replace")

@@ -38,7 +38,8 @@ class VideoFile:
         path: the file.
         name: of the sequence; None takes the file's stem.
 
-    Raises: InputError at the first use if there is no such file or no video in it that decodes.
+    Raises:
+        InputError: at the first use if there is no such file or no video in it that decodes.
     """
 
     def __init__(self, path: Path, name: str | None = None):
@@ -113,7 +114,9 @@ class VideoFile:
 
         Returns: uint8 (height, width, 3) RGB, upright.
 
-        Raises: IndexError outside 0..len-1; InputError if the file is damaged there.
+        Raises:
+            IndexError: outside 0..len-1.
+            InputError: if the file is damaged there.
         """
         if not 0 <= index < len(self):
             raise IndexError(f"{self.path}: no frame {index}; there are {len(self)}, from 0")
@@ -133,7 +136,8 @@ class VideoFile:
     def check(self) -> None:
         """Opens the file, lists its frames and decodes the first and the last.
 
-        Raises: InputError saying what is wrong: no file, no video in it, cut off, or unreadable.
+        Raises:
+            InputError: saying what is wrong: no file, no video in it, cut off, or unreadable.
         """
         if self._index.is_cut_off:
             raise InputError(

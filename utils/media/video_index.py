@@ -105,7 +105,8 @@ def open_container(path: Path) -> tuple[Any, Any]:
 
     Returns: the `av` container and its video stream.
 
-    Raises: InputError if there is no such file or no video stream in it.
+    Raises:
+        InputError: if there is no such file or no video stream in it.
     """
     if not path.is_file():
         found = "a folder" if path.is_dir() else "no such file"
@@ -136,7 +137,8 @@ def find_video_stream(container: Any, path: Path) -> Any:
         container: an opened `av` container.
         path: of the file, for the message of the error.
 
-    Raises: InputError if there is no video, or none that FFmpeg can decode.
+    Raises:
+        InputError: if there is no video, or none that FFmpeg can decode.
     """
     stream = container.streams.best("video")
     # The cover picture of a song is stored as a video stream as well.
@@ -170,7 +172,8 @@ def build_index(path: Path) -> VideoIndex:
     """Lists the frames of a video file, from its packets alone if that is exact, else by decoding
     it in full.
 
-    Raises: InputError if there is no such file or no video in it that decodes.
+    Raises:
+        InputError: if there is no such file or no video in it that decodes.
     """
     packets = _read_packets(path)
     first_frame, is_exact = _compare_with_decoded(path, packets)

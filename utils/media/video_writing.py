@@ -35,11 +35,15 @@ def write_video(
         frames_per_second: the average rate.
         sound: the sound that belongs to the frames.
 
-    Raises: ValueError if there is no frame, if frames differ in size, or if a time is missing or
-        does not increase; no file is left then.
+    Raises:
+        ValueError: if there is no frame, if frames differ in size, or if a time is missing or does
+            not increase; no file is left then.
     """
     write_atomically(
-        path, lambda aside: _encode(aside, iter(frames), times_seconds, frames_per_second, sound)
+        path,
+        lambda temporary_path: _encode(
+            temporary_path, iter(frames), times_seconds, frames_per_second, sound
+        ),
     )
 
 

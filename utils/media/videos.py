@@ -54,6 +54,7 @@ def list_videos(folder: Path) -> list[Path]:
 
     Returns: the files in natural order; an empty list if there are none.
 
-    Raises: InputError if there is no such folder.
+    Raises:
+        InputError: if there is no such folder.
     """
     return list_files(folder, VIDEO_SUFFIXES)

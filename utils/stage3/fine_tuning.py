@@ -62,7 +62,8 @@ class FineTuner:
 
         Returns: mean loss of each epoch that was run now.
 
-        Raises: FloatingPointError if the loss is not finite.
+        Raises:
+            FloatingPointError: if the loss is not finite.
         """
         for variable, value in zip(self.model.variables, self.start_weights, strict=True):
             variable.assign(value)
@@ -87,7 +88,8 @@ class FineTuner:
 
         Returns: mean loss of each epoch that was run now.
 
-        Raises: FloatingPointError if the loss is not finite.
+        Raises:
+            FloatingPointError: if the loss is not finite.
         """
         return self._train(frames, self.settings.epochs + epochs, backup_path, callbacks)
 

@@ -1,7 +1,7 @@
 """The state of an unfinished video on disk, so that a run that was cut off continues where it was.
 
 It is in `results/runs/SEQ/partial/`: `key.json` says what it belongs to (configuration, hashes,
-version of the code). With the same key a run continues, with another one it starts afresh.
+version of the code). With the same key a run continues, with another one it starts over.
 """
 
 import json
@@ -32,17 +32,17 @@ class PartialRun:
         results_dir: `results/` or what stands for it.
         name: of the video.
         key: configuration and hashes that the masks depend on.
-        starts_afresh: discards what an earlier run left, even with the same key.
+        starts_over: discards what an earlier run left, even with the same key.
     """
 
     def __init__(
-        self, results_dir: Path, name: str, key: dict[str, Any], starts_afresh: bool = False
+        self, results_dir: Path, name: str, key: dict[str, Any], starts_over: bool = False
     ):
         self.folder = partial_dir(results_dir, name)
         key = json.loads(json.dumps(key | {"code": code_digest()}))
-        if starts_afresh or read_json(self.folder / "key.json") != key:
+        if starts_over or read_json(self.folder / "key.json") != key:
             if self.folder.exists():
-                shutil.rmtree(self.folder)  # what resists is an error: old state must not mix in
+                shutil.rmtree(self.folder)  # raise if removal fails: stale state must not be reused
             self.folder.mkdir(parents=True)
             write_json(self.folder / "key.json", key)
 
@@ -55,7 +55,7 @@ class PartialRun:
         return self.folder / f"training_{animal}.npz"
 
     def load_fine_tuned(self, model: keras.Model, animal: int) -> bool:
-        """Loads the fine-tuned weights of one animal, if there are any. Returns: whether so."""
+        """Loads the fine-tuned weights of one animal; returns whether there are any."""
         path = self._fine_tuned(animal)
         if not path.is_file():
             return False
@@ -65,16 +65,19 @@ class PartialRun:
         return True
 
     def save_fine_tuned(self, model: keras.Model, animal: int) -> None:
-        """Keeps the fine-tuned weights of one animal; its training backup is of no use any more.
+        """Keeps the fine-tuned weights of one animal; the training backup is then deleted.
 
-        Raises: FloatingPointError if a weight is not finite.
+        Raises:
+            FloatingPointError: if a weight is not finite.
         """
         values = {v.path: np.array(keras.ops.convert_to_numpy(v.value)) for v in model.variables}
         if not all(np.isfinite(value).all() for value in values.values()):
             raise FloatingPointError(
                 "Fine-tuning ended with weights that are not finite; try --seed."
             )
-        write_atomically(self._fine_tuned(animal), lambda aside: save_file(values, aside))
+        write_atomically(
+            self._fine_tuned(animal), lambda temporary_path: save_file(values, temporary_path)
+        )
         self.training_backup(animal).unlink(missing_ok=True)
 
     def grey(self, frame: int) -> np.ndarray | None:
@@ -125,7 +128,7 @@ def to_bytes(probability: np.ndarray) -> np.ndarray:
 
 def _write(path: Path, values: np.ndarray) -> None:
     encoded = cv2.imencode(path.suffix, values.astype("uint8"), _ENCODING[path.suffix])[1]
-    write_atomically(path, lambda aside: aside.write_bytes(encoded.tobytes()))
+    write_atomically(path, lambda temporary_path: temporary_path.write_bytes(encoded.tobytes()))
 
 
 def _read(path: Path) -> np.ndarray | None:

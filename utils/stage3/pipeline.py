@@ -1,4 +1,4 @@
-"""One video from its labels to its masks. `Pipeline.run` is the whole of it, on one page."""
+"""One video from its labels to its masks. `Pipeline.run` lists every step."""
 
 import contextlib
 import shutil
@@ -35,7 +35,7 @@ from utils.training.batches import FrameSample
 
 
 @dataclass(frozen=True)
-class Found:
+class AnimalInFrame:
     """What was found of one animal in one frame, at working size.
 
     Attributes:
@@ -157,7 +157,7 @@ class Pipeline:
             losses += self.tuner.fit(labelled, backup, callbacks)
 
     def survey(self, animal: int) -> list[int]:
-        """Segments frames all over the video. Returns: their indices; none without a second
+        """Segments frames all over the video and returns their indices; none without a second
         look."""
         if not self.preset.second_look:
             return []
@@ -206,19 +206,25 @@ class Pipeline:
     def settle_identities(self) -> Iterator[tuple[int, np.ndarray]]:
         """Gives every pixel to one animal or to the background.
 
-        Yields: index of the frame, and uint8 (height, width) at the video's size: 0, or the number
-            of an animal.
+        Yields:
+            index of the frame, and uint8 (height, width) at the video's size: 0, or the number of
+            an animal.
         """
         numbers = np.array([0, *self.animals], "uint8")
         for index in range(len(self.video)):
-            claims = [
-                Found(index, self.partial.probability(a, index), self.partial.region(a, index))
+            candidates = [
+                AnimalInFrame(
+                    index, self.partial.probability(a, index), self.partial.region(a, index)
+                )
                 for a in self.animals
             ]
-            for animal, found in zip(self.animals, claims, strict=True):
+            for animal, found in zip(self.animals, candidates, strict=True):
                 self.confidence[animal].append(round(found.confidence, 4))
             threshold = self.preset.refinement.threshold
-            yield index, numbers[merge(claims, threshold, self.video.height, self.video.width)]
+            yield (
+                index,
+                numbers[merge_animals(candidates, threshold, self.video.height, self.video.width)],
+            )
 
     def write(self, masks: Iterable[tuple[int, np.ndarray]]) -> None:
         """Writes masks, confidence and overlays."""
@@ -234,14 +240,14 @@ class Pipeline:
         write_json(self.results_dir / paths.RUNS / name / paths.CONFIDENCE_FILE, record)
         write_overlays(
             self.results_dir / paths.OVERLAY,
-            self.partial.folder,  # a kill leaves no litter there
+            self.partial.folder,  # temporary files go here; they are removed on resume
             self.video,
             lambda index: read_label(folder / f"{stems[index]}.png", self.animals).values,
             list(self.labels),
         )
 
     def confidence_of_frames(self) -> list[float]:
-        """Of each frame, that of the least certain animal, 0..1."""
+        """Per frame, the lowest confidence of any animal, 0..1."""
         return [min(values) for values in zip(*self.confidence.values(), strict=True)]
 
     @contextlib.contextmanager
@@ -260,18 +266,18 @@ class Pipeline:
         animal: int,
         frames: Collection[int],
         probability_of: Callable[[int, int], np.ndarray],
-    ) -> Iterator[Found]:
+    ) -> Iterator[AnimalInFrame]:
         """What continues the animal in these frames, going out from where it is labelled."""
         labelled = tuple(f for f, label in self.labels.items() if (label == animal).any())
         for start, going_away in make_passes(len(self.video), labelled):
-            keep = TemporalFilter(self.preset.refinement, self.labels[start], animal)
+            temporal_filter = TemporalFilter(self.preset.refinement, self.labels[start], animal)
             before, grey_before = start, self.frames.grey(start)
             for index in (i for i in going_away if i in frames):
                 probability, grey = probability_of(animal, index), self.frames.grey(index)
                 motion = find_motion(grey, grey_before)
                 # The label's own frame is 0 frames away from it; the filter's reach is at least 1.
-                region = keep(probability, motion, max(1, abs(index - before)))
-                yield Found(index, probability, region)
+                region = temporal_filter(probability, motion, max(1, abs(index - before)))
+                yield AnimalInFrame(index, probability, region)
                 before, grey_before = index, grey
 
     def _predict(self, animal: int, index: int) -> np.ndarray:
@@ -293,11 +299,13 @@ class Pipeline:
         return f"{self.video.name}, animal {place} of {len(self.animals)}: {what}"
 
 
-def merge(claims: list[Found], threshold: float, height: int, width: int) -> np.ndarray:
+def merge_animals(
+    candidates: list[AnimalInFrame], threshold: float, height: int, width: int
+) -> np.ndarray:
     """One mask at the video's size from what was found of each animal at working size.
 
     Args:
-        claims: per animal.
+        candidates: per animal.
         threshold: probability above which a pixel is animal.
         height, width: of the mask.
 
@@ -305,7 +313,7 @@ def merge(claims: list[Found], threshold: float, height: int, width: int) -> np.
     """
     mask = np.zeros((height, width), "uint8")
     best = np.full((height, width), threshold * 255, "float32")
-    for place, found in enumerate(claims, start=1):
+    for place, found in enumerate(candidates, start=1):
         probability, region = found.probability.astype("float32"), found.region
         if probability.shape != (height, width):
             # Up-sampled probabilities give a smooth outline; the region only says which parts

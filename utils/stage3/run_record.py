@@ -30,7 +30,9 @@ def make_record(
     video = sequence.video
     return {
         "sequence": video.name,
-        "input": os.path.abspath(video.path),  # found from another working folder, too
+        "input": os.path.abspath(
+            video.path
+        ),  # absolute, so that it resolves from any working directory
         "num_frames": len(video),
         "size": [video.height, video.width],
         "labelled_frames": list(guidance.frames),
@@ -77,7 +79,7 @@ def mask_paths(results_dir: Path, video: Video) -> list[Path]:
 
 
 def namesake_warning(results_dir: Path, video: Video, key: dict[str, Any]) -> str | None:
-    """What to tell where other frames were segmented under this name: their results will be
+    """The warning if other frames were segmented under this name, else None: their results will be
     replaced, and a label in datasets/labels may be theirs."""
     before = read_json(results_dir / paths.RUNS / video.name / paths.RUN_FILE)
     frames = before.get("key", {}).get("sha256", {}).get("frames") if before else None

@@ -39,7 +39,8 @@ class CertainFrame:
 def training_frames(
     labelled: Sequence[Sample], certain: Sequence[Sample], settings: SecondLook
 ) -> list[Sample]:
-    """Labelled and certain frames, the labelled ones repeated to have their share."""
+    """Labelled and certain frames, the labelled ones repeated so that they make up `label_share` of
+    the steps."""
     share = settings.label_share
     copies = max(1, round(len(certain) * share / (1 - share) / len(labelled)))
     return [*labelled] * copies + [*certain]
@@ -72,7 +73,7 @@ def frames_to_learn_from(
 
 
 def certain_target(probability: np.ndarray, region: np.ndarray, settings: SecondLook) -> np.ndarray:
-    """What the network takes for certain of a frame.
+    """Training target from confident pixels.
 
     Args:
         probability: uint8 (h, w), 0..255.

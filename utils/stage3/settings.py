@@ -52,7 +52,8 @@ class Refinement:
         margin: share of the diagonal from the animal's mask, moved along the optical flow, beyond
             which known background remains background, whatever the network finds there.
         min_reliable: share of what the network finds in a frame in which the flow has to be
-            reliable for the known background to be moved along; else all of it is forgotten.
+            reliable for the known background to be moved along; otherwise the known background is
+            reset.
     """
 
     threshold: float = 0.4

@@ -18,7 +18,7 @@ from utils.media.labels import VOID
 from utils.stage3.motion import Motion, warp_mask
 from utils.stage3.settings import Refinement
 
-FAINT = 0.1
+MIN_COUNTED_PROBABILITY = 0.1  # outside of a mask, see `mask_confidence`
 
 
 class TemporalFilter:
@@ -27,14 +27,14 @@ class TemporalFilter:
     Args:
         refinement: see `Refinement`.
         label: (H, W), 0 background, 1..254 animals, 255 void: the frame to start from.
-        animal: which one.
+        animal: number of the animal to follow.
     """
 
     def __init__(self, refinement: Refinement, label: np.ndarray, animal: int = 1):
         self.refinement = refinement
         self.last_mask = label == animal
         self.last_others = ~np.isin(label, (0, animal, VOID))
-        self.background = ~np.isin(label, (animal, VOID))
+        self.known_background = ~np.isin(label, (animal, VOID))
         self.frames_since = 0
 
     def __call__(
@@ -57,20 +57,24 @@ class TemporalFilter:
         self._move_background(found, motion)
         if self.refinement.radius and self.last_mask.any():
             diagonal = np.hypot(*mask.shape)
-            # An animal that was out of sight may have gone on moving meanwhile.
+            # An animal that was out of sight may have kept moving in the meantime.
             radius = self.refinement.radius * diagonal * (distance_frames + self.frames_since)
             animal = warp_mask(self.last_mask, motion)
-            animal = animal if animal.any() else self.last_mask  # it was carried off the picture
-            known = self.background & (distance_to(animal) > self.refinement.margin * diagonal)
+            animal = (
+                animal if animal.any() else self.last_mask
+            )  # the flow moved it out of the frame
+            known = self.known_background & (
+                distance_to(animal) > self.refinement.margin * diagonal
+            )
             others = warp_mask(self.last_others, motion) | (found & known)
             mask, others = sort_regions(found, animal, radius, others)
         if mask.any():
             self.last_mask, self.last_others, self.frames_since = mask, others, 0
-            self.background = (self.background | others) & ~mask
+            self.known_background = (self.known_background | others) & ~mask
         else:
-            # What was taken for another may have been the animal: whatever is near is it again.
+            # The lost animal may have been tracked as another: any nearby region is accepted again.
             self.last_others = np.zeros_like(mask)
-            self.background = self.background & ~found
+            self.known_background = self.known_background & ~found
             self.frames_since += distance_frames
         return mask
 
@@ -79,8 +83,8 @@ class TemporalFilter:
         if motion is not None:
             share = motion.reliable[found if found.any() else ...].mean()
             if share >= self.refinement.min_reliable:
-                known = warp_mask(self.background, motion) & motion.reliable
-        self.background = known
+                known = warp_mask(self.known_background, motion) & motion.reliable
+        self.known_background = known
 
 
 def sort_regions(
@@ -113,7 +117,7 @@ def sort_regions(
 
 
 def distance_to(mask: np.ndarray) -> np.ndarray:
-    """Of each pixel to a mask, float32 (H, W), pixels; infinite if it is empty."""
+    """Distance from each pixel to the mask, float32 (H, W), pixels; infinite if it is empty."""
     if not mask.any():
         return np.full(mask.shape, np.inf, "float32")
     return cv2.distanceTransform((~mask).astype("uint8"), cv2.DIST_L2, 5)
@@ -134,14 +138,14 @@ def make_passes(num_frames: int, labelled: Sequence[int]) -> list[tuple[int, lis
 
 
 def mask_confidence(probability: np.ndarray, mask: np.ndarray) -> float:
-    """How sure the network is of one animal's mask: the overlap (J) that its own probabilities
-    let expect.
+    """Confidence in one animal's mask: its expected IoU under the network's own probabilities.
 
     The expected intersection is the sum of the probabilities in the mask; the expected union is the
-    mask's area and the sum of the probabilities outside of it. So it sinks where the animal is
-    uncertain, where the mirrored view disagrees (their mean is then near a half), and where regions
-    were dropped that looked like the animal. It does not see what is wrong and certain. Faint
-    probabilities, below FAINT, do not count: over a whole frame they would outweigh a small animal.
+    mask's area plus the sum of the probabilities outside of it. So confidence falls where the
+    animal is uncertain, where the mirrored view disagrees (their mean is then near a half), and
+    where regions were dropped that looked like the animal. It cannot detect confident errors.
+    Probabilities below MIN_COUNTED_PROBABILITY do not count: over a whole frame they would outweigh
+    a small animal.
 
     On the bundled sample, in two copies, blurred and covered in some frames, its rank correlation
     with J was 0.89; that of the mean of |2p - 1| on and around the mask was 0.59.
@@ -153,5 +157,5 @@ def mask_confidence(probability: np.ndarray, mask: np.ndarray) -> float:
     Returns: 0..1; 0 for an empty mask.
     """
     expected = float(probability[mask].sum())
-    outside = float(probability[(probability > FAINT * 255) & ~mask].sum())
+    outside = float(probability[(probability > MIN_COUNTED_PROBABILITY * 255) & ~mask].sum())
     return expected / (255 * np.count_nonzero(mask) + outside) if expected else 0.0

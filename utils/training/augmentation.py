@@ -38,7 +38,7 @@ class Augmentation:
     recompose: float = 0.0  # probability of moving the object over its background
     paste: float = 0.0  # probability of objects of other images pasted on this one
     max_pasted: int = 2
-    occlude: float = 0.0  # probability of something, of another image's background, in front
+    occlude: float = 0.0  # probability of covering parts with another image's background
 
 
 AUGMENTATIONS = {
@@ -87,8 +87,9 @@ def augment(
         occluders: other images with their targets, whose backgrounds grow in front as blades and
             patches, which are background.
 
-    Returns: image uint8 (h, w, 3) and target uint8 (h, w). Outside of the frame the image is
-        mirrored and the target void.
+    Returns:
+        image uint8 (h, w, 3) and target uint8 (h, w). Outside of the frame the image is mirrored
+        and the target void.
     """
     recompose = background is not None and rng.random() < augmentation.recompose
     matrix = _draw_affine(target, size, augmentation, rng)
@@ -100,7 +101,7 @@ def augment(
         image, target = _paste(image, target, other_image, other_target, augmentation, rng)
     for other_image, other_target in occluders:
         image, target = _occlude(image, target, other_image, other_target, rng)
-    return _change_colors(image, augmentation, rng), target
+    return _change_appearance(image, augmentation, rng), target
 
 
 def fill_object(image: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -221,14 +222,14 @@ def _paste(canvas, canvas_target, image, target, augmentation, rng):
     place = rng.uniform(0.05, 0.95, 2) * np.array([width, height])
     centre = np.array([xs[0] + xs[-1], ys[0] + ys[-1]]) / 2
     matrix = np.hstack([linear, (place - linear @ centre)[:, None]])
-    image = _change_colors(image, augmentation, rng)
+    image = _change_appearance(image, augmentation, rng)
     return _set_in_front(canvas, canvas_target, image, target, matrix)
 
 
 def _occlude(canvas, canvas_target, image, target, rng):
     """Covers parts of the crop with another image's background, as grass, twigs and bars do."""
     height, width = canvas_target.shape
-    # Level sets of smooth noise, finer across than along: blades if one side is far finer.
+    # Level sets of smooth noise; anisotropic noise gives blade-like shapes.
     cells = rng.integers(2, 5), rng.integers(3, 17)
     field = rng.random(cells if rng.random() < 0.3 else cells[::-1]).astype("float32")
     field = cv2.resize(field, (width, height), interpolation=cv2.INTER_CUBIC)
@@ -247,7 +248,7 @@ def _occlude(canvas, canvas_target, image, target, rng):
     return canvas, canvas_target
 
 
-def _change_colors(image, augmentation, rng):
+def _change_appearance(image, augmentation, rng):
     a = augmentation
     if rng.random() < a.color_probability and (
         a.brightness or a.contrast or a.saturation or a.gamma or a.hue_degrees

@@ -17,14 +17,14 @@ SNAPSHOTS = 200  # at most so many are averaged, evenly spaced: more cost time a
 
 
 class WeightAverage(keras.callbacks.Callback):
-    """Averages all weights, with equal shares, from a certain update to the last.
+    """Averages all weights, with equal shares, from `recipe.average_from` on.
 
-    Without `recipe.average_from` it does nothing. Build it in the scope in which the model was
-    built.
+    Without `recipe.average_from` it does nothing. Create it in the distribution scope in which the
+    model was created.
 
     Args:
         model: whose weights are averaged.
-        recipe: says from where on.
+        recipe: gives the share of the run after which averaging begins.
     """
 
     def __init__(self, model: keras.Model, recipe: Recipe):

@@ -40,8 +40,8 @@ class Backup(keras.callbacks.Callback):
                 raise FloatingPointError(f"{name} is not finite after epoch {epoch + 1}.")
         values |= {_FORMAT_KEY: FORMAT, _EPOCH_KEY: epoch + 1}
 
-        def write(temporary):
-            with open(temporary, "wb") as file:
+        def write(temporary_path):
+            with open(temporary_path, "wb") as file:
                 np.savez(file, **values)
 
         write_atomically(self.path, write)
@@ -51,8 +51,9 @@ class Backup(keras.callbacks.Callback):
 
         Returns: the epoch to continue with, counted from 0; 0 without a state.
 
-        Raises: InputError naming the file, and the tensor where there is one, if the state is of
-            another format or another network or optimizer; the model is then unchanged.
+        Raises:
+            InputError: naming the file, and the tensor where there is one, if the state is of
+                another format or another network or optimizer; the model is then unchanged.
         """
         self.set_model(model)
         if not self.path.is_file():

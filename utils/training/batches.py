@@ -69,7 +69,7 @@ class Batches(keras.utils.PyDataset):
     of the network.
 
     Args:
-        samples: drawn in an order shuffled anew for each pass through them.
+        samples: drawn in an order that is reshuffled for each pass through them.
         crop: height and width.
         steps_per_epoch: length of an epoch.
         batch_size: crops per batch.

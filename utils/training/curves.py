@@ -32,4 +32,4 @@ def draw_curves(path: Path, rows: Sequence[dict]) -> None:
         if points and name == "validation_iou":
             step, value = max(points, key=lambda point: point[1])
             axes.set_title(f"best {value:.3f} at step {step}", fontsize=10)
-    write_atomically(path, lambda aside: figure.savefig(aside))
+    write_atomically(path, lambda temporary_path: figure.savefig(temporary_path))

@@ -68,7 +68,9 @@ def _write(tensors: dict[str, np.ndarray], target: Path) -> str:
         "licence": "MIT",
     }
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(target, lambda aside: aside.write_bytes(save(tensors, facts)))
+    write_atomically(
+        target, lambda temporary_path: temporary_path.write_bytes(save(tensors, facts))
+    )
     sha256 = sha256_of(target)
     write_json(target.parent / paths.MANIFEST_NAME, {target.name: {"sha256": sha256, **facts}})
     return sha256

@@ -4,7 +4,7 @@ import keras
 
 from models.backbone import BACKBONE
 
-LONGEST_GRADIENT = 1.0  # of a variable; longer ones are scaled to this norm
+GRADIENT_CLIP_NORM = 1.0  # of a variable; longer ones are scaled to this norm
 
 
 def make_optimizer(
@@ -22,14 +22,15 @@ def make_optimizer(
         weight_decay: of kernels and all other variables, decoupled from the gradients.
         accumulate: batches whose gradients are averaged into one update.
 
-    Returns: one optimizer for `compile`. Its variables have the same paths in every process, which
+    Returns:
+        one optimizer for `compile`. Its variables have the same paths in every process, which
         backups rely on; without names Keras would number the optimizers.
     """
     head, backbone = (
         keras.optimizers.AdamW(
             rate,
             weight_decay=weight_decay,
-            clipnorm=LONGEST_GRADIENT,
+            clipnorm=GRADIENT_CLIP_NORM,
             gradient_accumulation_steps=accumulate if accumulate > 1 else None,
             name=name,
         )

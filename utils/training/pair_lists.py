@@ -11,7 +11,8 @@ def read_pairs(list_path: Path) -> list[tuple[str, str]]:
 
     Empty lines and lines that begin with # do not count; a repeated line is returned as often.
 
-    Raises: InputError if there is no such list, or a line is not a pair.
+    Raises:
+        InputError: if there is no such list, or a line is not a pair.
     """
     if not list_path.is_file():
         raise InputError(f"{list_path}: expected a list of images, found none; name another one.")

@@ -38,7 +38,8 @@ class RunFolder:
         Args:
             dry_run: then nothing is locked, because nothing may be written.
 
-        Raises: InputError if another process trains here.
+        Raises:
+            InputError: if another process trains here.
         """
         if dry_run:
             return contextlib.nullcontext()
@@ -52,7 +53,8 @@ class RunFolder:
             key: everything the result depends on (`run_key`); `steps` is not part of it.
             resume: whether the user asked to continue.
 
-        Raises: InputError.
+        Raises:
+            InputError: if there is a run already and it may not, or cannot, be continued.
         """
         if not self.state.is_file():
             return
@@ -97,7 +99,7 @@ class RunFolder:
         """Replaces the history."""
         write_json(self._history, rows)
 
-    def hand_on(self, model: keras.Model, facts: dict[str, Any]) -> Path:
+    def export_weights(self, model: keras.Model, facts: dict[str, Any]) -> Path:
         """Writes `HEAD.last.safetensors` and `HEAD.safetensors` (the best by validation), in half
         precision, with their lines in the manifest.
 

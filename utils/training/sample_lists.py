@@ -15,7 +15,8 @@ def read_sample_list(list_path: Path, dataset: Path) -> list[FileSample]:
 
     Returns: one sample per line, in the order of the list.
 
-    Raises: InputError if the list or any file it names is missing, or a line is not a pair.
+    Raises:
+        InputError: if the list or any file it names is missing, or a line is not a pair.
     """
     samples = [
         FileSample(dataset / image, dataset / annotation)

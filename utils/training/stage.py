@@ -16,7 +16,7 @@ from utils.errors import InputError, UsageError
 from utils.training.averaging import WeightAverage
 from utils.training.backup import Backup
 from utils.training.batches import Batches, FileSample
-from utils.training.journal import Journal
+from utils.training.epoch_log import EpochLog
 from utils.training.optimizers import make_optimizer, warmup_cosine
 from utils.training.recipe import Recipe
 from utils.training.run_folder import RunFolder
@@ -26,7 +26,7 @@ from utils.training.weights import read_weights
 
 
 def check_settings(recipe: Recipe) -> None:
-    """Raises: UsageError that names the flag of a setting that cannot be."""
+    """Raises UsageError, with the name of the flag, for an invalid setting."""
     for name in ("steps", "batch_size", "accumulate", "crop", "validate_every"):
         if getattr(recipe, name) < 1:
             raise UsageError(f"{_flag(name)} must be 1 or more, not {getattr(recipe, name)}.")
@@ -50,7 +50,7 @@ def _flag(name):
 
 
 def check_stage(path: Path, stages: Sequence[str]) -> None:
-    """Raises: InputError for weights of a stage that this one cannot start from."""
+    """Raises InputError for weights of a stage that this one cannot start from."""
     metadata = read_weights(path)[1]
     if metadata.get("stage") not in stages:
         raise InputError(
@@ -70,7 +70,9 @@ def run_key(
 
     A run is only continued under the same key. `steps` is not part of it: they may grow.
 
-    Raises: UsageError for settings that cannot be; InputError without weights.
+    Raises:
+        UsageError: for invalid settings.
+        InputError: if the weights are missing or damaged.
     """
     check_settings(recipe)
     settings = asdict(recipe)
@@ -154,16 +156,18 @@ def train(
 
     Args:
         model: of `compile_model`, with the weights to start from.
-        samples: seen in an order shuffled anew for each pass.
+        samples: seen in an order that is reshuffled for each pass.
         validation: images on which the best weights are chosen.
         recipe: see `Recipe`.
         folder: where state, history and weights are kept.
 
-    Returns: the history, a row per epoch: epoch, step, loss, learning_rate and, where validated,
+    Returns:
+        the history, a row per epoch: epoch, step, loss, learning_rate and, where validated,
         validation_iou. The model has the last weights, or their average if the recipe says so.
 
-    Raises: FloatingPointError if the loss or a weight is not finite; the last good state stays.
-        UsageError if the run has made more updates than the recipe asks for.
+    Raises:
+        FloatingPointError: if the loss or a weight is not finite; the last good state stays.
+        UsageError: if the run has made more updates than the recipe asks for.
     """
     average = WeightAverage(model, recipe)
     backup = Backup(folder.state, average.state)
@@ -176,11 +180,11 @@ def train(
             f"{recipe.steps} asks for fewer. Ask for more, or name another --output."
         )
     average.resume(done)
-    journal = Journal(folder, validation, recipe, average, done)
+    epoch_log = EpochLog(folder, validation, recipe, average, done)
     if done < recipe.batches:
-        _fit(model, samples, recipe, done, [average, journal, backup])
+        _fit(model, samples, recipe, done, [average, epoch_log, backup])
     average.finish()
-    return journal.rows
+    return epoch_log.rows
 
 
 def _fit(model, samples, recipe, done, callbacks):
@@ -202,7 +206,7 @@ def _fit(model, samples, recipe, done, callbacks):
     model.fit(
         batches,
         epochs=-(-left // epoch_batches),
-        # The journal before the backup: what the state says is done has been written down.
+        # The log before the backup: an epoch that the state says is done has been logged.
         callbacks=[
             batches.follow_epochs(),
             StopAfter(left),

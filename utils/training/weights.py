@@ -34,7 +34,8 @@ def save_weights(
 
     Returns: the file's sha256, hexadecimal.
 
-    Raises: ValueError naming the variable if a value is not finite; nothing is then written.
+    Raises:
+        ValueError: if a value is not finite, with the variable's name; nothing is then written.
     """
     tensors = {}
     for variable in model.weights:  # not variables: dropout's random state is one
@@ -44,7 +45,7 @@ def save_weights(
         tensors[variable.path] = value.astype("float16") if half and value.ndim > 1 else value
     facts = {key: str(value) for key, value in metadata.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda aside: aside.write_bytes(save(tensors, facts)))
+    write_atomically(path, lambda temporary_path: temporary_path.write_bytes(save(tensors, facts)))
     sha256 = sha256_of(path)
     manifest = _read_manifest(path.parent)
     manifest[path.name] = {"sha256": sha256, **metadata}
@@ -66,8 +67,9 @@ def load_weights(model: keras.Model, path: Path, sha256: str | None = None) -> d
 
     Returns: the file's metadata and its sha256 (key "sha256").
 
-    Raises: InputError naming the file, and the tensor where there is one; the model is then
-        unchanged.
+    Raises:
+        InputError: if the weights do not fit the model; the message names the file and, where there
+            is one, the tensor. The model is then unchanged.
     """
     tensors, metadata = read_weights(path, sha256)
     variables = {variable.path: variable for variable in model.weights}
@@ -116,8 +118,9 @@ def read_weights(
 
     Returns: tensors by name, and the metadata with "sha256" added.
 
-    Raises: InputError if the file is missing, cut short, altered against its manifest, or no
-    safetensors file.
+    Raises:
+        InputError: if the file is missing, cut short, altered against its manifest, or no
+            safetensors file.
     """
     path = Path(path)
     if not path.is_file():
@@ -150,7 +153,8 @@ def find_weights(head: str, weights: Path | None = None) -> tuple[Path, str]:
 
     Returns: the file, and in words why this one.
 
-    Raises: InputError if there is none.
+    Raises:
+        InputError: if there is none.
     """
     if weights is not None:
         return Path(weights), "named by --weights"
@@ -187,5 +191,5 @@ def _read_manifest(folder: Path) -> dict:
             f"{path}: not valid JSON ({error}). Restore it with git checkout."
         ) from error
     if not isinstance(manifest, dict) or not all(isinstance(v, dict) for v in manifest.values()):
-        raise InputError(f"{path}: not a manifest of ours. Restore it with git checkout.")
+        raise InputError(f"{path}: not a manifest of this project. Restore it with git checkout.")
     return manifest

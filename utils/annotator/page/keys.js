@@ -33,7 +33,7 @@ const BUTTONS = {
   "mode-label": () => setMode("label"),
   "mode-review": () => setMode("review"),
   "review-done": () => setMode("review"),
-  mend: fixFrame,
+  fix: fixFrame,
   watch: () => parts.runPanel.watch(),
   "add-animal": addAnimal,
   "clear-animal": clearAnimal,

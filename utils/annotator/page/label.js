@@ -139,7 +139,7 @@ async function segment({ frame, animal, change, fresh }) {
   if (frame !== state.frame || !work || state.mode !== "label") return;
   const before = work.step;
   const { values } = state.label;
-  // A mask that was there before the first click is trusted, but a new box begins anew.
+  // A mask that was there before the first click is trusted, but a new box starts over.
   const first = { clicks: [], box: null, given: countAnimals(values)[animal] > 0 };
   const last = before.prompts[animal] ?? first;
   const prompts = { ...change(last), given: last.given && !fresh };

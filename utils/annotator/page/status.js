@@ -18,7 +18,7 @@ export function showState() {
   const { mode, frame, label } = state;
   const work = mode === "label" ? currentWork() : null;
   showFrameState(work);
-  $("mend").disabled = mode !== "review" || !label.values;
+  $("fix").disabled = mode !== "review" || !label.values;
   $("undo").disabled = !work || work.at === 0;
   $("redo").disabled = !work || work.at === work.steps.length - 1;
   const isEmpty = !label.values || !label.values.some((value) => value & NUMBER);

@@ -19,9 +19,9 @@ class Series:
     """The values of one line.
 
     Attributes:
-        name: Shown in the key, and used in the page's data.
+        name: shown in the key, and used in the page's data.
         style: CSS class that gives the colour: "j", "f", "trust" or "second".
-        frames: Frame indices, increasing; the line is interrupted where one is left out.
+        frames: frame indices, increasing; the line is interrupted where one is left out.
         values: 0..1, one per frame.
     """
 
@@ -36,9 +36,9 @@ class Line:
     """A series as drawn.
 
     Attributes:
-        name: Of the series.
-        style: Of the series.
-        is_sparse: Whether many frames have no value, so that dots are drawn.
+        name: of the series.
+        style: of the series.
+        is_sparse: whether many frames have no value, so that dots are drawn.
         line: SVG path of the line, empty where there is no value.
         dots: SVG path of the dots, empty where none are drawn.
     """
@@ -72,14 +72,14 @@ class Chart:
     """All that the template draws.
 
     Attributes:
-        title: Plain text.
-        series: The lines, the most important one first.
-        x_ticks: Frame numbers.
-        y_ticks: Values; there is a horizontal line at each.
-        labelled_x: Places of the labelled frames, 0..WIDTH.
-        marks: Marks on the first line.
-        width: Of the SVG.
-        height: Of the SVG.
+        title: plain text.
+        series: the lines, the most important one first.
+        x_ticks: frame numbers.
+        y_ticks: values; there is a horizontal line at each.
+        labelled_x: places of the labelled frames, 0..WIDTH.
+        marks: marks on the first line.
+        width: of the SVG.
+        height: of the SVG.
     """
 
     title: str
@@ -103,13 +103,13 @@ def lay_out_chart(
     """Lays out a chart of values in 0..1 over all frames of a video.
 
     Args:
-        title: Plain text.
-        series: The lines, the most important one first.
-        num_frames: Of the video.
-        labelled: Frames that get a vertical line.
-        marked: Frame -> a character or two, placed on the first series at that frame.
+        title: plain text.
+        series: the lines, the most important one first.
+        num_frames: of the video.
+        labelled: frames that get a vertical line.
+        marked: frame -> a character or two, placed on the first series at that frame.
 
-    Returns: The chart.
+    Returns: the chart.
     """
     lower = _find_lower_end(min((min(one.values) for one in series if len(one.values)), default=0))
     values = dict(zip(series[0].frames, series[0].values, strict=True)) if marked else {}

@@ -18,8 +18,8 @@ def embed_file(path: Path, kind: str) -> Iterator[str]:
     """A file as a data URI, in pieces, so that a large one is never in memory as a whole.
 
     Args:
-        path: The file.
-        kind: Its media type, such as "video/mp4".
+        path: the file.
+        kind: its media type, such as "video/mp4".
     """
     yield f"data:{kind};base64,"
     with path.open("rb") as file:

@@ -32,10 +32,10 @@ def write_report(
     """Writes the page, atomically and piece by piece.
 
     Args:
-        path: The file, RESULTS/report/index.html.
-        reports: The videos in the order to show them.
-        broken: Videos that cannot be shown: name -> why.
-        facts: Shown below the title: what -> value.
+        path: the file, RESULTS/report/index.html.
+        reports: the videos in the order to show them.
+        broken: videos that cannot be shown: name -> why.
+        facts: shown below the title: what -> value.
     """
     files = [path for r in reports for path in (r.overlay_path, r.sheet_path) if path.is_file()]
     num_bytes = sum(path.stat().st_size for path in files)
@@ -56,8 +56,8 @@ def write_report(
         "script": Markup((TEMPLATES / "script.js").read_text(encoding="utf-8")),
     }
 
-    def write(aside: Path) -> None:
-        with aside.open("w", encoding="utf-8") as file:
+    def write(temporary_path: Path) -> None:
+        with temporary_path.open("w", encoding="utf-8") as file:
             file.writelines(_load_template("page.html").generate(context))
 
     write_atomically(path, write)

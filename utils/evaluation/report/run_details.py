@@ -12,9 +12,9 @@ def group_record(record: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:
     """Sorts the content of a run.json into titled groups.
 
     Args:
-        record: The content of a run.json.
+        record: the content of a run.json.
 
-    Returns: Title -> (name, value) in words; nothing is left out but what the page shows elsewhere.
+    Returns: title -> (name, value) in words; nothing is left out but what the page shows elsewhere.
     """
     rest = {name: value for name, value in record.items() if name not in _SHOWN_ELSEWHERE}
     key = dict(rest.pop("key")) if isinstance(rest.get("key"), dict) else {}

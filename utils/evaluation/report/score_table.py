@@ -23,13 +23,13 @@ class Row:
     """One video.
 
     Attributes:
-        anchor: Id of the video's part of the page.
-        name: The video's name.
-        scores: Protocol -> J&F, J and F, for the protocols that it was scored under.
-        lowest_trust: Of all frames, 0..1.
-        num_frames: Of the video.
-        labelled: The labelled frames, in words.
-        minutes: How long the run took, in words.
+        anchor: id of the video's part of the page.
+        name: the video's name.
+        scores: protocol -> J&F, J and F, for the protocols that it was scored under.
+        lowest_trust: of all frames, 0..1.
+        num_frames: of the video.
+        labelled: the labelled frames, in words.
+        minutes: how long the run took, in words.
     """
 
     anchor: str
@@ -54,9 +54,9 @@ class ScoreTable:
     """All that the template shows.
 
     Attributes:
-        protocols: Those that occur -> what they mean.
-        rows: One per video.
-        means: Protocol -> mean.
+        protocols: those that occur -> what they mean.
+        rows: one per video.
+        means: protocol -> mean.
         trust_names: "confidence", "consistency" or both: what `Row.lowest_trust` is.
     """
 

@@ -18,13 +18,13 @@ class VideoReport:
     """One video of the report.
 
     Attributes:
-        video: Its masks and its record.
+        video: its masks and its record.
         score: J and F, None if it was not scored.
-        not_scored: Why it was not scored, None if it was.
+        not_scored: why it was not scored, None if it was.
         consistency: float64 (frames,), 0..1, of the least consistent animal.
-        confidence: The network's own, None if none was saved.
-        animals: The numbers of its animals, increasing.
-        size: Height and width of its masks.
+        confidence: the network's own, None if none was saved.
+        animals: the numbers of its animals, increasing.
+        size: height and width of its masks.
     """
 
     video: SegmentedVideo
@@ -67,12 +67,14 @@ def make_video_report(
     """Reads the masks of a video once, one at a time.
 
     Args:
-        results: The results folder.
-        name: The video's name.
+        results: the results folder.
+        name: the video's name.
         score: J and F, None if it was not scored.
-        not_scored: Why it was not scored, None if it was.
+        not_scored: why it was not scored, None if it was.
 
-    Raises: UnfinishedError if masks are still to be written, InputError if one is unreadable.
+    Raises:
+        UnfinishedError: if masks are still to be written.
+        InputError: if one is unreadable.
     """
     video = open_segmented(results, name)
     require_finished(video)

@@ -22,9 +22,9 @@ class Player:
     """The overlay video.
 
     Attributes:
-        source: Its address, in pieces.
-        width: In pixels.
-        height: In pixels.
+        source: its address, in pieces.
+        width: in pixels.
+        height: in pixels.
     """
 
     source: Iterable[str]
@@ -37,12 +37,12 @@ class Thumbnail:
     """A frame that a click shows in the player.
 
     Attributes:
-        frame: Its index.
-        source: Address of the picture.
-        width: Of the picture, in pixels.
-        height: Of the picture, in pixels.
-        rank: Its place among the frames to look at first, 0 for a labelled frame.
-        trust: Confidence or consistency of the frame, 0..1.
+        frame: its index.
+        source: address of the picture.
+        width: of the picture, in pixels.
+        height: of the picture, in pixels.
+        rank: its place among the frames to look at first, 0 for a labelled frame.
+        trust: confidence or consistency of the frame, 0..1.
     """
 
     frame: int
@@ -78,9 +78,9 @@ def open_view(report: VideoReport, anchor: str, is_embedded: bool) -> Iterator[V
     """Makes the view of a video; its overlay video is open in the `with` block.
 
     Args:
-        report: The video.
-        anchor: Id of the video's part of the page.
-        is_embedded: Whether the page contains the overlay videos and contact sheets.
+        report: the video.
+        anchor: id of the video's part of the page.
+        is_embedded: whether the page contains the overlay videos and contact sheets.
     """
     overlay, problem = _open_overlay(report)
     try:
@@ -172,15 +172,15 @@ def _make_charts(report: VideoReport) -> tuple[list[Series], list[Chart]]:
         scores = [Series(key, key.lower(), frames, report.score.scores[key]) for key in "JF"]
         title = f"J and F of {len(frames)} annotated frame{'s' * (len(frames) != 1)}"
         charts.append(lay_out_chart(title, scores, num_frames, labelled=labelled))
-    trust = [Series(report.trust_name, "trust", range(num_frames), report.trust.tolist())]
+    lines = [Series(report.trust_name, "trust", range(num_frames), report.trust.tolist())]
     title = "Consistency of the masks"
     if report.confidence is not None:
         title = "Confidence of the network"
-        steady = report.consistency.tolist()
-        trust.append(Series("consistency", "second", range(num_frames), steady))
+        consistency = report.consistency.tolist()
+        lines.append(Series("consistency", "second", range(num_frames), consistency))
     ranks = {frame: str(rank) for rank, frame in enumerate(report.frames_to_check, start=1)}
-    charts.append(lay_out_chart(title, trust, num_frames, labelled=labelled, marked=ranks))
-    return scores + trust, charts
+    charts.append(lay_out_chart(title, lines, num_frames, labelled=labelled, marked=ranks))
+    return scores + lines, charts
 
 
 def _make_thumbnails(report: VideoReport, overlay: VideoFile) -> list[Thumbnail]:

@@ -15,7 +15,7 @@ from utils.training.validation import mean_iou
 from utils.training.weights import save_weights
 
 
-class Journal(keras.callbacks.Callback):
+class EpochLog(keras.callbacks.Callback):
     """At the end of each epoch: stops at a loss that is not finite, validates, keeps the best
     weights, writes history, TensorBoard log and curves.
 
@@ -58,7 +58,7 @@ class Journal(keras.callbacks.Callback):
         self.done += 1
 
     def on_epoch_end(self, epoch, logs=None):
-        number = len(self.rows) + 1  # Keras counts from 0 anew after each resume
+        number = len(self.rows) + 1  # Keras starts counting at 0 after each resume
         step = self.done // self.recipe.accumulate
         if not np.isfinite(logs["loss"]):
             raise FloatingPointError(
