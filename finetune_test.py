@@ -252,20 +252,25 @@ def select_frames(
 def run_job(job: Job, config: Config, tuner: FineTuner, weights: Path) -> dict[str, Any]:
     """Segments one video and writes its results, or finds it finished. Returns its record."""
     video, run_dir = job.sequence.video, config.results / paths.RUNS / job.name
-    record = None
-    if not config.overwrite:
-        record = finished_record(config.results, video, job.key, config.save_weights)
-    if record and not partial_dir(config.results, job.name).exists():
-        print(f"{job.name}: finished before, skipped (--overwrite redoes it)", flush=True)
-        return record
-    with hold_lock(run_dir / paths.LOCK_FILE, str(run_dir)):
-        state = PartialRun(config.results, job.name, job.key, config.overwrite)
-        if record:  # a kill right after run.json leaves the state behind
-            print(f"{job.name}: finished before, skipped (--overwrite redoes it)", flush=True)
-        else:
-            record = segment(job, config, tuner, weights, state)
-            write_json(run_dir / paths.RUN_FILE, record)  # last: it says "finished"
-        state.remove()
+
+    def find_finished() -> dict[str, Any] | None:
+        if config.overwrite:
+            return None
+        return finished_record(config.results, video, job.key, config.save_weights)
+
+    record = find_finished()
+    # A process that is killed right after it has written run.json leaves its state behind.
+    if record is None or partial_dir(config.results, job.name).exists():
+        with hold_lock(run_dir / paths.LOCK_FILE, str(run_dir)):
+            record = find_finished()  # again: another process may just have finished it
+            state = PartialRun(config.results, job.name, job.key, config.overwrite)
+            if record is None:
+                record = segment(job, config, tuner, weights, state)
+                write_json(run_dir / paths.RUN_FILE, record)  # last: it says "finished"
+                state.remove()
+                return record
+            state.remove()
+    print(f"{job.name}: finished before, skipped (--overwrite redoes it)", flush=True)
     return record
 
 

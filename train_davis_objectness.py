@@ -100,7 +100,7 @@ def main(config: Config) -> list[dict]:
         samples = read_sample_list(config.list, config.dataset)
         validation = read_sample_list(config.validation_list, config.dataset)
         key = run_key(recipe, samples, validation, weights)
-        folder.check(key, config.resume)
+        folder.check(key, config.resume, config.steps)
 
         keras.config.set_dtype_policy(config.precision)
         backend.make_deterministic(config.seed, bitwise=not backend.has_gpu())

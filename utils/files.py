@@ -137,6 +137,10 @@ def hold_lock(path: Path, work: str) -> Iterator[None]:
             f"start a second process on {work}.",
             flush=True,
         )
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+        lock = None
+    if lock is None:
         yield
         return
     try:

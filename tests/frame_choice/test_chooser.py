@@ -232,6 +232,19 @@ def test_the_backbone_is_the_one_that_the_networks_were_trained_on(weights_dir, 
     assert not rank_video(video, tmp_path / "selection", again).is_new
 
 
+def test_the_chooser_computes_in_float32_whatever_the_run_does(weights_dir):
+    keras.utils.set_random_seed(5)
+    save_weights(narrow_model(), paths.IMAGENET_WEIGHTS_FILE, {"head": "deeplab"})
+    save_bubblenet("BN0", sha256=sha256_of(paths.IMAGENET_WEIGHTS_FILE))
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        chooser = load_chooser()
+        assert keras.config.dtype_policy().name == "mixed_bfloat16"
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert {layer.compute_dtype for layer in chooser.networks["BN0"].layers} == {"float32"}
+
+
 def test_features_that_the_networks_do_not_know_are_refused(weights_dir):
     save_bubblenet("BN0", sha256="c" * 64)
     with pytest.raises(UsageError, match="trained on xception"):

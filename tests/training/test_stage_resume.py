@@ -80,10 +80,30 @@ def test_the_optimizer_has_made_as_many_updates_as_the_history_says(stage_config
     assert len(counts) == 3 and set(counts.values()) == {10}  # head, backbone and both together
 
 
-def test_fewer_steps_than_were_made_are_refused(stage_config):
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_fewer_steps_than_were_made_are_refused_and_change_nothing(stage_config, tmp_path, dry_run):
     train_pascal_base.main(stage_config(steps=6))
+    record = tmp_path / "weights/deeplab.training/run.json"
+    before = record.read_bytes()
     with pytest.raises(UsageError, match="has made 6 updates"):
-        train_pascal_base.main(stage_config(steps=4, resume=True))
+        train_pascal_base.main(stage_config(steps=4, resume=True, dry_run=dry_run))
+    assert record.read_bytes() == before
+
+
+def test_an_interrupted_run_can_be_declared_finished_where_it_is(
+    stage_config, tmp_path, monkeypatch
+):
+    class Interrupt(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if self.model.optimizer.iterations > 6:  # three epochs are done, two are validated
+                raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(stage, "training_progress", lambda *a: [Interrupt()])
+        train_pascal_base.main(stage_config(steps=20))
+    history = train_pascal_base.main(stage_config(steps=6, resume=True))
+    assert history[-1]["step"] == 6 and "validation_iou" in history[-1]
+    assert (tmp_path / "weights/deeplab.safetensors").is_file()
 
 
 def test_a_second_start_in_the_same_folder_is_refused_and_touches_nothing(stage_config, tmp_path):

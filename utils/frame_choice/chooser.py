@@ -114,6 +114,16 @@ def load_chooser(features: str | None = None, rule: str = DEFAULT_RULE) -> Choos
         InputError: if weights do not fit or are missing.
         UsageError: if the networks were not trained on `features`.
     """
+    policy = keras.config.dtype_policy()
+    # What is chosen, and the features that are kept, must not depend on the precision of a run.
+    keras.config.set_dtype_policy("float32")
+    try:
+        return _load(features, rule)
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+def _load(features, rule) -> Chooser:
     networks, facts = {}, {}
     for name in BUBBLENETS:
         path = paths.BUBBLENET_WEIGHTS / f"{name}.safetensors"

@@ -82,7 +82,9 @@ def namesake_warning(results_dir: Path, video: Video, key: dict[str, Any]) -> st
     """The warning if other frames were segmented under this name, else None: their results will be
     replaced, and a label in datasets/labels may be theirs."""
     before = read_json(results_dir / paths.RUNS / video.name / paths.RUN_FILE)
-    frames = before.get("key", {}).get("sha256", {}).get("frames") if before else None
+    frames = before
+    for name in ("key", "sha256", "frames"):  # whatever a broken file contains is no obstacle
+        frames = frames.get(name) if isinstance(frames, dict) else None
     if not frames or frames == key["sha256"]["frames"]:
         return None
     return (
@@ -111,7 +113,7 @@ def _summary_row(name: str, record: dict[str, Any]) -> tuple:
     return (
         name,
         record["num_frames"],
-        len(record.get("animals", "1")),
+        len(record["animals"]) if "animals" in record else record.get("num_animals", 1),
         ",".join(map(str, record["labelled_frames"])),
         *("-" if value is None else f"{value:.3f}" for value in numbers),
         f"{record['seconds']['total']:.0f}",

@@ -73,6 +73,16 @@ class EpochLog(keras.callbacks.Callback):
         self.rows.append(row)
         self._write(row)
 
+    def validate_last(self, model: keras.Model) -> None:
+        """Validates after the last epoch if that was not done: a run that was cut off may be
+        declared finished by fewer `--steps`."""
+        if self.rows and "validation_iou" not in self.rows[-1]:
+            self.set_model(model)
+            row = self.rows.pop()
+            self._validate(row)
+            self.rows.append(row)
+            self.folder.write_history(self.rows)
+
     def _validate(self, row):
         """Adds the validation IoU to the row, and keeps the weights if they are the best so far."""
         best = max((r.get("validation_iou", -1.0) for r in self.rows), default=-1.0)

@@ -10,7 +10,7 @@ import keras
 
 from utils import paths
 from utils.environment import describe_environment, git_commit
-from utils.errors import InputError
+from utils.errors import InputError, UsageError
 from utils.files import hold_lock, write_json
 from utils.training.weights import load_weights, save_weights
 
@@ -46,15 +46,17 @@ class RunFolder:
         # Not inside the run's own folder, which a new run clears.
         return hold_lock(self.output / f"{self.head}.lock", f"the training in {self.output}")
 
-    def check(self, key: dict[str, Any], resume: bool) -> None:
+    def check(self, key: dict[str, Any], resume: bool, steps: int) -> None:
         """Makes sure that no run is lost: there is none yet, or `resume` continues the same one.
 
         Args:
             key: everything the result depends on (`run_key`); `steps` is not part of it.
             resume: whether the user asked to continue.
+            steps: updates of the whole run.
 
         Raises:
             InputError: if there is a run already and it may not, or cannot, be continued.
+            UsageError: if it has made more updates than `steps`.
         """
         if not self.state.is_file():
             return
@@ -71,6 +73,12 @@ class RunFolder:
                     f"{self.path}: that run had {name} {kept.get(name)}, this one has "
                     f"{key.get(name)}. Resume with the same, or name another --output."
                 )
+        made = max((row["step"] for row in self.read_history()), default=0)
+        if made > steps:
+            raise UsageError(
+                f"{self.path}: that run has made {made} updates, --steps {steps} asks for fewer. "
+                "Ask for more, or name another --output."
+            )
 
     def begin(self, key: dict[str, Any], steps: int) -> None:
         """Writes the description of the run into its folder.

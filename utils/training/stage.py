@@ -167,22 +167,18 @@ def train(
 
     Raises:
         FloatingPointError: if the loss or a weight is not finite; the last good state stays.
-        UsageError: if the run has made more updates than the recipe asks for.
     """
     average = WeightAverage(model, recipe)
     backup = Backup(folder.state, average.state)
     backup.restore(model)
     # The optimizer counts batches, accumulated or not.
     done = int(model.optimizer.iterations.numpy())
-    if done > recipe.batches:
-        raise UsageError(
-            f"{folder.path}: that run has made {done // recipe.accumulate} updates, --steps "
-            f"{recipe.steps} asks for fewer. Ask for more, or name another --output."
-        )
     average.resume(done)
     epoch_log = EpochLog(folder, validation, recipe, average, done)
     if done < recipe.batches:
         _fit(model, samples, recipe, done, [average, epoch_log, backup])
+    else:
+        epoch_log.validate_last(model)
     average.finish()
     return epoch_log.rows
 
