@@ -20,7 +20,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import tyro
@@ -48,10 +48,12 @@ from utils.export.davis import export_davis
 from utils.export.tables import export_deeplabcut, export_table
 from utils.media.videos import FrameFolder, VideoFile
 
+Format = Literal["coco", "davis", "csv", "cutout"]
+
 
 @dataclass(frozen=True)
 class Config:
-    format: tyro.conf.Positional[Literal["list", "coco", "davis", "csv", "cutout"]] = setting(
+    format: tyro.conf.Positional[Literal["list", *get_args(Format)]] = setting(
         "list", "what to write; list writes nothing"
     )
     results: Path = setting(paths.RESULTS, "folder with segmentation/SEQ; export/ is written here")
@@ -98,7 +100,7 @@ def print_list(results: Path, names: Sequence[str]) -> int:
         state = f"unfinished: {video.progress}" if video.state is State.UNFINISHED else video.state
         rows.append((name, len(video), animals, str(state)))
     print(tabulate(rows, ("video", "masks", "animals", "state"), disable_numparse=[0, 2]))
-    print("To export: python export.py coco|davis|csv|cutout")
+    print(f"To export: python export.py {'|'.join(get_args(Format))}")
     return status
 
 

@@ -38,7 +38,7 @@ RUN_FILE = "run.json"
 LOCK_FILE = "lock"  # held while a video is worked on
 PARTIAL = "partial"  # RUNS / SEQ / partial, the state of an unfinished video
 CONFIDENCE_FILE = "confidence.json"  # beside it; see utils/evaluation/confidence.py
-EXPORT = "export"  # EXPORT / {coco,davis,csv,deeplabcut,cutout}, by export.py
+EXPORT = "export"  # EXPORT / FORMAT, by export.py
 REPORT_FILE = "report/index.html"  # by evaluate.py --report
 FRAME_SELECTION = "frame_selection"  # FRAME_SELECTION / SEQ.png, the ranking as thumbnails
 

@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 import tracemalloc
+from typing import get_args
 
 import av
 import cv2
@@ -503,7 +504,7 @@ def contents(folder) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-@pytest.mark.parametrize("what", ["coco", "davis", "csv", "cutout"])
+@pytest.mark.parametrize("what", get_args(export.Format))
 def test_an_unfinished_video_is_refused_and_the_others_are_exported(made, capsys, what):
     made.add("finished")
     made.add("masks_missing")

@@ -11,7 +11,8 @@ class FineTuning:
 
     Attributes:
         steps: updates of the weights.
-        crop: height and width of what the network sees, pixels.
+        crop: height and width of what the network sees, pixels of the frame at `Preset.lines`; not
+            larger than that frame, or the rest is void.
         batch_size: crops per step.
         head_learning_rate, backbone_learning_rate: peaks, after a warm-up over a twentieth of the
             steps.
