@@ -1,11 +1,11 @@
 """export.py: what other programs read is what the masks hold."""
 
 import csv
-import gc
 import io
 import json
 import shutil
-import tracemalloc
+import subprocess
+import sys
 from typing import get_args
 
 import av
@@ -21,16 +21,14 @@ from skimage.measure import regionprops
 import export
 from tests.browser import open_page, wait_until
 from tests.made_results import FRAME_SECONDS, HEIGHT, NUM_FRAMES, WIDTH, MadeResults, animal, frame
+from utils import paths
 from utils.command_line import parse_config
 from utils.errors import InputError, UsageError
 from utils.evaluation.confidence import consistency, frames_to_check
 from utils.evaluation.mask_tracks import COLUMNS, follow_animals, measure_shape
-from utils.evaluation.results import open_segmented
 from utils.export import PROGRAM
-from utils.export.coco import export_coco
 from utils.export.cutout import write_transparent_video
-from utils.export.davis import export_davis
-from utils.export.tables import TABLE_HEADER, export_table
+from utils.export.tables import TABLE_HEADER
 from utils.media.labels import davis_palette, read_label, write_label
 
 
@@ -627,38 +625,50 @@ def test_flags():
         assert stop.value.code == 2
 
 
+# In a process of its own: what other tests have imported and left behind is none of its memory.
+MEASURE_PEAKS = """
+import sys, tracemalloc
+from pathlib import Path
+import numpy as np
+from tests.made_results import NUM_FRAMES, MadeResults, animal
+from utils.evaluation.mask_tracks import follow_animals
+from utils.evaluation.results import open_segmented
+from utils.export.coco import export_coco
+from utils.export.davis import export_davis
+from utils.export.tables import export_table
+
+what, made = sys.argv[1], MadeResults(Path(sys.argv[2]))
+made.add("hen")
+
+def peak(repeats):
+    masks = (np.pad(animal(k % NUM_FRAMES), 200) for k in range(repeats * NUM_FRAMES))
+    longer = open_segmented(made.results, "hen")
+    paths = longer.mask_paths[:1] * (repeats * NUM_FRAMES)
+    object.__setattr__(longer, "mask_paths", paths)
+    tracemalloc.start()
+    if what == "coco":
+        export_coco(made.root / "long.json", longer, masks, [path.name for path in paths])
+    elif what == "davis":
+        export_davis(made.root / "long", longer, masks)
+    else:
+        export_table(made.root / "long.csv", longer, follow_animals(masks), None, None)
+    found = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return found
+
+peak(1)  # what is made once
+print(peak(2), peak(20), np.pad(animal(0), 200).nbytes)
+"""
+
+
 @pytest.mark.parametrize("what", ["coco", "csv", "davis"])
-def test_memory_does_not_grow_with_the_video(made, what):
-    made.add("hen")
-    video = open_segmented(made.results, "hen")
-
-    def masks_of(count):
-        for index in range(count):
-            gc.collect()  # what only waits for the collector, which other tests delay, is no growth
-            yield np.pad(animal(index % NUM_FRAMES), 200)
-
-    def peak(repeats: int) -> int:
-        masks = masks_of(repeats * NUM_FRAMES)
-        longer = open_segmented(made.results, "hen")
-        object.__setattr__(longer, "mask_paths", video.mask_paths[:1] * (repeats * NUM_FRAMES))
-        gc.freeze()  # collecting then takes no time, however much other tests have left
-        tracemalloc.start()
-        try:
-            if what == "coco":
-                names = [path.name for path in longer.mask_paths]
-                export_coco(made.root / "long.json", longer, masks, names)
-            elif what == "davis":
-                export_davis(made.root / "long", longer, masks)
-            else:
-                export_table(made.root / "long.csv", longer, follow_animals(masks), None, None)
-            return tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
-            gc.unfreeze()
-
-    peak(1)  # what is made once
-    short, long = peak(2), peak(20)
-    one_mask = np.pad(animal(0), 200).nbytes
+def test_memory_does_not_grow_with_the_video(tmp_path, what):
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE_PEAKS, what, str(tmp_path)],
+        cwd=paths.ROOT, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    short, long, one_mask = map(int, done.stdout.split())
     assert long - short < one_mask  # 216 frames more, in the room of less than one
 
 
