@@ -137,6 +137,20 @@ class World:
     def run(self, **flags):
         return main(self.config(**flags))
 
+    def run_cut_off(self, module, function: str, calls: int = 0, **flags):
+        """A run that is interrupted where it calls a function of a module, after `calls` calls."""
+        real, made = getattr(module, function), []
+
+        def cut_off(*arguments, **options):
+            if len(made) == calls:
+                raise KeyboardInterrupt
+            made.append(1)
+            return real(*arguments, **options)
+
+        with pytest.MonkeyPatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(module, function, cut_off)
+            self.run(**flags)
+
     def mask_paths(self, name="hen"):
         return sorted((self.results / "segmentation" / name).glob("*"))
 

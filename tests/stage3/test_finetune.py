@@ -164,7 +164,7 @@ def test_the_order_of_videos_does_not_change_their_masks(world):
 
 @pytest.mark.parametrize(
     "function, calls",
-    [("predict_probability", 0), ("predict_probability", 3), ("write_label", 2), ("write_json", 1)],
+    [("predict_probability", 0), ("predict_probability", 3), ("write_label", 2), ("write_json", 0)],
 )
 def test_a_run_that_was_cut_off_continues_to_the_same_masks(world, monkeypatch, function, calls):
     world.add()
@@ -172,18 +172,7 @@ def test_a_run_that_was_cut_off_continues_to_the_same_masks(world, monkeypatch, 
     expected = world.masks()
     world.results = world.root / "again"
     module = finetune_test if function == "write_json" else pipeline
-    real, made = getattr(module, function), []
-
-    def cut_off(*arguments, **options):
-        if len(made) == calls or function == "write_json":
-            raise KeyboardInterrupt
-        made.append(1)
-        return real(*arguments, **options)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(module, function, cut_off)
-        with pytest.raises(KeyboardInterrupt):
-            world.run()
+    world.run_cut_off(module, function, calls)
     assert not (world.results / "runs" / "hen" / "run.json").exists()
     assert (world.results / "runs" / "hen" / "partial" / "fine_tuned_1.safetensors").exists()
     with monkeypatch.context() as patched:  # what was learnt is not learnt again
@@ -216,30 +205,20 @@ def test_training_that_was_cut_off_continues_to_the_same_masks(world, monkeypatc
     np.testing.assert_array_equal(world.masks(), expected)
 
 
-def test_an_unfinished_run_is_not_continued_after_a_change(world, monkeypatch):
+def test_an_unfinished_run_is_not_continued_after_a_change(world):
     world.add()
     world.run(seed=1)
     expected = world.masks()
     world.results = world.root / "again"
-    with monkeypatch.context() as patched:
-        patched.setattr(
-            pipeline, "predict_probability", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
-        )
-        with pytest.raises(KeyboardInterrupt):
-            world.run(seed=2)
+    world.run_cut_off(pipeline, "predict_probability", seed=2)
     world.run(seed=1)
     assert world.record()["seconds"]["steps"] == 8
     np.testing.assert_array_equal(world.masks(), expected)
 
 
-def test_overwrite_starts_an_unfinished_run_afresh(world, monkeypatch):
+def test_overwrite_starts_an_unfinished_run_afresh(world):
     world.add()
-    with monkeypatch.context() as patched:
-        patched.setattr(
-            pipeline, "predict_probability", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
-        )
-        with pytest.raises(KeyboardInterrupt):
-            world.run()
+    world.run_cut_off(pipeline, "predict_probability")
     assert (world.results / "runs/hen/partial/fine_tuned_1.safetensors").exists()
     assert world.run(overwrite=True) == 0
     assert world.record()["seconds"]["steps"] == 8  # none of them by the run that was cut off
@@ -247,12 +226,7 @@ def test_overwrite_starts_an_unfinished_run_afresh(world, monkeypatch):
 
 def test_other_code_does_not_continue_an_unfinished_run(world, monkeypatch):
     world.add()
-    with monkeypatch.context() as patched:
-        patched.setattr(
-            pipeline, "predict_probability", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
-        )
-        with pytest.raises(KeyboardInterrupt):
-            world.run()
+    world.run_cut_off(pipeline, "predict_probability")
     monkeypatch.setattr(partial_run, "code_digest", lambda: "of a later version")
     world.run()
     assert world.record()["seconds"]["steps"] == 8

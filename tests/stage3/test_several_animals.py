@@ -127,18 +127,7 @@ def test_a_run_that_was_cut_off_continues_to_the_same_masks(
     world, done, monkeypatch, function, calls
 ):
     world.add_two()
-    real, made = getattr(pipeline, function), []
-
-    def cut_off(*arguments, **options):
-        if len(made) == calls:
-            raise KeyboardInterrupt
-        made.append(1)
-        return real(*arguments, **options)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(pipeline, function, cut_off)
-        with pytest.raises(KeyboardInterrupt):
-            world.run()
+    world.run_cut_off(pipeline, function, calls)
     with monkeypatch.context() as patched:  # what was learnt is not learnt again
         patched.setattr(FineTuner, "fit", lambda *_, **__: pytest.fail("trained again"))
         assert world.run() == 0
