@@ -4,23 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.labelled_video import SIZE, World, animal_label, write_label
+from tests.labelled_video import SIZE, animal_label, write_label
 from utils import paths
 from utils.errors import InputError, UsageError
 from utils.inputs.guidance import check_visible, parse_guidance, read_labels
 from utils.inputs.sequences import open_dataset_sequence
 from utils.media.labels import davis_palette
-
-
-@pytest.fixture(autouse=True)
-def labels_dir(tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "LABELS", tmp_path / "labels")
-
-
-@pytest.fixture
-def world(tmp_path):
-    return World(tmp_path)
-
 
 # Guidance
 

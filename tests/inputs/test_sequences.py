@@ -18,17 +18,6 @@ from utils.inputs.sequences import (
     open_video_sequence,
 )
 
-
-@pytest.fixture(autouse=True)
-def labels_dir(tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "LABELS", tmp_path / "labels")
-
-
-@pytest.fixture
-def world(tmp_path):
-    return World(tmp_path)
-
-
 # Where labels come from
 
 
