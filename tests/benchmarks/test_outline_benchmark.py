@@ -1,0 +1,43 @@
+"""The outline benchmark on made results whose masks are the truth, grown by a pixel."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from benchmarks import outline
+from tests import made_results
+
+
+@pytest.fixture
+def made(tmp_path):
+    made = made_results.MadeResults(tmp_path)
+    frames = range(made_results.NUM_FRAMES)
+    grown = [cv2.dilate(made_results.animal(i), np.ones((3, 3), np.uint8)) for i in frames]
+    made.add("grown", grown, annotated=frames)
+    made.add("exact", annotated=frames)
+    return made
+
+
+def test_table_tells_a_grown_mask_from_an_exact_one(made, tmp_path, capsys):
+    config = outline.Config(
+        dataset=made.dataset, results=(made.results,), json=tmp_path / "outline.json"
+    )
+    outline.main(config)
+    rows = json.loads((tmp_path / "outline.json").read_text())[str(made.results)]
+    assert rows["exact"]["J"] == rows["exact"]["J, labelled"] == 1
+    assert rows["grown"]["J"] < 0.9
+    assert rows["grown"]["J beyond 1 px"] > rows["grown"]["J"]
+    assert rows["grown"]["J beyond 2 px"] == 1
+    assert rows["grown"]["offset, px"] > 0.5
+    assert rows["mean"]["J"] == pytest.approx((1 + rows["grown"]["J"]) / 2)
+    assert "exact" in capsys.readouterr().out
+
+
+def test_labelled_frame_is_not_among_the_scored_ones(made):
+    config = outline.Config(dataset=made.dataset, results=(made.results,))
+    video = outline.open_segmented(config.results[0], "grown")
+    stems = [stem for stem, *_ in outline.read_frames(config.dataset, video)]
+    assert len(stems) == made_results.NUM_FRAMES
+    assert video.labelled_frames == [3]
