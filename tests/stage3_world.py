@@ -17,7 +17,7 @@ from models import HEADS
 from utils import paths
 from utils.media.labels import davis_palette, read_label
 from utils.stage3 import presets
-from utils.stage3.settings import FineTuning, Preset
+from utils.stage3.settings import FineTuning, Preset, Window
 from utils.training.weights import save_weights
 
 HEIGHT, WIDTH = 48, 64
@@ -32,6 +32,7 @@ TINY = Preset(
         steps_per_epoch=2,
     ),
     lines=36,
+    window=Window(pixels=3_000),
 )
 
 

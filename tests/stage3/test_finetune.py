@@ -27,7 +27,7 @@ from utils.media.images import open_image
 from utils.media.labels import davis_palette
 from utils.media.video_writing import write_video
 from utils.media.videos import FrameFolder, VideoFile
-from utils.stage3 import partial_run, pipeline
+from utils.stage3 import partial_run, pipeline, window
 from utils.stage3.fine_tuning import FineTuner
 from utils.training.weights import save_weights
 
@@ -163,15 +163,21 @@ def test_the_order_of_videos_does_not_change_their_masks(world):
 
 
 @pytest.mark.parametrize(
-    "function, calls",
-    [("predict_probability", 0), ("predict_probability", 3), ("write_label", 2), ("write_json", 0)],
+    "module, function, calls",
+    [
+        (window, "predict_probability", 0),
+        (window, "predict_probability", 3),
+        (pipeline, "write_label", 2),
+        (finetune_test, "write_json", 0),
+    ],
 )
-def test_a_run_that_was_cut_off_continues_to_the_same_masks(world, monkeypatch, function, calls):
+def test_a_run_that_was_cut_off_continues_to_the_same_masks(
+    world, monkeypatch, module, function, calls
+):
     world.add()
     world.run()
     expected = world.masks()
     world.results = world.root / "again"
-    module = finetune_test if function == "write_json" else pipeline
     world.run_cut_off(module, function, calls)
     assert not (world.results / "runs" / "hen" / "run.json").exists()
     assert (world.results / "runs" / "hen" / "partial" / "fine_tuned_1.safetensors").exists()
@@ -210,7 +216,7 @@ def test_an_unfinished_run_is_not_continued_after_a_change(world):
     world.run(seed=1)
     expected = world.masks()
     world.results = world.root / "again"
-    world.run_cut_off(pipeline, "predict_probability", seed=2)
+    world.run_cut_off(window, "predict_probability", seed=2)
     world.run(seed=1)
     assert world.record()["seconds"]["steps"] == 8
     np.testing.assert_array_equal(world.masks(), expected)
@@ -218,7 +224,7 @@ def test_an_unfinished_run_is_not_continued_after_a_change(world):
 
 def test_overwrite_starts_an_unfinished_run_afresh(world):
     world.add()
-    world.run_cut_off(pipeline, "predict_probability")
+    world.run_cut_off(window, "predict_probability")
     assert (world.results / "runs/hen/partial/fine_tuned_1.safetensors").exists()
     assert world.run(overwrite=True) == 0
     assert world.record()["seconds"]["steps"] == 8  # none of them by the run that was cut off
@@ -226,7 +232,7 @@ def test_overwrite_starts_an_unfinished_run_afresh(world):
 
 def test_other_code_does_not_continue_an_unfinished_run(world, monkeypatch):
     world.add()
-    world.run_cut_off(pipeline, "predict_probability")
+    world.run_cut_off(window, "predict_probability")
     monkeypatch.setattr(partial_run, "code_digest", lambda: "of a later version")
     world.run()
     assert world.record()["seconds"]["steps"] == 8
@@ -529,10 +535,10 @@ def test_a_video_that_fails_in_training_does_not_stop_the_others(world, monkeypa
     world.add("ant", frames=2, labelled=(1,)).add("bee", frames=2, labelled=(1,))
     real = FineTuner.fit
 
-    def fit(self, frames, backup_path, callbacks):
+    def fit(self, frames, backup_path, callbacks, zoom):
         if "ant" in backup_path.parts:
             raise FloatingPointError("The loss of fine-tuning became nan")
-        return real(self, frames, backup_path, callbacks)
+        return real(self, frames, backup_path, callbacks, zoom=zoom)
 
     monkeypatch.setattr(FineTuner, "fit", fit)
     assert world.run() == 1

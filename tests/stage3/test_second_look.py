@@ -10,7 +10,7 @@ from PIL import Image
 from tests.stage3_world import NUM_FRAMES, TINY
 from utils import console
 from utils.media.labels import VOID
-from utils.stage3 import pipeline, presets
+from utils.stage3 import pipeline, presets, window
 from utils.stage3.fine_tuning import FineTuner
 from utils.stage3.second_look import (
     CertainFrame,
@@ -130,17 +130,19 @@ def test_a_run_that_was_cut_off_continues_to_the_same_masks(world, second_look, 
         predicted.append(1)
         return real_predict(*arguments, **options)
 
-    real_predict = pipeline.predict_probability
+    real_predict = window.predict_probability
     with monkeypatch.context() as patched:
         patched.setattr(console, "training_progress", stop)
         if where == "survey":
-            patched.setattr(pipeline, "predict_probability", predict)
+            patched.setattr(window, "predict_probability", predict)
         with pytest.raises(KeyboardInterrupt):
             world.run()
     survey = world.results / "runs" / "hen" / "partial" / "survey_1"
-    assert len(list(survey.glob("*.png"))) == {"first epochs": 0, "survey": 3}.get(
-        where, NUM_FRAMES
-    )
+    surveyed = len(list(survey.glob("*.png")))
+    if where == "survey":
+        assert 0 < surveyed < NUM_FRAMES
+    else:
+        assert surveyed == {"first epochs": 0, "second look": NUM_FRAMES}[where]
     trained, real_train = [], FineTuner._train
 
     def train(tuner, *arguments):

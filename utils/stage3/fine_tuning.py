@@ -1,6 +1,7 @@
 """Stage 3's training: the network learns one animal from the labelled frames of one video."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -52,6 +53,8 @@ class FineTuner:
         frames: Sequence[FrameSample],
         backup_path: Path | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
+        *,
+        zoom: float = 1.0,
     ) -> list[float]:
         """Trains from the start weights on the labelled frames; the model then holds the result.
 
@@ -59,6 +62,8 @@ class FineTuner:
             frames: images with their targets (0, 1, 255 void) of one animal.
             backup_path: where to keep the state for a resumed run, and to look for one.
             callbacks: progress display and the like.
+            zoom: size at which the network sees the frames; the augmentation's scales are relative
+                to it.
 
         Returns: mean loss of each epoch that was run now.
 
@@ -69,7 +74,7 @@ class FineTuner:
             variable.assign(value)
         reset_optimizer(self.trained.optimizer)
         self.epochs_done = Backup(backup_path).restore(self.trained) if backup_path else 0
-        return self._train(frames, self.settings.epochs, backup_path, callbacks)
+        return self._train(frames, self.settings.epochs, backup_path, callbacks, zoom)
 
     def fit_further(
         self,
@@ -77,6 +82,8 @@ class FineTuner:
         epochs: int,
         backup_path: Path | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
+        *,
+        zoom: float = 1.0,
     ) -> list[float]:
         """Continues after `fit` with other frames, at the learning rates that it ended with.
 
@@ -84,23 +91,24 @@ class FineTuner:
             frames: images with their targets of one animal.
             epochs: in addition to those of `fit`; where `fit` found a run that was cut off during
                 these epochs, only what is left is done.
-            backup_path, callbacks: as of `fit`.
+            backup_path, callbacks, zoom: as of `fit`.
 
         Returns: mean loss of each epoch that was run now.
 
         Raises:
             FloatingPointError: if the loss is not finite.
         """
-        return self._train(frames, self.settings.epochs + epochs, backup_path, callbacks)
+        return self._train(frames, self.settings.epochs + epochs, backup_path, callbacks, zoom)
 
-    def _train(self, frames, last_epoch, backup_path, callbacks):
+    def _train(self, frames, last_epoch, backup_path, callbacks, zoom):
         settings = self.settings
+        low, high = settings.augmentation.scale
         batches = Batches(
             frames,
             settings.crop,
             settings.epoch_steps,
             settings.batch_size,
-            settings.augmentation,
+            replace(settings.augmentation, scale=(low * zoom, high * zoom)),
             self.seed,
         )
         check = keras.callbacks.LambdaCallback(on_epoch_end=_stop_if_not_finite)

@@ -26,7 +26,7 @@ class PartialRun:
     """Reads and writes one video's state.
 
     Frames are kept in grey (optical flow is computed between them); probabilities and regions per
-    animal, at working size; network weights by variable path.
+    animal; network weights by variable path.
 
     Args:
         results_dir: `results/` or what stands for it.

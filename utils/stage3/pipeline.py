@@ -18,7 +18,6 @@ from utils.media.labels import VOID, LabelMap, read_label, write_label
 from utils.media.overlay import write_overlays
 from utils.media.videos import Video
 from utils.stage3.fine_tuning import FineTuner
-from utils.stage3.inference import predict_probability
 from utils.stage3.motion import find_motion
 from utils.stage3.partial_run import PartialRun, to_bytes
 from utils.stage3.second_look import (
@@ -30,18 +29,19 @@ from utils.stage3.second_look import (
 )
 from utils.stage3.settings import Preset
 from utils.stage3.temporal_filter import TemporalFilter, make_passes, mask_confidence
+from utils.stage3.window import WindowedView, choose_zoom
 from utils.stage3.working_frames import WorkingFrames
 from utils.training.batches import FrameSample
 
 
 @dataclass(frozen=True)
 class AnimalInFrame:
-    """What was found of one animal in one frame, at working size.
+    """What was found of one animal in one frame.
 
     Attributes:
         frame: index.
-        probability: uint8 (h, w) for 0..1.
-        region: bool (h, w), the pixels that continue the animal.
+        probability: uint8 (h, w) for 0..1, at fine size (see `Pipeline`).
+        region: bool (h, w) at working size, the pixels that continue the animal.
     """
 
     frame: int
@@ -49,8 +49,12 @@ class AnimalInFrame:
     region: np.ndarray
 
     @property
+    def region_at_fine_size(self) -> np.ndarray:
+        return resize_labels(self.region.astype("uint8"), *self.probability.shape) > 0
+
+    @property
     def confidence(self) -> float:
-        return mask_confidence(self.probability, self.region)
+        return mask_confidence(resize_image(self.probability, *self.region.shape), self.region)
 
 
 @dataclass
@@ -84,6 +88,9 @@ class Timing:
 class Pipeline:
     """Everything that the work on one video needs to know.
 
+    An animal is followed at working size, `Preset.lines`; the network sees it, and its outline is
+    drawn, at fine size: up to `Window.max_zoom` times as large, as far as the video has the pixels.
+
     Args:
         tuner: the network and the weights to start from.
         preset: see `utils.stage3.settings.Preset`.
@@ -113,8 +120,14 @@ class Pipeline:
         self.display = display
         self.size = working_size(video.height, video.width, preset.lines)
         self.labels = {f: resize_labels(label.values, *self.size) for f, label in labels.items()}
+        fine_lines = round(preset.lines * preset.window.max_zoom)
+        self.fine_size = working_size(video.height, video.width, fine_lines)
+        self.fine_labels = {
+            f: resize_labels(label.values, *self.fine_size) for f, label in labels.items()
+        }
         self.animals = sorted({animal for label in labels.values() for animal in label.animals})
-        self.frames = WorkingFrames(video, self.size, partial)
+        self.frames = WorkingFrames(video, self.fine_size, partial, grey_size=self.size)
+        self.views = {animal: self._view(animal) for animal in self.animals}
         self.timing = Timing()
         self.confidence: dict[int, list[float]] = {animal: [] for animal in self.animals}
 
@@ -132,8 +145,7 @@ class Pipeline:
             if not self.partial.load_fine_tuned(self.tuner.model, animal):
                 labelled = self.labelled_frames(animal)
                 self.fine_tune(animal, labelled)
-                surveyed = self.survey(animal)
-                certain = self.identify(animal, surveyed)
+                certain = self.identify(self.survey(animal))
                 self.second_look(animal, labelled, certain)
                 self.partial.save_fine_tuned(self.tuner.model, animal)
             self.segment(animal)
@@ -147,40 +159,39 @@ class Pipeline:
                 self.frames.read(frame),
                 np.where(label == VOID, VOID, label == animal).astype("uint8"),
             )
-            for frame, label in self.labels.items()
+            for frame, label in self.fine_labels.items()
         ]
 
     def fine_tune(self, animal: int, labelled: list[FrameSample]) -> None:
         """The network learns the animal from the labelled frames."""
         title, epochs = self._title(animal, "fine-tuning"), self.tuner.settings.epochs
         with self._timed_training(animal, title, epochs) as (backup, callbacks, losses):
-            losses += self.tuner.fit(labelled, backup, callbacks)
+            losses += self.tuner.fit(labelled, backup, callbacks, zoom=self.views[animal].zoom)
 
-    def survey(self, animal: int) -> list[int]:
-        """Segments frames all over the video and returns their indices; none without a second
+    def survey(self, animal: int) -> list[AnimalInFrame]:
+        """What the network now finds in frames all over the video; nothing without a second
         look."""
         if not self.preset.second_look:
             return []
         frames = frames_to_survey(len(self.video), self.preset.second_look)
-        missing = [i for i in frames if self.partial.surveyed(animal, i) is None]
-        for index in self.display.frames(missing, self._title(animal, "fine-tuning, survey")):
-            image = self.frames.read(index)
-            probability = predict_probability(self.tuner.model, image, flip=False)
-            self.partial.write_surveyed(animal, index, to_bytes(probability))
-        return frames
+        following = self._follow(animal, frames, self._predict_in_survey)
+        title = self._title(animal, "fine-tuning, survey")
+        return list(self.display.frames(following, title, total=len(frames)))
 
-    def identify(self, animal: int, surveyed: list[int]) -> list[CertainFrame]:
+    def identify(self, surveyed: list[AnimalInFrame]) -> list[CertainFrame]:
         """Which surveyed frames to learn from, and what is certain in them: pixels that continue
         the animal, and pixels that do not."""
-        if not surveyed:
-            return []
         settings = self.preset.second_look
-        confidence, targets = {}, {}
-        for found in self._follow(animal, surveyed, self.partial.surveyed):
-            confidence[found.frame] = found.confidence
-            targets[found.frame] = certain_target(found.probability, found.region, settings)
-        chosen = frames_to_learn_from(confidence, self.labels, settings)
-        return [CertainFrame(self.frames.read(i), targets[i]) for i in chosen]
+        confidence = {found.frame: found.confidence for found in surveyed}
+        chosen = set(frames_to_learn_from(confidence, self.labels, settings)) if surveyed else ()
+        return [
+            CertainFrame(
+                self.frames.read(found.frame),
+                certain_target(found.probability, found.region_at_fine_size, settings),
+            )
+            for found in surveyed
+            if found.frame in chosen
+        ]
 
     def second_look(
         self, animal: int, labelled: list[FrameSample], certain: list[CertainFrame]
@@ -192,7 +203,9 @@ class Pipeline:
         frames = training_frames(labelled, certain, settings)
         title = self._title(animal, "fine-tuning, second look")
         with self._timed_training(animal, title, settings.epochs) as (backup, callbacks, losses):
-            losses += self.tuner.fit_further(frames, settings.epochs, backup, callbacks)
+            losses += self.tuner.fit_further(
+                frames, settings.epochs, backup, callbacks, zoom=self.views[animal].zoom
+            )
 
     def segment(self, animal: int) -> None:
         """Predicts and follows, frame by frame, going out from the labels."""
@@ -265,7 +278,7 @@ class Pipeline:
         self,
         animal: int,
         frames: Collection[int],
-        probability_of: Callable[[int, int], np.ndarray],
+        probability_of: Callable[[int, int, np.ndarray | None], np.ndarray],
     ) -> Iterator[AnimalInFrame]:
         """What continues the animal in these frames, going out from where it is labelled."""
         labelled = tuple(f for f, label in self.labels.items() if (label == animal).any())
@@ -273,24 +286,49 @@ class Pipeline:
             temporal_filter = TemporalFilter(self.preset.refinement, self.labels[start], animal)
             before, grey_before = start, self.frames.grey(start)
             for index in (i for i in going_away if i in frames):
-                probability, grey = probability_of(animal, index), self.frames.grey(index)
+                grey = self.frames.grey(index)
                 motion = find_motion(grey, grey_before)
+                probability = probability_of(animal, index, temporal_filter.expect(motion))
                 # The label's own frame is 0 frames away from it; the filter's reach is at least 1.
-                region = temporal_filter(probability, motion, max(1, abs(index - before)))
+                region = temporal_filter(
+                    resize_image(probability, *self.size), motion, max(1, abs(index - before))
+                )
                 yield AnimalInFrame(index, probability, region)
                 before, grey_before = index, grey
 
-    def _predict(self, animal: int, index: int) -> np.ndarray:
+    def _predict_in_survey(
+        self, animal: int, index: int, expected: np.ndarray | None
+    ) -> np.ndarray:
+        probability = self.partial.surveyed(animal, index)
+        if probability is None:
+            # Whole frames: what resembles the animal elsewhere is to be learnt as background.
+            probability = to_bytes(self.views[animal].around(index, expected, also_whole=True))
+            self.partial.write_surveyed(animal, index, probability)
+        return probability
+
+    def _predict(self, animal: int, index: int, expected: np.ndarray | None) -> np.ndarray:
         probability = self.partial.probability(animal, index)
         if probability is None:
             start = time.perf_counter()
-            image = self.frames.read(index)
-            flip, scales = self.preset.flip, self.preset.scales
-            probability = to_bytes(predict_probability(self.tuner.model, image, flip, scales))
+            also_whole = index % self.preset.window.whole_every == 0
+            probability = to_bytes(self.views[animal].around(index, expected, also_whole))
             self.partial.write_probability(animal, index, probability)
             self.timing.segmentation += time.perf_counter() - start
             self.timing.frames += 1
         return probability
+
+    def _view(self, animal: int) -> WindowedView:
+        masks = [label == animal for label in self.labels.values() if (label == animal).any()]
+        return WindowedView(
+            self.tuner.model,
+            self.frames.read,
+            self.fine_size,
+            lines=min(self.size),
+            zoom=choose_zoom(masks, self.preset.window),
+            settings=self.preset.window,
+            threshold=self.preset.refinement.threshold,
+            flip=self.preset.flip,
+        )
 
     def _title(self, animal: int, what: str) -> str:
         if len(self.animals) == 1:
@@ -302,7 +340,7 @@ class Pipeline:
 def merge_animals(
     candidates: list[AnimalInFrame], threshold: float, height: int, width: int
 ) -> np.ndarray:
-    """One mask at the video's size from what was found of each animal at working size.
+    """One mask at the video's size from what was found of each animal.
 
     Args:
         candidates: per animal.
@@ -314,13 +352,12 @@ def merge_animals(
     mask = np.zeros((height, width), "uint8")
     best = np.full((height, width), threshold * 255, "float32")
     for place, found in enumerate(candidates, start=1):
-        probability, region = found.probability.astype("float32"), found.region
-        if probability.shape != (height, width):
-            # Up-sampled probabilities give a smooth outline; the region only says which parts
-            # count.
+        probability = resize_image(found.probability.astype("float32"), height, width)
+        region = found.region
+        if region.shape != (height, width):
+            # The outline comes from the finer probability; the region only says which parts count.
             region = cv2.dilate(region.astype("uint8"), np.ones((3, 3), "uint8"))
             region = resize_labels(region, height, width).astype(bool)
-            probability = resize_image(probability, height, width)
         wins = region & (probability > best)
         mask[wins] = place
         best[wins] = probability[wins]

@@ -11,8 +11,8 @@ class FineTuning:
 
     Attributes:
         steps: updates of the weights.
-        crop: height and width of what the network sees, pixels of the frame at `Preset.lines`; not
-            larger than that frame, or the rest is void.
+        crop: height and width of what the network sees, pixels of the enlarged frame; not larger
+            than the frame at `Preset.lines`, or the rest may be void.
         batch_size: crops per step.
         head_learning_rate, backbone_learning_rate: peaks, after a warm-up over a twentieth of the
             steps.
@@ -89,23 +89,47 @@ class SecondLook:
 
 
 @dataclass(frozen=True)
+class Window:
+    """How the network looks at the animal from near, see `utils.stage3.window`.
+
+    Attributes:
+        pixels: of the window in the labelled frame, as the network sees it; the zoom follows.
+        max_zoom: of a small animal, relative to `Preset.lines`.
+        margin: share of the diagonal between the animal and the window's edge; not less than
+            `Refinement.radius`, or parts that come into view are missed.
+        growth: how many times as many pixels the window of an animal that has grown may have
+            before its zoom is reduced.
+        whole_every: every so many frames the whole frame is segmented as well.
+        whole_scale: zoom of the whole frame as a share of the animal's, at least 1.
+    """
+
+    pixels: int = 420_000
+    max_zoom: float = 2.0
+    margin: float = 0.1
+    growth: float = 1.5
+    whole_every: int = 5
+    whole_scale: float = 0.7
+
+
+@dataclass(frozen=True)
 class Preset:
     """One row of `--preset`'s table, `utils.stage3.presets`.
 
     Attributes:
         fine_tuning: steps, crops, learning rates, augmentation.
         region_weight: of the soft Jaccard loss.
-        lines: shorter side at which the network sees frames, pixels.
-        flip: average each frame with its mirror image.
-        scales: sizes relative to `lines` whose results are averaged.
+        lines: shorter side of frames at working size, pixels: at which the animal is followed, and
+            at least at which the network sees it.
+        flip: average each view with its mirror image.
         refinement: threshold and temporal filter.
         second_look: learning also from certain masks of other frames, or None.
+        window: how the network looks at the animal from near.
     """
 
     fine_tuning: FineTuning
     region_weight: float = 1.0
     lines: int = 480
-    flip: bool = True
-    scales: tuple[float, ...] = (1.0,)
+    flip: bool = False
     refinement: Refinement = field(default_factory=Refinement)
     second_look: SecondLook | None = None
+    window: Window = field(default_factory=Window)

@@ -78,6 +78,14 @@ class TemporalFilter:
             self.frames_since += distance_frames
         return mask
 
+    def expect(self, motion: Motion | None) -> np.ndarray | None:
+        """Where the animal is expected in the next frame, bool (H, W); None while it is lost."""
+        if self.frames_since or not self.last_mask.any():
+            return None
+        moved = warp_mask(self.last_mask, motion)
+        # Where the flow is wrong, the animal is about where it was.
+        return moved | self.last_mask
+
     def _move_background(self, found, motion):
         known = np.zeros_like(found)
         if motion is not None:

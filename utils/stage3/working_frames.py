@@ -25,11 +25,19 @@ class WorkingFrames:
         video: the frames.
         size: height and width of what is read.
         partial: where grey frames are kept for the optical flow.
+        grey_size: height and width of grey frames; default: `size`.
     """
 
-    def __init__(self, video: Video, size: tuple[int, int], partial: PartialRun):
+    def __init__(
+        self,
+        video: Video,
+        size: tuple[int, int],
+        partial: PartialRun,
+        grey_size: tuple[int, int] | None = None,
+    ):
         self.video = video
         self.size = size
+        self.grey_size = grey_size or size
         self.partial = partial
         self._cache: OrderedDict[int, np.ndarray] = OrderedDict()
         self._capacity = max(2, CACHE_BYTES // (3 * size[0] * size[1]))
@@ -53,7 +61,8 @@ class WorkingFrames:
         computes the optical flow from the very same grey levels."""
         grey = self.partial.grey(index)
         if grey is None:
-            self.partial.write_grey(index, to_grey(self.read(index)))
+            image = resize_image(self.read(index), *self.grey_size)
+            self.partial.write_grey(index, to_grey(image))
             grey = self.partial.grey(index)
         return grey
 

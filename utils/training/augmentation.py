@@ -166,11 +166,17 @@ def _warp_image(image, matrix, size):
 
 
 def _warp_target(target, matrix, size):
-    # Nearest keeps labels {0, 1, 255}; bilinear would invent grey ones.
-    return cv2.warpAffine(
-        target, matrix, (size[1], size[0]), flags=cv2.INTER_NEAREST,
-        borderMode=cv2.BORDER_CONSTANT, borderValue=VOID,
+    # An enlarged outline stays smooth; interpolated labels would invent other ones.
+    share = cv2.warpAffine(
+        (target == 1).astype("float32"), matrix, (size[1], size[0]), flags=cv2.INTER_LINEAR
+    )
+    void = cv2.warpAffine(
+        (target == VOID).astype("uint8"), matrix, (size[1], size[0]), flags=cv2.INTER_NEAREST,
+        borderMode=cv2.BORDER_CONSTANT, borderValue=1,
     )  # fmt: skip
+    warped = (share > 0.5).astype("uint8")
+    warped[(void > 0) & (warped == 0)] = VOID
+    return warped
 
 
 def _recompose(image, target, background, matrix, size, augmentation, rng):
