@@ -10,7 +10,7 @@ from PIL import Image
 from tests.stage3_world import NUM_FRAMES, TINY
 from utils import console
 from utils.media.labels import VOID
-from utils.stage3 import pipeline, presets, window
+from utils.stage3 import presets, window
 from utils.stage3.fine_tuning import FineTuner
 from utils.stage3.second_look import (
     CertainFrame,
