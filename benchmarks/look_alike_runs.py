@@ -16,7 +16,7 @@ import finetune_test
 from benchmarks.look_alike_list import ALONE, LookAlike
 from benchmarks.stage3_runs import load_tuner, no_chooser
 from utils.errors import InputError
-from utils.files import read_json, sha256_of, write_atomically, write_json
+from utils.files import hold_lock, read_json, sha256_of, write_atomically, write_json
 from utils.inputs.sequences import VideoSequence, sequence_dir
 from utils.media.images import open_image, resize_image, working_size
 from utils.media.labels import read_label, write_label
@@ -95,13 +95,15 @@ def _run(
     if finished_record(results, video, job.key, needs_network=False):
         print(f"{name}: finished before, skipped", flush=True)
         return
-    state = PartialRun(results, name, job.key)
-    record = finetune_test.segment(job, config, tuner, weights, state)
-    for index, stem in enumerate(video.frame_names):
-        probability = state.probability(record["animals"][0], index)
-        _write(_folder(results, name, FINE_TUNED) / f"{stem}.png", probability)
-    write_json(results / paths.RUNS / name / paths.RUN_FILE, record)  # last: it says "finished"
-    state.remove()
+    run_dir = results / paths.RUNS / name
+    with hold_lock(run_dir / paths.LOCK_FILE, str(run_dir)):
+        state = PartialRun(results, name, job.key)
+        record = finetune_test.segment(job, config, tuner, weights, state)
+        for index, stem in enumerate(video.frame_names):
+            probability = state.probability(record["animals"][0], index)
+            _write(_folder(results, name, FINE_TUNED) / f"{stem}.png", probability)
+        write_json(run_dir / paths.RUN_FILE, record)  # last: it says "finished"
+        state.remove()
 
 
 def _predict_before(

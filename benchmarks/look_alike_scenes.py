@@ -149,13 +149,13 @@ def compose(frame: np.ndarray, layers: Sequence[Layer]) -> tuple[np.ndarray, np.
     Returns: uint8 (H, W, 3) RGB, and uint8 (H, W), the number of the animal that each pixel shows.
     """
     result = frame.astype("float32")
-    numbers = np.zeros(frame.shape[:2], "uint8")
+    numbers, seams = np.zeros(frame.shape[:2], "uint8"), np.zeros((*frame.shape[:2], 1))
     for layer in layers:
         opacity = layer.opacity[..., None]
         result = result * (1 - opacity) + layer.image * opacity
+        seams = np.maximum(seams * (1 - opacity), 4 * opacity * (1 - opacity))
         numbers[layer.opacity > 0.5] = layer.number
     # One seam looks like the other, whether the animal was pasted or was there.
-    seams = np.max([4 * a.opacity * (1 - a.opacity) for a in layers], axis=0)[..., None]
     result = result * (1 - seams) + cv2.GaussianBlur(result, (0, 0), 0.8) * seams
     return np.clip(np.round(result), 0, 255).astype("uint8"), numbers
 

@@ -285,7 +285,8 @@ def _groups(rows: Sequence[dict]) -> Iterator[tuple[str, list[dict]]]:
     """The rows by crossing, by half, and all."""
     for key in ("crossing", "half"):
         for value in dict.fromkeys(row[key] for row in rows):
-            yield value, [row for row in rows if row[key] == value]
+            if value != "-":
+                yield value, [row for row in rows if row[key] == value]
     yield "all", list(rows)
 
 
