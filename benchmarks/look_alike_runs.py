@@ -54,7 +54,7 @@ def run_all(items: Sequence[LookAlike], config: finetune_test.Config, with_alone
 
 
 def read_probability(results: Path, name: str, network: str, stem: str) -> np.ndarray:
-    """Reads what `run_all` kept of one frame: uint8 (h, w) for 0..1, at working size.
+    """Reads what `run_all` kept of one frame: uint8 (h, w) for 0..1.
 
     Raises:
         InputError: if it is not there.
@@ -117,7 +117,7 @@ def _predict_before(
     print(f"{video.name}: before fine-tuning", flush=True)
     for index, stem in enumerate(video.frame_names):
         image = resize_image(video.read(index), *size)
-        probability = predict_probability(tuner.model, image, preset.flip, preset.scales)
+        probability = predict_probability(tuner.model, image, preset.flip)
         _write(folder / f"{stem}.png", to_bytes(probability))
     write_json(folder / "key.json", key)
 
