@@ -22,11 +22,12 @@ _CLICKS = 2  # the first channels: positive, then negative clicks
 _MASK = PROMPT_CHANNELS.index("mask")
 
 
-def build_click_training(network: keras.Model) -> keras.Model:
+def build_click_training(network: keras.Model, rounds: int = MAX_ROUNDS) -> keras.Model:
     """Wraps a prompted network for training; both share all layers.
 
     Args:
         network: of `models.build_prompted_model`.
+        rounds: of clicks, at most MAX_ROUNDS; fewer make a smaller graph.
 
     Returns:
         a model from "images", "prompt" (see there), "target" (uint8 (batch, h, w, 1): 1 animal, 0
@@ -39,7 +40,7 @@ def build_click_training(network: keras.Model) -> keras.Model:
     prompt = network.input["prompt"]
     target = keras.Input((None, None, 1), dtype="uint8", name="target")
     draws = keras.Input((MAX_ROUNDS,), name="draws")
-    clicked = SimulatedClicks(head, name="simulated_clicks")([*maps, prompt, target, draws])
+    clicked = SimulatedClicks(head, rounds, name="simulated_clicks")([*maps, prompt, target, draws])
     inputs = {**network.input, "target": target, "draws": draws}
     outputs = head([*maps, clicked])
     return keras.Model(inputs, outputs, name=f"clicked_{network.name}")
@@ -53,16 +54,18 @@ class SimulatedClicks(keras.layers.Layer):
 
     Args:
         head: of `split_prompted_model`.
+        rounds: how many columns of the draws count.
     """
 
-    def __init__(self, head: keras.Model, **kwargs):
+    def __init__(self, head: keras.Model, rounds: int = MAX_ROUNDS, **kwargs):
         super().__init__(dtype="float32", **kwargs)  # places need more digits than half precision
         self.head = head
+        self.rounds = rounds
 
     def call(self, inputs):
         *maps, prompt, target, draws = inputs
         maps = [ops.stop_gradient(values) for values in maps]
-        for index in range(MAX_ROUNDS):
+        for index in range(self.rounds):
             draw = draws[:, index]
             prompt = ops.cond(
                 ops.any(draw >= 0),
