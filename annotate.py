@@ -6,7 +6,8 @@ and runs it on request, and takes corrections of the result as further labels. W
 takes the first video without a label of datasets/finetune_test_dataset, or of the bundled sample.
 
 Reads   --video or DIR/JPEGImages/480p/SEQ; DIR/bubbleNet_data/rawData/SEQ/frame_selection;
-        weights/pascal_base_train_weights/deeplab.safetensors, to find the animal at a click;
+        weights/prompted_weights/deeplab.safetensors, or if it is not there that of stage 1 in
+        weights/pascal_base_train_weights, to find the animal at a click;
         results/segmentation/SEQ for corrections.
 
 Writes  datasets/labels/SEQ/STEM.png, 0/255 for one animal, DAVIS palette for several.
@@ -19,17 +20,14 @@ import secrets
 import signal
 import threading
 import webbrowser
-from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from utils import paths
 from utils.annotator.access import HOST, redirect_file
 from utils.annotator.background_network import BackgroundNetwork
-from utils.annotator.click_marks import work_size
+from utils.annotator.click_network import load_segmenter
 from utils.annotator.server import create_app, open_server, serve
 from utils.annotator.task import AnnotationTask
 from utils.command_line import run_script, setting
@@ -58,7 +56,7 @@ def main(config: Config) -> None:
     with ExitStack() as stack:
         stack.enter_context(closing(task.video))
         token = secrets.token_urlsafe(32)
-        network = BackgroundNetwork(lambda: load_network(task.video.height, task.video.width))
+        network = BackgroundNetwork(lambda: load_segmenter(task.video.height, task.video.width))
         app = create_app(task, token, network)
         server = open_server(app, config.port)
         address = f"http://{HOST}:{server.server_port}/?token={token}"
@@ -127,38 +125,6 @@ def choose_first_frame(sequence: VideoSequence, dataset: Path) -> tuple[int, str
             return middle, "the middle one, since the selected one was chosen for other frames"
         return frames[0], f"suggested by bubblenet_select.py ({selection})"
     return middle, "the middle one"
-
-
-def load_network(height: int, width: int) -> Callable[[np.ndarray], np.ndarray]:
-    """The network that finds animals for clicks.
-
-    Args:
-        height, width: of the video's frames.
-
-    Returns: a function of uint8 (h, w, 3) RGB that returns float32 (h, w), probability 0..1.
-
-    Raises: InputError if its weights are missing or damaged.
-    """
-    from utils import backend  # here: the page is not to wait for Keras
-
-    # isort: split
-    from models import build_model
-    from utils.stage3.inference import predict_probability
-    from utils.training.weights import load_weights
-
-    # Of stage 1, not of stage 2, which has learned what moves: after the first click on frames of
-    # the sample, IoU was 0.96 with the one, 0.83 with the other (on photographs 0.90 with both).
-    path = paths.PASCAL_BASE_WEIGHTS / "deeplab.safetensors"
-    model = build_model("deeplab")
-    load_weights(model, path)
-    model.compile(jit_compile=backend.jit_compile())
-
-    def predict(image: np.ndarray) -> np.ndarray:
-        return predict_probability(model, image, flip=False)
-
-    predict(np.zeros((*work_size(height, width), 3), np.uint8))  # the first one takes seconds
-    print(f"Clicks use {path}.", flush=True)
-    return predict
 
 
 if __name__ == "__main__":

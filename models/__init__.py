@@ -9,6 +9,7 @@ from keras import layers
 
 from models.backbone import BACKBONE
 from models.deeplab import deeplab_head
+from models.prompted import NUM_PROMPT_CHANNELS, PromptPyramid
 from models.resampling import CropLike, PadToGrid
 from models.xception import xception_features
 from models.xfcn import xfcn_head
@@ -68,9 +69,42 @@ def build_model(
     if output_stride is None or facts.fixed_stride:
         output_stride = facts.output_stride
     images = keras.Input((None, None, 3), name="images")
-    x = layers.Rescaling(BACKBONE.pixel_scale, BACKBONE.pixel_offset, name="normalise")(images)
-    x = PadToGrid(BACKBONE.grid_px, BACKBONE.margin_px, name="pad")(x)
-    features = xception_features(x, output_stride, width, train_batch_statistics)
+    features = _backbone_features(images, output_stride, width, train_batch_statistics)
     logits = facts.build(features, output_stride, width)
     outputs = {name: CropLike(name=name)([x, images]) for name, x in logits.items()}
     return keras.Model(images, outputs, name=f"{BACKBONE.name}_{head}")
+
+
+def build_prompted_model(
+    output_stride: int = HEADS["deeplab"].output_stride,
+    width: float = 1.0,
+    train_batch_statistics: bool = False,
+) -> keras.Model:
+    """Builds the network that takes prompts: "deeplab", with a prompt that enters in its head.
+
+    With the weights of `build_model("deeplab")` and untrained prompt layers, its logits are those
+    of that network, whatever the prompt.
+
+    Args:
+        output_stride, width, train_batch_statistics: as of `build_model`.
+
+    Returns:
+        a model from {"images": as of `build_model`, "prompt": (batch, height, width, 4), 0..1, with
+        the channels of `models.prompted.PROMPT_CHANNELS`} to {"mask": float32 logits (batch,
+        height, width, 1)}. `models.prompted.split_prompted_model` cuts it in two, so that the
+        backbone is computed once for many prompts.
+    """
+    images = keras.Input((None, None, 3), name="images")
+    prompt = keras.Input((None, None, NUM_PROMPT_CHANNELS), name="prompt")
+    features = _backbone_features(images, output_stride, width, train_batch_statistics)
+    add_prompt = PromptPyramid(prompt, output_stride, width).add_to
+    logits = deeplab_head(features, output_stride, width, add_prompt)
+    outputs = {name: CropLike(name=name)([x, prompt]) for name, x in logits.items()}
+    inputs = {"images": images, "prompt": prompt}
+    return keras.Model(inputs, outputs, name=f"{BACKBONE.name}_prompted_deeplab")
+
+
+def _backbone_features(images, output_stride, width, train_batch_statistics):
+    x = layers.Rescaling(BACKBONE.pixel_scale, BACKBONE.pixel_offset, name="normalise")(images)
+    x = PadToGrid(BACKBONE.grid_px, BACKBONE.margin_px, name="pad")(x)
+    return xception_features(x, output_stride, width, train_batch_statistics)

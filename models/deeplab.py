@@ -8,6 +8,8 @@ because masks of legs, tails and horns are a few pixels wide and frames come at 
   statistics exist that could move.
 """
 
+from collections.abc import Callable
+
 import keras
 from keras import layers
 
@@ -20,8 +22,14 @@ ASPP_DILATIONS = (6, 12, 18)  # at output stride 16; doubled at 8, halved at 32
 DECODER = ((64, 128), (48, 96), (24, 48))
 
 
+AddPrompt = Callable[[keras.KerasTensor, int, str], keras.KerasTensor]
+
+
 def deeplab_head(
-    features: dict[str, keras.KerasTensor], output_stride: int, width: float = 1.0
+    features: dict[str, keras.KerasTensor],
+    output_stride: int,
+    width: float = 1.0,
+    add_prompt: AddPrompt | None = None,
 ) -> dict[str, keras.KerasTensor]:
     """Adds the head to a functional graph.
 
@@ -29,6 +37,8 @@ def deeplab_head(
         features: of `xception_features`, sides such that all strides divide (see `PadToGrid`).
         output_stride: that of the last block's features: 32, 16 or 8.
         width: multiplies the numbers of channels.
+        add_prompt: where the network takes prompts, from a map of the head, its stride and the name
+            of the place to the map with the prompt added; see `models.prompted`.
 
     Returns: {"mask": logits (batch, 2 (h - 1) + 1, 2 (w - 1) + 1, 1)} for a stride-2 map of h x w.
     """
@@ -60,6 +70,8 @@ def deeplab_head(
         return normalised(x, name)
 
     x = layers.Activation("relu", name="aspp_input_act")(features[BACKBONE.last_block])
+    if add_prompt:
+        x = add_prompt(x, output_stride, "aspp_input")
     branches = [conv1x1(x, ASPP_CHANNELS, "aspp_conv1x1")]
     for rate in ASPP_DILATIONS:
         dilation = rate * 16 // output_stride
@@ -74,6 +86,8 @@ def deeplab_head(
         if stride != fine_stride:
             x = Interpolate(stride // fine_stride, name=f"{name}_up")(x)
         skip = conv1x1(features[block], low_level, f"{name}_low_level")
+        if add_prompt:
+            skip = add_prompt(skip, fine_stride, name)
         x = layers.Concatenate(name=f"{name}_concat")([x, skip])
         x = sepconv(x, filters, f"{name}_sepconv1")
         x = sepconv(x, filters, f"{name}_sepconv2")

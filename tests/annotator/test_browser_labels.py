@@ -12,6 +12,7 @@ from tests.bright_hen import overlap
 from tests.browser import PATIENCE_SECONDS
 from tests.page_session import HEIGHT, WIDTH, drawn_line, ellipse
 from utils.annotator.background_network import BackgroundNetwork
+from utils.annotator.segment_click import ClickSegmenter
 from utils.media.labels import write_label
 
 
@@ -162,7 +163,8 @@ def test_clicks_work_before_the_network_is_there_and_use_it_from_then_on(make_se
         may_load.wait(PATIENCE_SECONDS)
         # It sees an animal in the upper left corner, where no colour shows one.
         y, x = np.mgrid[:1:288j, :1:384j]
-        return lambda image: np.where((x < 0.3) & (y < 0.4), np.float32(0.99), np.float32(0.01))
+        seen = np.where((x < 0.3) & (y < 0.4), np.float32(0.99), np.float32(0.01))
+        return ClickSegmenter(lambda image: seen)
 
     session = make_session(network=BackgroundNetwork(load)).open()
     session.wait_text("#network", "until the network is loaded")

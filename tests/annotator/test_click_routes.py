@@ -7,13 +7,14 @@ import threading
 import numpy as np
 import pytest
 
-import annotate
 from tests.bright_hen import HEIGHT, NOTHING, WIDTH, ellipse, network_that_sees, overlap
 from tests.page_client import PATIENCE_SECONDS, TOKEN, labels_of, png, wait_for
 from utils import paths
 from utils.annotator.background_network import BackgroundNetwork
 from utils.annotator.click_marks import Click
+from utils.annotator.click_network import load_segmenter
 from utils.annotator.prompts import parse_prompt
+from utils.annotator.segment_click import ClickSegmenter
 from utils.annotator.server import create_app
 from utils.errors import InputError
 
@@ -49,7 +50,7 @@ def test_clicks_do_not_wait_for_the_network_and_use_it_once_it_is_there(task):
 
     def load():
         may_load.wait(PATIENCE_SECONDS)
-        return network_that_sees(seen)
+        return ClickSegmenter(network_that_sees(seen))
 
     client = create_app(task, TOKEN, BackgroundNetwork(load)).test_client()
     client.get(f"/?token={TOKEN}")
@@ -73,8 +74,9 @@ def test_a_network_that_cannot_be_loaded_is_told_and_clicks_work(task, capsys):
 
 def test_weights_that_are_missing_are_named(monkeypatch, tmp_path):
     monkeypatch.setattr(paths, "PASCAL_BASE_WEIGHTS", tmp_path)
+    monkeypatch.setattr(paths, "PROMPTED_WEIGHTS", tmp_path)
     with pytest.raises(InputError, match=str(tmp_path)):
-        annotate.load_network(HEIGHT, WIDTH)
+        load_segmenter(HEIGHT, WIDTH)
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,9 @@ from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import NotFound, UnprocessableEntity
 
 from utils.annotator.background_network import BackgroundNetwork
-from utils.annotator.click_marks import OTHER_ANIMAL, SURE_ANIMAL, SURE_BACKGROUND, Marks
 from utils.annotator.frame_reader import BoundedStore, FrameReader
 from utils.annotator.frame_routes import check_frame
-from utils.annotator.prompts import BY_HAND, Prompt, check_values, decode_label, parse_prompt
+from utils.annotator.prompts import check_values, decode_label, parse_prompt, read_marks
 from utils.annotator.segment_click import ClickSegmenter
 from utils.annotator.task import AnnotationTask
 from utils.media.labels import VOID
@@ -45,7 +44,7 @@ def serve_masks(app: Flask, task: AnnotationTask, drafts: BoundedStore) -> None:
 
 
 def segment_clicks(app: Flask, frames: FrameReader, network: BackgroundNetwork | None) -> None:
-    segmenter = ClickSegmenter(network.predict if network else None)
+    without_network = ClickSegmenter()
     lock = threading.Lock()
 
     @app.get("/api/network")
@@ -65,24 +64,11 @@ def segment_clicks(app: Flask, frames: FrameReader, network: BackgroundNetwork |
         draft = np.zeros((height, width), np.uint8)
         if "labels" in request.files:
             draft = decode_label(request.files["labels"].read(), height, width)
-        marks = _marks(prompt, draft)
+        marks = read_marks(prompt, draft)
+        segmenter = (network.segmenter if network else None) or without_network
         with lock:  # one at a time: each uses all cores
             mask = segmenter.segment(index, image, marks)
         return _send_array(mask)
-
-
-def _marks(prompt: Prompt, draft: np.ndarray) -> Marks:
-    """The clicks on one animal, and what the draft, uint8 (H, W), says about it."""
-    labels, is_by_hand = draft & np.uint8(BY_HAND - 1), draft >= BY_HAND
-    check_values(labels)
-    is_animal = labels == prompt.animal
-    sure = np.zeros(draft.shape, np.uint8)
-    sure[labels > 0] = OTHER_ANIMAL
-    sure[is_animal] = 0
-    sure[is_by_hand & is_animal] = SURE_ANIMAL
-    sure[is_by_hand & (labels == 0)] = SURE_BACKGROUND
-    current = np.zeros_like(is_animal) if prompt.is_fresh else is_animal
-    return Marks(prompt.clicks, prompt.box, current, sure, prompt.is_given)
 
 
 def receive_labels(app: Flask, task: AnnotationTask, drafts: BoundedStore) -> None:

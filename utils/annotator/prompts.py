@@ -9,7 +9,14 @@ import numpy as np
 from PIL import Image
 from werkzeug.exceptions import BadRequest, HTTPException, UnprocessableEntity
 
-from utils.annotator.click_marks import Box, Click
+from utils.annotator.click_marks import (
+    OTHER_ANIMAL,
+    SURE_ANIMAL,
+    SURE_BACKGROUND,
+    Box,
+    Click,
+    Marks,
+)
 from utils.media.labels import MAX_ANIMALS
 
 MAX_CLICKS = 500
@@ -112,6 +119,28 @@ def decode_label(data: bytes, height: int, width: int) -> np.ndarray:
         raise BadRequest(
             f"Expected a PNG, found another file or a damaged one ({error})."
         ) from error
+
+
+def read_marks(prompt: Prompt, draft: np.ndarray) -> Marks:
+    """The clicks on one animal, and what the draft says about it.
+
+    Args:
+        prompt: of `parse_prompt`.
+        draft: uint8 (H, W), the numbers of the animals, plus BY_HAND where they were drawn.
+
+    Raises:
+        UnprocessableEntity: if a number is too high.
+    """
+    labels, is_by_hand = draft & np.uint8(BY_HAND - 1), draft >= BY_HAND
+    check_values(labels)
+    is_animal = labels == prompt.animal
+    sure = np.zeros(draft.shape, np.uint8)
+    sure[labels > 0] = OTHER_ANIMAL
+    sure[is_animal] = 0
+    sure[is_by_hand & is_animal] = SURE_ANIMAL
+    sure[is_by_hand & (labels == 0)] = SURE_BACKGROUND
+    current = np.zeros_like(is_animal) if prompt.is_fresh else is_animal
+    return Marks(prompt.clicks, prompt.box, current, sure, prompt.is_given)
 
 
 def check_values(labels: np.ndarray) -> None:

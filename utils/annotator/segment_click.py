@@ -1,5 +1,7 @@
 """From clicks or a box to the animal's outline: what the network sees there, refined by GrabCut.
 
+This is how clicks are answered where there is no prompted network (`prompted_segmenter.py`).
+
 The network says how probable an animal is in each pixel of a window around it, clicks overrule it
 where they are, and cv2.grabCut (Rother et al., SIGGRAPH 2004) decides by colours and edges what
 neither is sure of. Once there is a mask, a click changes its neighbourhood only. Without a network
@@ -40,8 +42,8 @@ from utils.annotator.click_marks import (
 from utils.media.images import resize_image
 
 PROBABILITIES_KEPT = 16
-# uint8 (h, w, 3) RGB -> float32 (h, w), probability of an animal, 0..1; None: no network yet.
-Predict = Callable[[np.ndarray], np.ndarray | None]
+# uint8 (h, w, 3) RGB -> float32 (h, w), probability of an animal, 0..1.
+Predict = Callable[[np.ndarray], np.ndarray]
 
 # Small parts that a negative click separates from the animal are removed as well: up to a share of
 # the mask, within a share of the window's diagonal from the click.
@@ -67,15 +69,9 @@ class ClickSegmenter:
 
         Returns: uint8 (H, W), 1 = animal.
         """
-        if marks.current.any():
-            # The box was used for that mask, and a later click may be outside of it.
-            marks = replace(marks, box=None)
-        window = choose_window(marks, marks.current)
-        result = self._segment_in(window, frame, image, marks)
-        closer = choose_window(marks, result)
-        if closer.area < window.area / 2:  # a small animal: once more, with more of its pixels
-            result = self._segment_in(closer, frame, image, marks)
-        return result.astype(np.uint8)
+        return segment_in_windows(
+            marks, lambda window, marks: self._segment_in(window, frame, image, marks)
+        )
 
     def _segment_in(
         self, window: Window, frame: int, image: np.ndarray, marks: Marks
@@ -88,16 +84,37 @@ class ClickSegmenter:
         return _merge(found, window, marks, is_local=is_local)
 
     def _probability(self, frame: int, window: Window, small: np.ndarray) -> np.ndarray | None:
+        if self._predict is None:
+            return None
         key = (frame, window)
         if key not in self._probabilities:
-            probability = self._predict(small) if self._predict else None
-            if probability is None:
-                return None
-            self._probabilities[key] = probability
+            self._probabilities[key] = self._predict(small)
         self._probabilities.move_to_end(key)
         while len(self._probabilities) > PROBABILITIES_KEPT:
             self._probabilities.popitem(last=False)
         return self._probabilities[key]
+
+
+def segment_in_windows(
+    marks: Marks, segment_in: Callable[[Window, Marks], np.ndarray]
+) -> np.ndarray:
+    """Segments in the window of the marks and, if the animal is small, once more in a closer one.
+
+    Args:
+        marks: of one animal.
+        segment_in: from a window and marks to a mask of the frame's size, bool.
+
+    Returns: uint8 (H, W), 1 = animal.
+    """
+    if marks.current.any():
+        # The box was used for that mask, and a later click may be outside of it.
+        marks = replace(marks, box=None)
+    window = choose_window(marks, marks.current)
+    result = segment_in(window, marks)
+    closer = choose_window(marks, result)
+    if closer.area < window.area / 2:  # a small animal: once more, with more of its pixels
+        result = segment_in(closer, marks)
+    return result.astype(np.uint8)
 
 
 def _if_seen(probability: np.ndarray | None, marks: WindowMarks) -> np.ndarray | None:
@@ -115,28 +132,35 @@ def _merge(found: np.ndarray, window: Window, marks: Marks, *, is_local: bool) -
     """
     before, limits = marks.current[window.place], marks.sure[window.place]
     found = resize_image(found, *before.shape) > 0.5
-    radius = max(1, round(SEED_RADIUS / 3 * float(np.hypot(*found.shape))))
-    places = [(click.x - window.left, click.y - window.top) for click in marks.clicks]
-    spots = [disk(*found.shape, *place, radius=radius) for place in places]
+    spots, places = click_spots(marks, window)
     found = (found & (limits == 0)) | (limits == SURE_ANIMAL)
     meant = limits == SURE_ANIMAL
     for click, spot in zip(marks.clicks, spots, strict=True):
         found = found | spot if click.is_positive else found & ~spot
         meant = meant | spot if click.is_positive else meant
     anchors = meant | before
-    found = _components_at(found, anchors) if anchors.any() else _large_components(found)
+    found = components_at(found, anchors) if anchors.any() else large_components(found)
     if before.any() and marks.clicks:
         is_positive = marks.clicks[-1].is_positive
         if is_positive:
             # Whatever the colours say: who adds a leg does not want to lose the tail.
             found = found | before
         if is_local:
-            found = before ^ _components_at(found != before, spots[-1])
+            found = before ^ components_at(found != before, spots[-1])
         if not is_positive:
             found = found & ~_cut_off_parts(found, before, meant, places[-1])
     result = marks.current.copy()
     result[window.place] = found
     return result
+
+
+def click_spots(marks: Marks, window: Window) -> tuple[list[np.ndarray], list[tuple[float, float]]]:
+    """What the clicks say for sure: a few pixels each, bool of the window's size; and where they
+    are in the window, x and y."""
+    height, width = window.bottom - window.top, window.right - window.left
+    radius = max(1, round(SEED_RADIUS / 3 * float(np.hypot(height, width))))
+    places = [(click.x - window.left, click.y - window.top) for click in marks.clicks]
+    return [disk(height, width, *place, radius=radius) for place in places], places
 
 
 def _cut_off_parts(
@@ -161,11 +185,11 @@ def _cut_off_parts(
     is_small[0] = is_small[1 + np.argmax(areas[1:])] = False
     reach = round(_CUT_OFF_REACH * float(np.hypot(*found.shape)))
     near = disk(*found.shape, *place, radius=reach)
-    cut_off = _components_at(is_small[components], near) & ~_components_at(found, meant)
-    return cut_off & _large_components(before, _MAX_CUT_OFF_SHARE)
+    cut_off = components_at(is_small[components], near) & ~components_at(found, meant)
+    return cut_off & large_components(before, _MAX_CUT_OFF_SHARE)
 
 
-def _components_at(mask: np.ndarray, anchors: np.ndarray) -> np.ndarray:
+def components_at(mask: np.ndarray, anchors: np.ndarray) -> np.ndarray:
     """The connected components of a bool mask that touch `anchors`."""
     components = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)[1]
     touched = np.zeros(components.max() + 1, bool)
@@ -173,7 +197,7 @@ def _components_at(mask: np.ndarray, anchors: np.ndarray) -> np.ndarray:
     return touched[components]
 
 
-def _large_components(mask: np.ndarray, share: float = 0.05) -> np.ndarray:
+def large_components(mask: np.ndarray, share: float = 0.05) -> np.ndarray:
     """The connected components that have at least a share of the mask."""
     components, areas = cv2.connectedComponentsWithStats(mask.astype(np.uint8))[1:3]
     keep = areas[:, cv2.CC_STAT_AREA] >= share * max(1, mask.sum())

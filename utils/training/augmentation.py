@@ -54,6 +54,12 @@ AUGMENTATIONS = {
         brightness=0.2, contrast=0.3, saturation=0.3, hue_degrees=8, gamma=0.2,
         noise=6, blur_probability=0.15, jpeg_probability=0.1, paste=0.2, occlude=0.15,
     ),
+    "prompted": Augmentation(
+        scale=(0.8, 2.0), cover=True, rotation_degrees=15, stretch=0.15, shear=0.05,
+        object_centred=0.85,
+        brightness=0.2, contrast=0.3, saturation=0.3, hue_degrees=8, gamma=0.2,
+        noise=6, blur_probability=0.15, jpeg_probability=0.2, occlude=0.15,
+    ),
     "fine_tune": Augmentation(
         scale=(0.7, 1.5), rotation_degrees=12, stretch=0.12, shear=0.08, object_centred=0.5,
         brightness=0.12, contrast=0.2, saturation=0.2, hue_degrees=4, gamma=0.15,
@@ -92,16 +98,16 @@ def augment(
         and the target void.
     """
     recompose = background is not None and rng.random() < augmentation.recompose
-    matrix = _draw_affine(target, size, augmentation, rng)
+    matrix = draw_affine(target, size, augmentation, rng)
     if recompose:
         image, target = _recompose(image, target, background, matrix, size, augmentation, rng)
     else:
-        image, target = _warp_image(image, matrix, size), _warp_target(target, matrix, size)
+        image, target = warp_image(image, matrix, size), _warp_target(target, matrix, size)
     for other_image, other_target in pasted:
         image, target = _paste(image, target, other_image, other_target, augmentation, rng)
     for other_image, other_target in occluders:
-        image, target = _occlude(image, target, other_image, other_target, rng)
-    return _change_appearance(image, augmentation, rng), target
+        image, target = occlude(image, target, other_image, other_target, rng)
+    return change_appearance(image, augmentation, rng), target
 
 
 def fill_object(image: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -124,8 +130,15 @@ def fill_object(image: np.ndarray, target: np.ndarray) -> np.ndarray:
     return (alpha * filled + (1 - alpha) * image).astype("uint8")
 
 
-def _draw_affine(target, size, augmentation, rng):
-    """2x3 matrix from frame to crop coordinates."""
+def draw_affine(
+    target: np.ndarray, size: tuple[int, int], augmentation: Augmentation, rng: np.random.Generator
+) -> np.ndarray:
+    """Draws where a crop lies: a 2x3 matrix from frame to crop coordinates.
+
+    Args:
+        target: uint8 (H, W), 1 is the object.
+        size: height and width of the crop.
+    """
     height, width = target.shape
     low, high = np.log(augmentation.scale)
     scale = np.exp(rng.uniform(low, high))
@@ -159,23 +172,29 @@ def _draw_affine(target, size, augmentation, rng):
     return np.hstack([linear, offset[:, None]])
 
 
-def _warp_image(image, matrix, size):
+def warp_image(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The image through a matrix of `draw_affine`, mirrored outside of the frame."""
     return cv2.warpAffine(
         image, matrix, (size[1], size[0]), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
     )
 
 
+def warp_labels(labels: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A uint8 label map through a matrix, by nearest neighbour; void outside of the frame."""
+    return cv2.warpAffine(
+        labels, matrix, (size[1], size[0]), flags=cv2.INTER_NEAREST,
+        borderMode=cv2.BORDER_CONSTANT, borderValue=VOID,
+    )  # fmt: skip
+
+
 def _warp_target(target, matrix, size):
-    # An enlarged outline stays smooth; interpolated labels would invent other ones.
+    """Targets 0, 1 and VOID; unlike with `warp_labels`, an enlarged outline stays smooth."""
     share = cv2.warpAffine(
         (target == 1).astype("float32"), matrix, (size[1], size[0]), flags=cv2.INTER_LINEAR
     )
-    void = cv2.warpAffine(
-        (target == VOID).astype("uint8"), matrix, (size[1], size[0]), flags=cv2.INTER_NEAREST,
-        borderMode=cv2.BORDER_CONSTANT, borderValue=1,
-    )  # fmt: skip
+    is_void = warp_labels((target == VOID).astype("uint8"), matrix, size) > 0
     warped = (share > 0.5).astype("uint8")
-    warped[(void > 0) & (warped == 0)] = VOID
+    warped[is_void & (warped == 0)] = VOID
     return warped
 
 
@@ -183,13 +202,13 @@ def _recompose(image, target, background, matrix, size, augmentation, rng):
     """Places the object elsewhere: it and its background get affine maps of their own."""
     ys, xs = np.nonzero(target == 1)
     if not len(xs):
-        return _warp_image(image, matrix, size), _warp_target(target, matrix, size)
+        return warp_image(image, matrix, size), _warp_target(target, matrix, size)
     centre = np.array([xs.mean(), ys.mean()])
-    linear = _draw_affine(target, size, augmentation, rng)[:, :2]
+    linear = draw_affine(target, size, augmentation, rng)[:, :2]
     place = rng.uniform(0.2, 0.8, 2) * np.array([size[1], size[0]])
     object_matrix = np.hstack([linear, (place - linear @ centre)[:, None]])
 
-    canvas = _warp_image(background, matrix, size)
+    canvas = warp_image(background, matrix, size)
     outside = _warp_target(np.zeros_like(target), matrix, size)
     return _set_in_front(canvas, outside, image, target, object_matrix)
 
@@ -198,7 +217,7 @@ def _set_in_front(canvas, canvas_target, image, target, matrix):
     """Composes the object of an image over a crop, with soft edges: image and target of the crop's
     size."""
     size = canvas_target.shape
-    layer = _warp_image(image, matrix, size)
+    layer = warp_image(image, matrix, size)
     alpha = cv2.warpAffine(
         (target == 1).astype("float32"), matrix, (size[1], size[0]), flags=cv2.INTER_LINEAR
     )
@@ -228,12 +247,25 @@ def _paste(canvas, canvas_target, image, target, augmentation, rng):
     place = rng.uniform(0.05, 0.95, 2) * np.array([width, height])
     centre = np.array([xs[0] + xs[-1], ys[0] + ys[-1]]) / 2
     matrix = np.hstack([linear, (place - linear @ centre)[:, None]])
-    image = _change_appearance(image, augmentation, rng)
+    image = change_appearance(image, augmentation, rng)
     return _set_in_front(canvas, canvas_target, image, target, matrix)
 
 
-def _occlude(canvas, canvas_target, image, target, rng):
-    """Covers parts of the crop with another image's background, as grass, twigs and bars do."""
+def occlude(
+    canvas: np.ndarray,
+    canvas_target: np.ndarray,
+    image: np.ndarray,
+    target: np.ndarray,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Covers parts of the crop with another image's background, as grass, twigs and bars do.
+
+    Args:
+        canvas, canvas_target: the crop and its target (or label map).
+        image, target: the other image, and what in it is object.
+
+    Returns: crop and target.
+    """
     height, width = canvas_target.shape
     # Level sets of smooth noise; anisotropic noise gives blade-like shapes.
     cells = rng.integers(2, 5), rng.integers(3, 17)
@@ -254,7 +286,10 @@ def _occlude(canvas, canvas_target, image, target, rng):
     return canvas, canvas_target
 
 
-def _change_appearance(image, augmentation, rng):
+def change_appearance(
+    image: np.ndarray, augmentation: Augmentation, rng: np.random.Generator
+) -> np.ndarray:
+    """The image, uint8 RGB, in other colours, blurred, noisy or compressed."""
     a = augmentation
     if rng.random() < a.color_probability and (
         a.brightness or a.contrast or a.saturation or a.gamma or a.hue_degrees

@@ -1,6 +1,6 @@
 """What is written down at the end of each epoch of stages 1 and 2."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -11,7 +11,7 @@ from utils.training.curves import draw_curves
 from utils.training.optimizers import warmup_cosine
 from utils.training.recipe import Recipe
 from utils.training.run_folder import RunFolder
-from utils.training.validation import mean_iou
+from utils.training.validation import measure_iou
 from utils.training.weights import save_weights
 
 
@@ -25,6 +25,8 @@ class EpochLog(keras.callbacks.Callback):
         recipe: of the run.
         average: of the weights, which are validated in place of the latest.
         done: batches that the restored state has seen; rows of later ones were not backed up.
+        measure: from model and validation images to numbers by name, of which "validation_iou"
+            decides which weights are the best.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class EpochLog(keras.callbacks.Callback):
         recipe: Recipe,
         average: WeightAverage,
         done: int,
+        measure: Callable[[keras.Model, Sequence], dict[str, float]] = measure_iou,
     ):
         super().__init__()
         self.folder = folder
@@ -41,6 +44,7 @@ class EpochLog(keras.callbacks.Callback):
         self.recipe = recipe
         self.average = average
         self.done = done
+        self.measure = measure
         history = folder.read_history()
         self.rows = [row for row in history if row["step"] * recipe.accumulate <= done]
         self.rate = warmup_cosine(recipe.head_learning_rate, recipe.steps, recipe.final_rate)
@@ -87,7 +91,7 @@ class EpochLog(keras.callbacks.Callback):
         """Adds the validation IoU to the row, and keeps the weights if they are the best so far."""
         best = max((r.get("validation_iou", -1.0) for r in self.rows), default=-1.0)
         with self.average.applied():
-            row["validation_iou"] = round(mean_iou(self.model, self.validation), 5)
+            row |= self.measure(self.model, self.validation)
             if row["validation_iou"] > best:
                 facts = {"stage": self.recipe.stage, "head": self.folder.head, **row}
                 save_weights(self.model, self.folder.best, facts)

@@ -1,4 +1,4 @@
-"""How stages 1 and 2 train: one frozen dataclass, without Keras."""
+"""How stages 1 and 2 and the prompted network train: one frozen dataclass, without Keras."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ class Recipe:
     The fields without a default are flags of the stage scripts, which state their defaults.
 
     Attributes:
-        stage: "pascal_base" or "objectness", kept with the weights.
+        stage: "pascal_base", "objectness" or "prompted", kept with the weights.
         augmentation: of the crops.
         steps: updates of the weights in the whole run.
         batch_size: crops of one forward pass.

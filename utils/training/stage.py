@@ -1,7 +1,8 @@
-"""What the scripts of stages 1 and 2 share: checks before a run, and the training itself."""
+"""What the scripts of stages 1 and 2 and of the prompted network share: checks before a run, and
+the training itself."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from utils.training.epoch_log import EpochLog
 from utils.training.optimizers import make_optimizer, warmup_cosine
 from utils.training.recipe import Recipe
 from utils.training.run_folder import RunFolder
+from utils.training.validation import measure_iou
 from utils.training.weights import read_weights
 
 # Checks before a run
@@ -148,6 +150,9 @@ def train(
     validation: Sequence[FileSample],
     recipe: Recipe,
     folder: RunFolder,
+    *,
+    make_batches: Callable[..., Batches] = Batches,
+    measure: Callable[[keras.Model, Sequence], dict[str, float]] = measure_iou,
 ) -> list[dict]:
     """Trains the model in place, continuing from the state in the run's folder if there is one.
 
@@ -160,6 +165,8 @@ def train(
         validation: images on which the best weights are chosen.
         recipe: see `Recipe`.
         folder: where state, history and weights are kept.
+        make_batches: makes the loader, with the arguments of `Batches`.
+        measure: validates; see `EpochLog`.
 
     Returns:
         the history, a row per epoch: epoch, step, loss, learning_rate and, where validated,
@@ -174,34 +181,38 @@ def train(
     # The optimizer counts batches, accumulated or not.
     done = int(model.optimizer.iterations.numpy())
     average.resume(done)
-    epoch_log = EpochLog(folder, validation, recipe, average, done)
+    epoch_log = EpochLog(folder, validation, recipe, average, done, measure)
     if done < recipe.batches:
-        _fit(model, samples, recipe, done, [average, epoch_log, backup])
+        batches = _make_batches(make_batches, samples, recipe, done, list(model.output))
+        _fit(model, batches, recipe, done, [average, epoch_log, backup])
     else:
         epoch_log.validate_last(model)
     average.finish()
     return epoch_log.rows
 
 
-def _fit(model, samples, recipe, done, callbacks):
-    """Makes the updates that are left after `done` batches."""
-    left = recipe.batches - done
-    epoch_batches = min(recipe.batches_per_epoch, left)
-    batches = Batches(
+def _make_batches(make_batches, samples, recipe, done, outputs):
+    """The loader of what is left after `done` batches."""
+    return make_batches(
         samples,
         (recipe.crop, recipe.crop),
-        epoch_batches,
+        min(recipe.batches_per_epoch, recipe.batches - done),
         recipe.batch_size,
         recipe.augmentation,
         recipe.seed,
-        outputs=list(model.output),
+        outputs=outputs,
         workers=backend.num_loader_threads(),
         first_batch=done,
     )
+
+
+def _fit(model, batches, recipe, done, callbacks):
+    """Makes the updates that are left after `done` batches."""
+    left = recipe.batches - done
     title = f"{recipe.stage.replace('_', ' ')} training"
     model.fit(
         batches,
-        epochs=-(-left // epoch_batches),
+        epochs=-(-left // len(batches)),
         # The log before the backup: an epoch that the state says is done has been logged.
         callbacks=[
             batches.follow_epochs(),

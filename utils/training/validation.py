@@ -9,16 +9,17 @@ from utils.media.labels import VOID
 from utils.training.batches import Sample
 
 
-def mean_iou(model: keras.Model, samples: Sequence[Sample]) -> float:
+def measure_iou(model: keras.Model, samples: Sequence[Sample]) -> dict[str, float]:
     """Averages `image_iou` over images.
 
     Args:
         model: of `models.build_model`.
         samples: images with their targets, read one at a time.
 
-    Returns: 0..1.
+    Returns: {"validation_iou": 0..1}.
     """
-    return float(np.mean([image_iou(model, sample) for sample in samples]))
+    iou = float(np.mean([image_iou(model, sample) for sample in samples]))
+    return {"validation_iou": round(iou, 5)}
 
 
 def image_iou(model: keras.Model, sample: Sample) -> float:

@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from models.backbone import BACKBONE
+from models.prompted import LAYER_PREFIX
 from utils import paths
 from utils.errors import InputError
 from utils.files import sha256_of, write_atomically, write_json
@@ -56,8 +57,9 @@ def save_weights(
 def load_weights(model: keras.Model, path: Path, sha256: str | None = None) -> dict[str, str]:
     """Fills a model from a weights file; backbone weights (ImageNet) fill the backbone of any head.
 
-    A file whose stage is "imagenet" has the backbone only and leaves the head as it is; every other
-    file must have each variable of the model and nothing else.
+    A file whose stage is "imagenet" has the backbone only and leaves the head as it is. The layers
+    for prompts are filled by a file whose stage is "prompted" alone: others leave them as they are.
+    Apart from that, a file must have each variable of the model and nothing else.
 
     Args:
         model: of `models.build_model`.
@@ -73,8 +75,10 @@ def load_weights(model: keras.Model, path: Path, sha256: str | None = None) -> d
     """
     tensors, metadata = read_weights(path, sha256)
     variables = {variable.path: variable for variable in model.weights}
-    head = metadata.get("head")
-    if metadata.get("stage") == "imagenet":
+    head, stage = metadata.get("head"), metadata.get("stage")
+    if stage != "prompted":
+        variables = {n: v for n, v in variables.items() if not n.startswith(LAYER_PREFIX)}
+    if stage == "imagenet":
         variables = {
             name: variable
             for name, variable in variables.items()

@@ -1,0 +1,164 @@
+"""Clicks and boxes to masks with a network that takes them as its prompt."""
+
+import numpy as np
+import pytest
+
+import models
+from tests.bright_hen import HEIGHT, NOTHING, WIDTH, ellipse, overlap, picture
+from tests.tiny_prompted import tiny_plain_network, tiny_prompted_network
+from utils import paths
+from utils.annotator.click_marks import (
+    OTHER_ANIMAL,
+    SURE_ANIMAL,
+    SURE_BACKGROUND,
+    Click,
+    Marks,
+    work_size,
+)
+from utils.annotator.click_network import load_segmenter
+from utils.annotator.prompted_segmenter import PromptedSegmenter
+from utils.annotator.segment_click import ClickSegmenter
+from utils.media.images import resize_image
+from utils.training.weights import save_weights
+
+POSITIVE, NEGATIVE, MASK, OTHERS = range(4)
+
+
+class Finder:
+    """A network that finds the bright parts, without those that are clicked away."""
+
+    def __init__(self):
+        self.looked, self.prompts = [], []
+
+    def look(self, image):
+        self.looked.append(image.shape)
+        return image
+
+    def probability(self, image, prompt):
+        self.prompts.append(prompt)
+        bright = image.min(axis=2) > 120
+        away = prompt[..., NEGATIVE] | prompt[..., OTHERS]
+        return (bright & (away == 0)).astype(np.float32)
+
+
+def bright_parts(*masks: np.ndarray) -> np.ndarray:
+    image = np.zeros((*masks[0].shape, 3), np.uint8)
+    for mask in masks:
+        image[mask] = 200
+    return image
+
+
+def box_of(top, left, bottom, right, size=(HEIGHT, WIDTH)) -> np.ndarray:
+    mask = np.zeros(size, bool)
+    mask[top:bottom, left:right] = True
+    return mask
+
+
+def segment(image, clicks=(), box=None, current=None, sure=None, is_given=False, network=None):
+    current = np.zeros(image.shape[:2], bool) if current is None else current
+    sure = np.zeros(image.shape[:2], np.uint8) if sure is None else sure
+    marks = Marks([Click(*click) for click in clicks], box, current, sure, is_given)
+    return PromptedSegmenter(network or Finder()).segment(0, image, marks)
+
+
+def test_a_click_is_answered_by_the_network_with_the_frame_s_size():
+    network, truth = Finder(), box_of(20, 30, 100, 130)
+    mask = segment(bright_parts(truth), [(70, 60, True)], network=network)
+    assert mask.dtype == np.uint8 and overlap(mask, truth) > 0.97
+    prompt = network.prompts[0]
+    assert prompt.shape[:2] == work_size(HEIGHT, WIDTH)
+    assert prompt[144, 168, POSITIVE] and not prompt[..., NEGATIVE:].any()
+
+
+def test_the_backbone_looks_once_at_a_window():
+    network, truth = Finder(), box_of(10, 20, 110, 150)
+    segmenter, image = PromptedSegmenter(network), bright_parts(truth)
+    current, clicks = np.zeros(truth.shape, bool), []
+    for x in (60, 80, 100, 120):
+        clicks.append(Click(x, 60, True))
+        current = segmenter.segment(7, image, Marks(clicks, None, current, NOTHING)) > 0
+    assert len(network.looked) == 1 and len(network.prompts) == 4
+    assert network.prompts[-1][..., MASK].any() and network.prompts[-1][..., POSITIVE].sum() > 200
+    segmenter.segment(8, image, Marks(clicks, None, current, NOTHING))
+    assert len(network.looked) == 2
+
+
+def test_a_small_animal_is_looked_at_closely():
+    network, truth = Finder(), box_of(600, 800, 640, 850, (1200, 1600))
+    mask = segment(bright_parts(truth), [(820, 620, True)], network=network)
+    assert len(network.looked) == 2 and overlap(mask, truth) > 0.9
+
+
+def test_a_box_limits_what_is_found_and_is_shown_to_the_network():
+    network, truth = Finder(), box_of(20, 30, 60, 70)
+    other = box_of(20, 110, 60, 150)
+    mask = segment(bright_parts(truth, other), box=(25, 15, 75, 65), network=network)
+    assert overlap(mask, truth) > 0.9
+    assert network.prompts[0][..., MASK].any()
+
+
+def test_other_animals_and_what_was_drawn_are_kept():
+    network, truth = Finder(), box_of(20, 30, 100, 130)
+    sure = np.zeros(truth.shape, np.uint8)
+    sure[20:100, 100:140] = OTHER_ANIMAL
+    sure[20:30, 30:50] = SURE_BACKGROUND
+    sure[105:115, 30:50] = SURE_ANIMAL
+    mask = segment(bright_parts(truth), [(70, 60, True)], sure=sure, network=network)
+    assert network.prompts[0][140, 260, OTHERS]
+    assert not mask[(sure == OTHER_ANIMAL) | (sure == SURE_BACKGROUND)].any()
+    assert mask[sure == SURE_ANIMAL].all() and mask[60, 70]
+
+
+def test_a_click_holds_where_it_is_and_crumbs_are_left_out():
+    crumb = box_of(5, 5, 9, 9)
+    image = bright_parts(box_of(20, 30, 100, 130), crumb)
+    mask = segment(image, [(70, 60, True), (150, 110, True), (50, 40, False)])
+    assert mask[60, 70] and mask[110, 150] and not mask[40, 50]
+    assert not mask[crumb].any()
+    assert segment(image, [(7, 7, True)])[crumb].any()
+
+
+def test_a_mask_that_was_given_changes_around_the_click_only():
+    truth, island = box_of(20, 80, 100, 150), box_of(90, 5, 110, 25)
+    given = box_of(20, 80, 100, 130) | island
+    mask = segment(bright_parts(truth), [(140, 60, True)], current=given, is_given=True)
+    assert mask[60, 140] and mask[island].all()
+    assert not segment(bright_parts(truth), [(140, 60, True)], current=given)[island].any()
+
+
+def test_colours_may_settle_what_the_network_leaves_open():
+    class Unsure(Finder):
+        def probability(self, image, prompt):
+            return np.where(resize_image(inner, *prompt.shape[:2]) > 0.5, 0.99, 0.5).astype("f4")
+
+    inner = ellipse(3).astype(np.float32) * box_of(50, 60, 70, 90)
+    marks = Marks([Click(75, 60, True)], None, np.zeros((HEIGHT, WIDTH), bool), NOTHING)
+    plain = PromptedSegmenter(Unsure()).segment(0, picture(3), marks)
+    refined = PromptedSegmenter(Unsure(), use_colours=True).segment(0, picture(3), marks)
+    assert overlap(plain, ellipse(3)) < 0.5 < 0.9 < overlap(refined, ellipse(3))
+
+
+@pytest.mark.parametrize("has_prompted", [True, False])
+def test_the_prompted_network_is_used_where_its_weights_are(
+    tmp_path, monkeypatch, has_prompted, capsys
+):
+    networks = {
+        "PROMPTED_WEIGHTS": (tiny_prompted_network, "prompted"),
+        "PASCAL_BASE_WEIGHTS": (tiny_plain_network, "pascal_base"),
+    }
+    for name, (build, stage) in networks.items():
+        monkeypatch.setattr(paths, name, tmp_path / stage)
+        if has_prompted or stage != "prompted":
+            facts = {"stage": stage, "head": "deeplab"}
+            save_weights(build(), tmp_path / stage / "deeplab.safetensors", facts)
+    monkeypatch.setattr(models, "build_prompted_model", tiny_prompted_network)
+    monkeypatch.setattr(models, "build_model", lambda head: tiny_plain_network())
+    segmenter = load_segmenter(HEIGHT, WIDTH)
+    assert isinstance(segmenter, PromptedSegmenter if has_prompted else ClickSegmenter)
+    assert (
+        str(tmp_path / ("prompted" if has_prompted else "pascal_base")) in capsys.readouterr().out
+    )
+    mask = segmenter.segment(
+        0, picture(3), Marks([Click(75, 60, True)], None, NOTHING > 0, NOTHING)
+    )
+    assert mask.shape == (HEIGHT, WIDTH) and mask[60, 75]

@@ -1,0 +1,144 @@
+"""Images in which every animal counts by itself: what the prompted network is trained on.
+
+A data set with `Instances/` has a number per animal. In other data sets all animals are one mask,
+whose pieces are taken for animals; only a mask of one piece is sure to show a single one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from utils.media.images import read_image
+from utils.media.labels import VOID, read_label
+from utils.training.sample_lists import read_sample_list
+
+INSTANCES = "Instances"  # the folder beside Annotations/ with a number per animal
+UNNUMBERED = 254  # in a map of animals: an animal, or part of one, but it is not known of which
+_SMALLER_PIECE = 0.25  # share of the largest piece: what is smaller may be a part of it
+_MIN_CUT_OUT_SHARE, _MIN_CUT_OUT_PX = 0.005, 400
+_BORDER_PX = 3  # around a cut-out
+
+
+@dataclass(frozen=True)
+class AnimalSample:
+    """An image on disk and the file that says which pixels belong to which animal."""
+
+    image_path: Path
+    annotation_path: Path
+
+    @property
+    def kind(self) -> str:
+        """Images of one kind show animals that may stand side by side: the part of the name
+        before the first "_", or the video's name."""
+        start, separator, _ = self.image_path.stem.partition("_")
+        return start if separator else self.image_path.parent.name
+
+    def read(self) -> "NumberedImage":
+        label = read_label(self.annotation_path).values
+        image = read_image(self.image_path)
+        if INSTANCES in self.annotation_path.parts:
+            return NumberedImage(image, label, are_single=True)
+        animals, is_single = number_pieces(label)
+        return NumberedImage(image, animals, are_single=is_single)
+
+
+@dataclass(frozen=True, eq=False)
+class NumberedImage:
+    """An image whose animals are numbered.
+
+    Attributes:
+        image: uint8 (H, W, 3) RGB.
+        animals: uint8 (H, W): 0 background, 1, 2, ... the animals, UNNUMBERED, 255 void.
+        are_single: whether each number is sure to be one animal.
+    """
+
+    image: np.ndarray
+    animals: np.ndarray
+    are_single: bool
+
+    @property
+    def numbers(self) -> list[int]:
+        """The numbers of the animals, in increasing order."""
+        return numbers_in(self.animals)
+
+    def cut_out(self, number: int) -> "CutOut | None":
+        """One animal without what is around it; None if it is very small, or perhaps several."""
+        mask = (self.animals == number).astype(np.uint8)
+        area = np.count_nonzero(mask)
+        if not self.are_single or area < max(_MIN_CUT_OUT_PX, _MIN_CUT_OUT_SHARE * mask.size):
+            return None
+        left, top, width, height = cv2.boundingRect(mask)
+        place = (
+            slice(max(0, top - _BORDER_PX), top + height + _BORDER_PX),
+            slice(max(0, left - _BORDER_PX), left + width + _BORDER_PX),
+        )
+        mask = mask[place]
+        near = cv2.dilate(mask, np.ones((2 * _BORDER_PX + 1,) * 2, np.uint8))
+        is_void = (self.animals[place] == VOID) & (near > 0)
+        return CutOut(self.image[place], np.where(is_void, VOID, mask).astype(np.uint8))
+
+
+@dataclass(frozen=True, eq=False)
+class CutOut:
+    """One animal: uint8 image (h, w, 3) RGB and uint8 target (h, w), 1 animal, 0 not, 255 void."""
+
+    image: np.ndarray
+    target: np.ndarray
+
+
+def numbers_in(animals: np.ndarray) -> list[int]:
+    """The numbers of the animals of a map, in increasing order."""
+    found = np.flatnonzero(np.bincount(animals.ravel(), minlength=256))
+    return [int(number) for number in found if 0 < number < UNNUMBERED]
+
+
+def number_pieces(label: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Numbers the pieces of a mask, the largest first; smaller ones may be parts of it.
+
+    Args:
+        label: uint8 (H, W), 0 background, 255 void, everything else animal.
+
+    Returns: the map of animals, and whether there is but one piece.
+    """
+    mask = ((label > 0) & (label != VOID)).astype(np.uint8)
+    count, components, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    numbers = np.zeros(count, np.uint8)
+    number = 0
+    for piece in np.argsort(-areas, kind="stable"):
+        is_animal = areas[piece] >= _SMALLER_PIECE * areas.max() and number < UNNUMBERED - 1
+        number += is_animal
+        numbers[piece + 1] = number if is_animal else UNNUMBERED
+    animals = numbers[components]
+    animals[label == VOID] = VOID
+    return animals, count == 2
+
+
+def read_animal_list(
+    list_path: Path, dataset: Path, exclude: Sequence[str] = ()
+) -> list[AnimalSample]:
+    """Reads a list as `read_sample_list` does, for samples in which every animal counts by itself.
+
+    Where `Annotations/ID.png` has a counterpart `Instances/ID.png`, that is read.
+
+    Args:
+        list_path, dataset: see there.
+        exclude: beginnings of names of files or folders that are left out.
+
+    Raises:
+        InputError: see there.
+    """
+    samples = []
+    for sample in read_sample_list(list_path, dataset):
+        image, annotation = sample.image_path, sample.annotation_path
+        names = image.relative_to(dataset).parts
+        if any(name.startswith(start) for name in names for start in exclude):
+            continue
+        numbered = annotation.parent.with_name(INSTANCES) / annotation.name
+        if numbered.is_file():
+            annotation = numbered
+        samples.append(AnimalSample(image, annotation))
+    return samples

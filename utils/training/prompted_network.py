@@ -1,0 +1,39 @@
+"""Asks a prompted network: an image once, then any number of prompts."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from models.prompted import split_prompted_model
+
+Maps = list[Any]  # of the backbone, of one image
+
+
+class PromptedNetwork:
+    """A prompted network for images one at a time.
+
+    Args:
+        model: of `models.build_prompted_model`, with its weights.
+    """
+
+    def __init__(self, model: keras.Model):
+        self._features, self._head = split_prompted_model(model)
+
+    def look(self, image: np.ndarray) -> Maps:
+        """What the backbone sees in an image, uint8 (H, W, 3) RGB: most of the time goes here."""
+        return self._features.predict_on_batch(image[None])
+
+    def probability(self, maps: Maps, prompt: np.ndarray) -> np.ndarray:
+        """Segments the animal that is meant.
+
+        Args:
+            maps: of `look`.
+            prompt: (H, W, 4) of the image's size, 0..1, see `models.prompted.PROMPT_CHANNELS`.
+
+        Returns: float32 (H, W), probability 0..1.
+        """
+        prompts = prompt[None].astype("float32")
+        logits = self._head.predict_on_batch([*maps, prompts])["mask"][0, ..., 0]
+        # 0.5 * (1 + tanh(x / 2)) is the sigmoid, and overflows nowhere.
+        return 0.5 * (1 + np.tanh(0.5 * np.asarray(logits, "float32")))
