@@ -11,6 +11,7 @@ from PIL import Image
 from utils import files
 from utils.errors import InputError
 from utils.media import images
+from utils.media.name_order import natural_key
 
 
 def save(path: Path, array: np.ndarray) -> Path:
@@ -60,8 +61,8 @@ def test_webp_frames_are_listed_and_read(tmp_path):
 
 def test_natural_order_has_no_ties_and_mixes_digits_with_letters():
     names = ["a1", "a01", "A1", "1", "a", "²", "10", "b2c3", "b2c10", "٣"]
-    assert sorted(names, key=images.natural_key) == sorted(names[::-1], key=images.natural_key)
-    assert len({str(images.natural_key(name)) for name in names}) == len(names)
+    assert sorted(names, key=natural_key) == sorted(names[::-1], key=natural_key)
+    assert len({str(natural_key(name)) for name in names}) == len(names)
 
 
 def test_frames_of_a_linked_folder_with_spaces_and_accents_are_listed(tmp_path):

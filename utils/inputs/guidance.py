@@ -197,7 +197,7 @@ def describe_labels(sequence: VideoSequence, labels: dict[int, LabelMap]) -> lis
         animals = ", ".join(f"animal {n} {_percent(share)}" for n, share in shares.items())
         path = sequence.labels[frame]
         lines.append(
-            f"{sequence.name}: label {path}: frame {frame} ({sequence.video.describe(frame)}), "
+            f"{sequence.name}: label {path}: frame {frame} ({sequence.video.locate(frame)}), "
             f"{animals} of the frame"
         )
         lines += [
