@@ -33,7 +33,7 @@ from utils.annotator.click_marks import work_size
 from utils.annotator.server import create_app, open_server, serve
 from utils.annotator.task import AnnotationTask
 from utils.command_line import run_script, setting
-from utils.errors import UsageError
+from utils.errors import InputError, UsageError
 from utils.frame_choice.selection_files import is_outdated, read_selection
 from utils.inputs.guidance import SELECTION_PREFERENCE
 from utils.inputs.sequences import VideoSequence, find_sequences
@@ -151,7 +151,10 @@ def load_network(height: int, width: int) -> Callable[[np.ndarray], np.ndarray]:
 
     Raises: InputError if its weights are missing or damaged.
     """
-    from utils import backend  # here: the page is not to wait for Keras
+    try:
+        from utils import backend  # here: the page is not to wait for Keras
+    except SystemExit as error:  # which ends no more than this thread
+        raise InputError(str(error)) from None
 
     # isort: split
     from models import build_model

@@ -15,10 +15,12 @@ from utils.errors import InputError
 from utils.evaluation.results import SegmentedVideo
 from utils.export.output_folder import replaced_folder
 from utils.files import write_atomically
+from utils.media.video_writing import constant_rate
 from utils.media.videos import Video
 
 # Compression works on blocks: black right next to the animal would darken its edge.
 _MARGIN_PX = 16
+CLOCK_HZ = 1000  # units of presentation times per second in a WebM
 
 
 def export_cutout(
@@ -64,7 +66,12 @@ def export_cutout(
                 yield _add_alpha(image, mask, _MARGIN_PX)
 
         if webm:
-            write_transparent_video(folder / f"{video.name}.webm", images(), frames.times_seconds())
+            times, path = frames.times_seconds(), folder / f"{video.name}.webm"
+            rate = constant_rate(times, CLOCK_HZ)
+            if rate is not None:
+                times = [index / rate for index in range(len(times))]
+                print(f"{path}: the times of its frames do not fit; it shows {rate:.4g} per second")
+            write_transparent_video(path, images(), times, frames.pixel_aspect)
         else:
             for _ in images():
                 pass
@@ -86,7 +93,10 @@ def _write_png(path: Path, image: np.ndarray, mask: np.ndarray) -> None:
 
 
 def write_transparent_video(
-    path: Path, frames: Iterable[np.ndarray], times_seconds: Sequence[float]
+    path: Path,
+    frames: Iterable[np.ndarray],
+    times_seconds: Sequence[float],
+    pixel_aspect: float = 1.0,
 ) -> None:
     """Writes a VP9 WebM with an alpha channel, atomically and frame by frame.
 
@@ -94,11 +104,20 @@ def write_transparent_video(
         path: the file to write.
         frames: uint8 (height, width, 4) RGBA, not premultiplied, all of one size.
         times_seconds: increasing presentation times, exact to a millisecond.
+        pixel_aspect: width of a pixel as it is shown, in units of its height.
     """
-    write_atomically(path, lambda temporary_path: _encode(temporary_path, frames, times_seconds))
+    write_atomically(
+        path,
+        lambda temporary_path: _encode(temporary_path, frames, times_seconds, pixel_aspect),
+    )
 
 
-def _encode(path: Path, frames: Iterable[np.ndarray], times_seconds: Sequence[float]) -> None:
+def _encode(
+    path: Path,
+    frames: Iterable[np.ndarray],
+    times_seconds: Sequence[float],
+    pixel_aspect: float,
+) -> None:
     last = times_seconds[-1]
     rate = (len(times_seconds) - 1) / last if last > 0 else 24.0
     stream = None
@@ -106,10 +125,12 @@ def _encode(path: Path, frames: Iterable[np.ndarray], times_seconds: Sequence[fl
         for image, time in zip(frames, times_seconds, strict=True):
             if stream is None:
                 stream = _add_stream(container, rate, *image.shape[:2])
+                aspect = Fraction(pixel_aspect).limit_denominator(1000)
+                stream.codec_context.sample_aspect_ratio = aspect
             frame = av.VideoFrame.from_ndarray(image, "rgba").reformat(
                 format="yuva420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
             )
-            frame.pts, frame.time_base = round(time * 1000), Fraction(1, 1000)
+            frame.pts, frame.time_base = round(time * CLOCK_HZ), Fraction(1, CLOCK_HZ)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
 
@@ -120,12 +141,12 @@ def _add_stream(
     options = {"crf": "24", "b": "0", "deadline": "good", "cpu-used": "5", "row-mt": "1"}
     # Hidden frames would have no alpha of their own; looking ahead costs a gigabyte at 4K.
     options |= {"auto-alt-ref": "0", "lag-in-frames": "0"}
-    fraction = Fraction(rate).limit_denominator(1001)
+    fraction = Fraction(min(max(rate, 1), 1000)).limit_denominator(1001)
     stream = container.add_stream("libvpx-vp9", rate=fraction, options=options)
     stream.height, stream.width, stream.pix_fmt = height, width, "yuva420p"
     context = stream.codec_context
     context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
     context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
-    context.time_base = Fraction(1, 1000)
+    context.time_base = Fraction(1, CLOCK_HZ)
     context.thread_count = 2
     return stream

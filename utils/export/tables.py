@@ -118,7 +118,7 @@ def export_deeplabcut(
 
 def _write_rows(path: Path, header: Iterable[Sequence], rows: Iterable[Sequence]) -> None:
     def write(temporary_path: Path) -> None:
-        with temporary_path.open("w", newline="", encoding="utf-8") as file:
+        with temporary_path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerows(header)
             writer.writerows(rows)
