@@ -10,7 +10,7 @@ from typing import Any
 
 from utils import paths
 from utils.errors import InputError
-from utils.files import read_json, write_atomically, write_json
+from utils.files import read_json, read_text, write_atomically, write_json
 from utils.media.videos import FrameFolder, Video
 from utils.stage3.run_record import same_run
 
@@ -38,9 +38,7 @@ def read_selection(folder: Path, selection: str, frame_names: Sequence[str]) -> 
     if not path.is_file():
         return []
     lines = [
-        line.strip()
-        for line in read_text(path, "surrogateescape").splitlines()
-        if line.strip()
+        line.strip() for line in read_text(path, "surrogateescape").splitlines() if line.strip()
     ]
     stems = {name: index for index, name in enumerate(frame_names)}
     frames = []

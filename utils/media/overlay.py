@@ -12,7 +12,7 @@ from utils.files import move_into_place, write_atomically
 from utils.media.images import resize_image, resize_labels
 from utils.media.labels import davis_palette
 from utils.media.video_writing import constant_rate, write_video
-from utils.media.videos import Video
+from utils.media.videos import Video, shown_size
 
 TINT = 0.45  # share of the animal's colour in the pixels that it covers
 MAX_VIDEO_HEIGHT_PX = 1080
@@ -112,13 +112,6 @@ def write_overlay_video(
         f"the times of its frames do not fit into an MP4; it shows {rate:.4g} frames per second"
         f"{lost_sound}"
     )
-
-
-def shown_size(video: Video) -> tuple[int, int]:
-    """The height and width in square pixels at which a video is to be shown; no side is smaller
-    than the stored one."""
-    aspect = video.pixel_aspect
-    return round(video.height * max(1, 1 / aspect)), round(video.width * max(1, aspect))
 
 
 def write_contact_sheet(

@@ -10,7 +10,7 @@ from utils.media.images import VIDEO_SUFFIXES, list_files
 from utils.media.sound import Sound
 from utils.media.video_file import VideoFile
 
-__all__ = ["VIDEO_SUFFIXES", "FrameFolder", "Video", "VideoFile", "list_videos"]
+__all__ = ["VIDEO_SUFFIXES", "FrameFolder", "Video", "VideoFile", "list_videos", "shown_size"]
 
 
 class Video(Protocol):
@@ -47,6 +47,13 @@ class Video(Protocol):
     def check(self) -> list[str]: ...
     def sha256(self) -> str: ...
     def close(self) -> None: ...
+
+
+def shown_size(video: Video) -> tuple[int, int]:
+    """The height and width in square pixels at which a video is to be shown; no side is smaller
+    than the stored one."""
+    aspect = video.pixel_aspect
+    return round(video.height * max(1, 1 / aspect)), round(video.width * max(1, aspect))
 
 
 def list_videos(folder: Path) -> list[Path]:
