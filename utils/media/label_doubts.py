@@ -57,21 +57,20 @@ def _distance(colour: Colour, other: Colour) -> int:
 
 
 def _narrow_parts(pixels: np.ndarray) -> np.ndarray:
-    """The connected parts into which no disk of more than MAX_EDGE_RADIUS_PX fits, bool (H, W)."""
+    """The pixels that no disk of more than MAX_EDGE_RADIUS_PX covers, bool (H, W)."""
     padded = np.pad(pixels.astype(np.uint8), 1)
-    num_parts, parts = cv2.connectedComponents(padded, connectivity=8)
-    radius = np.zeros(num_parts)
-    np.maximum.at(radius, parts, cv2.distanceTransform(padded, cv2.DIST_L2, 5))
-    is_narrow = radius <= MAX_EDGE_RADIUS_PX
-    is_narrow[0] = False  # what is not of this value
-    return is_narrow[parts][1:-1, 1:-1]
+    centres = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1] > MAX_EDGE_RADIUS_PX
+    if not centres.any():
+        return pixels
+    from_centres = cv2.distanceTransform((~centres).astype(np.uint8), cv2.DIST_L2, 5)
+    return pixels & (from_centres > MAX_EDGE_RADIUS_PX + 1)
 
 
 def _is_edge(places: np.ndarray, narrow: np.ndarray, place: int, order: Sequence[int]) -> bool:
     """Whether nearly all of these pixels have both lower and higher values around them, and the
     higher ones border on them more than on the lower ones.
 
-    An animal that is seen in a narrow gap beside another one is not everywhere around it.
+    An animal that is seen in a narrow gap beside another one is not everywhere around that one.
     """
     rank = order.index(place)
     lower, higher = np.isin(places, order[:rank]), np.isin(places, order[rank + 1 :])
