@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import platform
-import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
@@ -69,9 +68,9 @@ def write_json(path: Path, content: Any) -> None:
         ValueError: if a number in it is not finite.
     """
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    # json.loads makes a lone surrogate, which stands for a byte that is not UTF-8, of its escape.
-    text = re.sub("[\ud800-\udfff]", lambda match: f"\\u{ord(match[0]):04x}", text)
-    write_atomically(path, lambda temporary_path: temporary_path.write_text(text, encoding="utf-8"))
+    # A byte that is not UTF-8 is a lone surrogate in Python; \\udce7 is its escape in JSON as well.
+    encoded = text.encode("utf-8", "backslashreplace")
+    write_atomically(path, lambda temporary_path: temporary_path.write_bytes(encoded))
 
 
 def read_text(path: Path, errors: str = "strict") -> str:

@@ -15,8 +15,9 @@ from utils.errors import InputError
 from utils.evaluation.results import SegmentedVideo
 from utils.export.output_folder import replaced_folder
 from utils.files import write_atomically
+from utils.media.images import resize_image, resize_labels
 from utils.media.video_writing import constant_rate
-from utils.media.videos import Video
+from utils.media.videos import Video, shown_size
 
 # Compression works on blocks: black right next to the animal would darken its edge.
 _MARGIN_PX = 16
@@ -34,7 +35,8 @@ def export_cutout(
 ) -> None:
     """Writes `folder/NAME/STEM.png` per frame, and `folder/NAME.webm`.
 
-    What is not animal is transparent. Size and times are those of the input; there is no sound.
+    What is not animal is transparent. Size and times are those of the input; there is no sound. In
+    the WebM, pixels that are not square are made square.
     The PNGs are exact, with transparent black around the animal. WebM (VP9) is lossy, but its
     transparency nearly exact; Chromium, Firefox and most editors show it, Safari does not.
 
@@ -63,7 +65,7 @@ def export_cutout(
                     )
                 if png_folder is not None:
                     _write_png(png_folder / video.mask_paths[index].name, image, mask)
-                yield _add_alpha(image, mask, _MARGIN_PX)
+                yield _to_size(_add_alpha(image, mask, _MARGIN_PX), *shown_size(frames))
 
         if webm:
             times, path = frames.times_seconds(), folder / f"{video.name}.webm"
@@ -71,7 +73,7 @@ def export_cutout(
             if rate is not None:
                 times = [index / rate for index in range(len(times))]
                 print(f"{path}: the times of its frames do not fit; it shows {rate:.4g} per second")
-            write_transparent_video(path, images(), times, frames.pixel_aspect)
+            write_transparent_video(path, images(), times)
         else:
             for _ in images():
                 pass
@@ -85,6 +87,14 @@ def _add_alpha(image: np.ndarray, mask: np.ndarray, margin_px: int) -> np.ndarra
     return np.dstack([image * kept[..., None], animal * np.uint8(255)])
 
 
+def _to_size(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """RGBA at another size, with an alpha that is still 0 or 255."""
+    if image.shape[:2] == (height, width):
+        return image
+    colours, alpha = image[..., :3], np.ascontiguousarray(image[..., 3])
+    return np.dstack([resize_image(colours, height, width), resize_labels(alpha, height, width)])
+
+
 def _write_png(path: Path, image: np.ndarray, mask: np.ndarray) -> None:
     pixels = cv2.cvtColor(_add_alpha(image, mask, 0), cv2.COLOR_RGBA2BGRA)
     # Level 3: half the time of the default for a few percent more bytes.
@@ -93,10 +103,7 @@ def _write_png(path: Path, image: np.ndarray, mask: np.ndarray) -> None:
 
 
 def write_transparent_video(
-    path: Path,
-    frames: Iterable[np.ndarray],
-    times_seconds: Sequence[float],
-    pixel_aspect: float = 1.0,
+    path: Path, frames: Iterable[np.ndarray], times_seconds: Sequence[float]
 ) -> None:
     """Writes a VP9 WebM with an alpha channel, atomically and frame by frame.
 
@@ -104,20 +111,11 @@ def write_transparent_video(
         path: the file to write.
         frames: uint8 (height, width, 4) RGBA, not premultiplied, all of one size.
         times_seconds: increasing presentation times, exact to a millisecond.
-        pixel_aspect: width of a pixel as it is shown, in units of its height.
     """
-    write_atomically(
-        path,
-        lambda temporary_path: _encode(temporary_path, frames, times_seconds, pixel_aspect),
-    )
+    write_atomically(path, lambda temporary_path: _encode(temporary_path, frames, times_seconds))
 
 
-def _encode(
-    path: Path,
-    frames: Iterable[np.ndarray],
-    times_seconds: Sequence[float],
-    pixel_aspect: float,
-) -> None:
+def _encode(path: Path, frames: Iterable[np.ndarray], times_seconds: Sequence[float]) -> None:
     last = times_seconds[-1]
     rate = (len(times_seconds) - 1) / last if last > 0 else 24.0
     stream = None
@@ -125,8 +123,6 @@ def _encode(
         for image, time in zip(frames, times_seconds, strict=True):
             if stream is None:
                 stream = _add_stream(container, rate, *image.shape[:2])
-                aspect = Fraction(pixel_aspect).limit_denominator(1000)
-                stream.codec_context.sample_aspect_ratio = aspect
             frame = av.VideoFrame.from_ndarray(image, "rgba").reformat(
                 format="yuva420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
             )

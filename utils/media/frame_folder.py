@@ -142,7 +142,8 @@ class FrameFolder:
         """Returns the digest of the names and contents of all frames, in order."""
         digest = hashlib.sha256()
         for path in self.frame_paths:
-            digest.update(f"{path.name}\0{sha256_of(path)}\n".encode())
+            line = f"{path.name}\0{sha256_of(path)}\n"
+            digest.update(line.encode("utf-8", "surrogateescape"))  # a name need not be UTF-8
         return digest.hexdigest()
 
 
