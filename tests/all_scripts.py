@@ -120,7 +120,10 @@ class Scripts:
             task = annotate.open_task(config)
             client = create_app(task, TOKEN).test_client()
             client.get(f"/?token={TOKEN}")
-            facts = client.get("/api/video").get_json()
+            answer = client.get("/api/video")
+            if answer.status_code != 200:
+                raise InputError(answer.get_data(as_text=True))
+            facts = answer.get_json()
             assert (facts["height"], facts["width"]) == (task.video.height, task.video.width)
             for index in (0, facts["num_frames"] - 1):
                 for size in ("display", "full", "thumbnail"):
