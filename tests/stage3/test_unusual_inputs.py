@@ -193,6 +193,26 @@ def test_frames_of_more_than_8_bits_are_as_bright_as_others(tmp_path, bits):
         assert np.abs(shown[1:] - expected[1:]).max() <= 1
 
 
+@pytest.mark.parametrize("bits", [12, 16])
+@pytest.mark.parametrize("pixels", ["gray16le", "rgb48le"])
+def test_a_video_of_16_bits_is_as_bright_as_others(tmp_path, bits, pixels):
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, pixels
+        for picture in PICTURES:
+            values = picture if pixels == "rgb48le" else picture[..., 0]
+            scaled = (values.astype(np.uint32) * (2**bits - 1) // 255).astype(np.uint16)
+            scaled[0] = 2**bits - 1
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(scaled, pixels)))
+        container.mux(stream.encode())
+    with VideoFile(path) as video:
+        assert video.check() == []
+        shown = video.read(3).astype(int)
+    expected = PICTURES[3] if pixels == "rgb48le" else np.repeat(PICTURES[3][..., :1], 3, 2)
+    assert np.abs(shown[1:] - expected[1:]).max() <= 2
+
+
 def test_an_overlay_that_cannot_be_written_costs_nothing_else(scripts, tmp_path, monkeypatch):
     def fail(*_):
         raise ValueError("no such codec")

@@ -13,11 +13,11 @@ import numpy as np
 from utils.errors import InputError
 from utils.files import sha256_of
 from utils.media.images import (
-    HIGHEST_16_BIT,
     highest_value,
     list_frames,
     open_image,
     read_image,
+    white_level,
 )
 from utils.media.labels import read_label
 
@@ -61,7 +61,7 @@ class FrameFolder:
         """What white is in frames of 16 bits: the highest value of as many bits as they use."""
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
             highest = max(pool.map(highest_value, self.frame_paths))
-        return 2 ** max(8, highest.bit_length()) - 1 if highest else HIGHEST_16_BIT
+        return white_level(highest)
 
     @property
     def height(self) -> int:

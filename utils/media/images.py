@@ -147,9 +147,9 @@ def read_image(path: Path, highest: int = HIGHEST_16_BIT) -> np.ndarray:
     image = open_image(Path(path))
     if image.mode.startswith("I"):
         grey = np.clip(np.asarray(image), 0, HIGHEST_16_BIT)
-        return np.repeat(_to_8_bits(grey, highest)[..., None], 3, axis=2)
+        return np.repeat(to_8_bits(grey, highest)[..., None], 3, axis=2)
     if highest != HIGHEST_16_BIT and is_16_bit_png(path):
-        return _to_8_bits(_read_16_bit_colours(path), highest)
+        return to_8_bits(_read_16_bit_colours(path), highest)
     return np.array(image.convert("RGB"))
 
 
@@ -175,7 +175,17 @@ def is_16_bit_png(path: Path) -> bool:
     return header[:4] == b"\x89PNG" and header[24:] == b"\x10"
 
 
-def _to_8_bits(values: np.ndarray, highest: int) -> np.ndarray:
+def white_level(highest: int) -> int:
+    """What white is in frames of 16 bits per channel: all of the bits that are used.
+
+    Args:
+        highest: the highest value in any frame; 0 if no frame has 16 bits.
+    """
+    return 2 ** max(8, highest.bit_length()) - 1 if highest else HIGHEST_16_BIT
+
+
+def to_8_bits(values: np.ndarray, highest: int) -> np.ndarray:
+    """Scales values of 16 bits to uint8, so that `highest` becomes 255."""
     values = np.minimum(values.astype(np.uint32), highest)
     return ((values * 255 + highest // 2) // highest).astype(np.uint8)
 

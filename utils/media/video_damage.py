@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 
 RE_ENCODE = "copy or download it again, or re-encode it: ffmpeg -i IN -c:v libx264 OUT.mp4"
 RELABEL = f"{RE_ENCODE}, and label a frame of the new file, whose frames have other numbers"
@@ -28,12 +29,14 @@ class FullDecode:
         corrupt: which of these frames the decoder calls damaged.
         failed_after: for each packet that failed, the number of frames decoded before it.
         is_interlaced: whether any frame is; each of its fields may be a packet of its own.
+        highest: the highest value in frames of 16 bits per channel, 0 for others.
     """
 
     pts: list[int | None] = field(default_factory=list)
     corrupt: list[int] = field(default_factory=list)
     failed_after: list[int] = field(default_factory=list)
     is_interlaced: bool = False
+    highest: int = 0
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,16 @@ class Damage:
     num_after: int = 0
 
 
+def has_16_bits(frame: av.VideoFrame) -> bool:
+    """Whether a frame has room for 16 bits per channel, of which a camera may use fewer."""
+    return frame.format.components[0].bits == 16
+
+
+def to_16_bits(frame: av.VideoFrame) -> np.ndarray:
+    """A frame as uint16 (height, width, 3) RGB."""
+    return frame.to_ndarray(format="rgb48le")
+
+
 def decode_fully(container: Any, stream: Any) -> FullDecode:
     """Decodes every frame, without converting any."""
     found = FullDecode()
@@ -69,6 +82,8 @@ def decode_fully(container: Any, stream: Any) -> FullDecode:
                 found.corrupt.append(len(found.pts))
             found.is_interlaced |= frame.interlaced_frame
             found.pts.append(frame.pts)
+            if has_16_bits(frame):
+                found.highest = max(found.highest, int(to_16_bits(frame).max()))
 
     try:
         for packet in container.demux(stream):

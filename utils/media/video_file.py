@@ -14,8 +14,16 @@ import numpy as np
 
 from utils.errors import InputError
 from utils.files import sha256_of
+from utils.media.images import HIGHEST_16_BIT, to_8_bits, white_level
 from utils.media.sound import Sound
-from utils.media.video_damage import RE_ENCODE, Damage, describe_damage, find_damage
+from utils.media.video_damage import (
+    RE_ENCODE,
+    Damage,
+    describe_damage,
+    find_damage,
+    has_16_bits,
+    to_16_bits,
+)
 from utils.media.video_index import (
     VideoIndex,
     build_index,
@@ -143,11 +151,18 @@ class VideoFile:
             raise IndexError(f"{self.path}: no frame {index}; there are {len(self)}, from 0")
         with self._lock:
             frame = self._cache.get(index) or self._decode_or_repeat(index)
-            # The size is given because a stream may change its size midway.
-            image = frame.to_ndarray(
-                format="rgb24", width=self._index.coded_width, height=self._index.coded_height
-            )
+            image = self._to_rgb(frame)
         return np.ascontiguousarray(turn_upright(image, self._index.display_matrix))
+
+    def _to_rgb(self, frame: av.VideoFrame) -> np.ndarray:
+        decoded = self._index.decoded
+        white = white_level(decoded.highest if decoded else 0)
+        if white != HIGHEST_16_BIT and has_16_bits(frame):
+            return to_8_bits(to_16_bits(frame), white)
+        # The size is given because a stream may change its size midway.
+        return frame.to_ndarray(
+            format="rgb24", width=self._index.coded_width, height=self._index.coded_height
+        )
 
     def times_seconds(self) -> list[float]:
         """Returns the presentation time of each frame in seconds, the first at 0; the intervals

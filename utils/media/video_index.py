@@ -17,7 +17,13 @@ import av
 import numpy as np
 
 from utils.errors import InputError
-from utils.media.video_damage import RE_ENCODE, FullDecode, decode_fully, frames_that_should_be
+from utils.media.video_damage import (
+    RE_ENCODE,
+    FullDecode,
+    decode_fully,
+    frames_that_should_be,
+    has_16_bits,
+)
 
 UNKNOWN_FRAMES_PER_SECOND = 24.0  # taken for a file that does not state its rate
 MAX_PIXEL_ASPECT = 8  # beyond it, a file's header is taken to be wrong
@@ -187,7 +193,7 @@ def build_index(path: Path) -> VideoIndex:
     """
     packets = _read_packets(path)
     first_frame, is_exact = _compare_with_decoded(path, packets)
-    decoded = None if is_exact else decode_all(path)
+    decoded = None if is_exact and not has_16_bits(first_frame) else decode_all(path)
     pts: list[int | None] = packets.sorted_pts()
     if decoded is not None:
         pts = frames_that_should_be(decoded, pts, packets.is_one_frame_per_packet)
