@@ -19,7 +19,7 @@ from tests.stage3_world import small_stage3_in
 from tests.unusual_videos import damage_packets, write_unusual_video
 
 SETTINGS = settings(
-    max_examples=14,
+    max_examples=30,
     deadline=None,
     derandomize=True,  # the same examples in every run
     database=None,
