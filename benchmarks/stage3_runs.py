@@ -7,6 +7,7 @@ benchmark that was stopped continues where it was. Not a benchmark itself.
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
@@ -59,15 +60,8 @@ def start_stage3(
     Returns: a function of a video's name and the frames to label, which runs stage 3 or finds it
         finished. It raises InputError, as finetune_test.py would.
     """
-    settings = PRESETS[preset]
-    weights_path, reason = find_weights("deeplab", weights)
-    backend.make_deterministic(seed)
-    model = build_model("deeplab")
-    load_weights(model, weights_path)
+    tuner, weights_path = load_tuner(weights, preset, seed)
     weights_sha256 = sha256_of(weights_path)
-    print(f"weights: {weights_path} ({reason})", flush=True)
-    loss = SegmentationLoss(settings.region_weight)
-    tuner = FineTuner(model, loss, settings.fine_tuning, seed)
 
     def run(name: str, frames: Sequence[int]) -> Run:
         frames = tuple(sorted(frames))
@@ -80,7 +74,7 @@ def start_stage3(
             seed=seed,
         )
         sequence = open_dataset_sequence(dataset, name)
-        job = finetune_test.prepare_job(sequence, config, dataset, weights_sha256, _no_chooser)
+        job = finetune_test.prepare_job(sequence, config, dataset, weights_sha256, no_chooser)
         finetune_test.run_job(job, config, tuner, weights_path)
         masks = folder / paths.SEGMENTATION / name
         names = sequence.video.frame_names
@@ -93,6 +87,18 @@ def start_stage3(
         return Run(frames, folder, *means)
 
     return run
+
+
+def load_tuner(weights: Path | None, preset: str, seed: int) -> tuple[FineTuner, Path]:
+    """Builds the network; returns it, with the weights to start from, and their file."""
+    settings = PRESETS[preset]
+    weights_path, reason = find_weights("deeplab", weights)
+    backend.make_deterministic(seed)
+    model = build_model("deeplab")
+    load_weights(model, weights_path)
+    print(f"weights: {weights_path} ({reason})", flush=True)
+    loss = SegmentationLoss(settings.region_weight)
+    return FineTuner(model, loss, settings.fine_tuning, seed), weights_path
 
 
 def make_row(name: str, method: str, result: Run) -> dict:
@@ -111,5 +117,6 @@ def mean_numbers(rows: Sequence[dict]) -> dict[str, float]:
     return {key: float(np.mean([row[key] for row in rows])) for key in NUMBERS}
 
 
-def _no_chooser():
+def no_chooser() -> NoReturn:
+    """Stands for the choice of a frame."""
     raise AssertionError("the labelled frames are given")
