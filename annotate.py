@@ -35,7 +35,8 @@ from utils.errors import UsageError
 from utils.frame_choice.selection_files import is_outdated, read_selection
 from utils.inputs.guidance import SELECTION_PREFERENCE
 from utils.inputs.sequences import VideoSequence, find_sequences
-from utils.media.videos import VideoFile
+
+MAX_CHECKED_FRAMES = 1000  # of a longer video, only the ends are decoded before the page opens
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,14 @@ def open_task(config: Config) -> AnnotationTask:
     if len(open_by_name) > 1:
         print(f"{len(open_by_name)} videos in {dataset}, this is {name}; others: --sequence NAME")
     sequence = open_by_name[name]()
-    if isinstance(sequence.video, VideoFile):
-        sequence.video.check()  # quick; a folder's frames are checked when stage 3 begins
+    every_frame = len(sequence.video) <= MAX_CHECKED_FRAMES
+    for warning in sequence.video.check(every_frame=every_frame):
+        print(f"warning: {warning}", flush=True)
+    if not every_frame:
+        print(
+            f"{name}: of {len(sequence.video)} frames, only the first and the last ones were "
+            "checked; finetune_test.py --dry-run checks all."
+        )
     first_frame, reason = choose_first_frame(sequence, dataset)
     flags = ("--video", str(config.video))
     if not config.video:

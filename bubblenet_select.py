@@ -29,10 +29,10 @@ from utils.errors import InputError, UsageError, one_line
 from utils.frame_choice.chooser import Chooser, Selection, load_chooser, rank_video
 from utils.frame_choice.next_label import find_next_label
 from utils.frame_choice.ranking_strip import write_ranking_strip
-from utils.frame_choice.selection_files import BUBBLENETS, RULE, frame_file
+from utils.frame_choice.selection_files import BUBBLENETS, RULE
 from utils.inputs.guidance import SELECTION_PREFERENCE
 from utils.inputs.sequences import VideoSequence, find_sequences
-from utils.media.videos import Video, VideoFile
+from utils.media.videos import Video
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,8 @@ def print_missing_networks(chooser: Chooser) -> None:
 
 def first_label(video: Video, dataset: Path, chooser: Chooser, results: Path) -> str:
     """Chooses the frame, writes files and thumbnails. Returns the line for the screen."""
-    video.check()
+    for warning in video.check():
+        print(f"warning: {warning}", flush=True)
     folder = paths.frame_selection_dir(dataset, video.name)
     selection = rank_video(video, folder, chooser, frame_progress)
     strip = results / paths.FRAME_SELECTION / f"{video.name}.png"
@@ -117,15 +118,8 @@ def format_selection(video: Video, selection: Selection) -> str:
         if name in selection.rankings and name != chosen_by
     ]
     by_rule = f", by rule ({rule})" if chosen_by == RULE else ""
-    text = f"{video.name}: label frame {frame} ({frame_location(video, frame)}){by_rule}"
+    text = f"{video.name}: label frame {frame} ({video.locate(frame)}){by_rule}"
     return "; ".join([text, *([", ".join(others)] if others else [])])
-
-
-def frame_location(video: Video, frame: int) -> str:
-    """Returns the frame's file name or, in a video file, its time."""
-    if isinstance(video, VideoFile):
-        return f"at {video.times_seconds()[frame]:.2f} s"
-    return frame_file(video, frame)
 
 
 def next_label(sequence: VideoSequence, dataset: Path, config: Config) -> str:
@@ -142,7 +136,7 @@ def next_label(sequence: VideoSequence, dataset: Path, config: Config) -> str:
     frames = sorted({*found.labelled, found.frame})
     flags += ["--guidance", ",".join(map(str, frames))]
     return (
-        f"{video.name}: label frame {found.frame} ({frame_location(video, found.frame)}) next, "
+        f"{video.name}: label frame {found.frame} ({video.locate(found.frame)}) next, "
         f"labelled so far: {', '.join(map(str, found.labelled))}; then "
         f"{shown_command(paths.ROOT / 'finetune_test.py', flags)}"
     )

@@ -249,7 +249,8 @@ def make_record(
 
 def write_csv(path: Path, scores: Sequence[SequenceScore]) -> None:
     """Writes one line per sequence, the same numbers as in scores.json."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+    options = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}
+    with path.open("w", **options) as file:  # a name need not be UTF-8
         writer = csv.writer(file)
         writer.writerow(("sequence", "protocol", "labelled_frames", "num_scored", *NUMBERS))
         for score in scores:

@@ -46,7 +46,7 @@ from utils.export.coco import export_coco
 from utils.export.cutout import export_cutout
 from utils.export.davis import export_davis
 from utils.export.tables import export_deeplabcut, export_table
-from utils.media.videos import FrameFolder, VideoFile
+from utils.media.videos import FrameFolder
 
 Format = Literal["coco", "davis", "csv", "cutout"]
 
@@ -132,7 +132,8 @@ def export_tables(folder: Path, video: SegmentedVideo, masks: Iterable[np.ndarra
     tables = [folder / kind / f"{video.name}.csv" for kind in ("csv", "deeplabcut")]
     confidence = read_confidence(video)
     tracks = follow_animals(masks, video.animals)
-    export_table(tables[0], video, tracks, frame_times(video), confidence)
+    times, pixel_aspect = frame_times(video)
+    export_table(tables[0], video, tracks, times, confidence, pixel_aspect)
     export_deeplabcut(tables[1], tracks, confidence)
     return tables
 
@@ -146,17 +147,28 @@ def frame_file_names(video: SegmentedVideo) -> list[str]:
     return [path.name for path in video.mask_paths]
 
 
-def frame_times(video: SegmentedVideo) -> list[float] | None:
-    """Seconds from the start of the video to each frame; None if unknown."""
+def frame_times(video: SegmentedVideo) -> tuple[list[float] | None, float | None]:
+    """Seconds from the start of the video to each frame, and the aspect of its pixels; None for
+    what is unknown. Prints what a reader of the table has to know of them."""
     try:
         frames = open_input(video)
     except InputError as error:
-        print(f"{video.name}: time_seconds stays empty: {error}")
-        return None
-    if not isinstance(frames, VideoFile):  # a folder of frames does not say how fast they were
-        return None
+        print(f"{video.name}: time_seconds and pixel_aspect stay empty: {error}")
+        return None, None
     with frames:
-        return frames.times_seconds()
+        if frames.pixel_aspect != 1:
+            print(
+                f"{video.name}: its pixels are {frames.pixel_aspect:.4g} times as wide as high; "
+                "lengths, areas and angles are in stored pixels."
+            )
+        if isinstance(frames, FrameFolder):  # which does not say how fast they were
+            return None, frames.pixel_aspect
+        if not frames.has_times:
+            print(
+                f"{video.name}: time_seconds is estimated at {frames.frames_per_second:.4g} frames "
+                "per second, since the file has no times."
+            )
+        return frames.times_seconds(), frames.pixel_aspect
 
 
 def show_progress(masks: Iterable[np.ndarray], video: SegmentedVideo) -> Iterable[np.ndarray]:

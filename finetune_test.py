@@ -49,6 +49,7 @@ from utils.inputs.guidance import (
     Guidance,
     check_visible,
     choose_guidance,
+    describe_labels,
     parse_guidance,
     read_labels,
 )
@@ -212,8 +213,16 @@ def prepare_job(
     video, preset = sequence.video, PRESETS[config.preset]
     selected, selected_by = select_frames(sequence, config, dataset, get_chooser)
     guidance = choose_guidance(sequence, config.guidance, selected, selected_by)
-    video.check()
-    check_visible(sequence, read_labels(sequence, guidance.frames), preset.lines)
+    start = time.perf_counter()
+    warnings = video.check()
+    seconds = time.perf_counter() - start
+    labels = read_labels(sequence, guidance.frames)
+    check_visible(sequence, labels, preset.lines)
+    print(
+        f"{video.name}: {len(video)} frames of {video.height}x{video.width} checked in "
+        f"{seconds:.1f} s ({len(video) / max(seconds, 1e-3):.0f} frames/s)"
+    )
+    print("\n".join(describe_labels(sequence, labels)), flush=True)
     key = {
         "preset": asdict(preset),
         "head": config.head,
@@ -227,9 +236,9 @@ def prepare_job(
         },
         "backend": keras.backend.backend(),
     }
-    warning = namesake_warning(config.results, video, key)
-    if warning:
-        print(warning, flush=True)
+    warnings.append(namesake_warning(config.results, video, key))
+    for warning in filter(None, warnings):
+        print(f"warning: {warning}", flush=True)
     video.close()  # many videos may be waiting: no decoder stays open
     return Job(sequence, guidance, key)
 

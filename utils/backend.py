@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,14 +28,39 @@ def _without_native_messages() -> Iterator[None]:
         os.close(original_stderr)
 
 
+@contextlib.contextmanager
+def _without_users_settings() -> Iterator[None]:
+    """Hides ~/.keras/keras.json while Keras is imported.
+
+    It may be of another project: another order of the axes, another precision, or a backend that is
+    not installed here. What this project needs are Keras's own defaults.
+    """
+    before = os.environ.get("KERAS_HOME")
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["KERAS_HOME"] = folder
+        try:
+            yield
+        finally:
+            del os.environ["KERAS_HOME"]
+            if before is not None:
+                os.environ["KERAS_HOME"] = before
+
+
 # TensorFlow warns whenever it retraces, once per size of video, which is of no use to users.
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 # TensorFlow writes pages about missing GPUs and CPU features before logging can be configured.
-with _without_native_messages():
-    import keras
+with _without_native_messages(), _without_users_settings():
+    try:
+        import keras
 
-    keras.ops.zeros(1)  # starts the devices
+        keras.ops.zeros(1)  # starts the devices
+    except (ImportError, ValueError) as error:
+        # Not an InputError: nobody catches what an import raises.
+        raise SystemExit(
+            f"error: the backend of Keras cannot be imported ({' '.join(str(error).split())}). "
+            "Install it, or unset KERAS_BACKEND to use TensorFlow: pip install -r requirements.txt"
+        ) from None
 
 
 # How many times faster bfloat16 has to be in the measurement of `--precision auto`. Where the

@@ -1,5 +1,6 @@
 """Files that appear whole or not at all, their sha256, and locks."""
 
+import codecs
 import contextlib
 import datetime
 import errno
@@ -61,11 +62,41 @@ def move_into_place(source: Path, target: Path) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Writes `content` atomically as UTF-8 JSON, indented by two, keys in the order given.
 
+    Names of files that are not UTF-8 are written as escapes, and read back as they were.
+
     Raises:
         ValueError: if a number in it is not finite.
     """
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomically(path, lambda temporary_path: temporary_path.write_text(text, encoding="utf-8"))
+    # A byte that is not UTF-8 is a lone surrogate in Python; \\udce7 is its escape in JSON as well.
+    encoded = text.encode("utf-8", "backslashreplace")
+    write_atomically(path, lambda temporary_path: temporary_path.write_bytes(encoded))
+
+
+def read_text(path: Path, errors: str = "strict") -> str:
+    """Reads a text file that a person may have written with any program.
+
+    Args:
+        path: of the file.
+        errors: "surrogateescape" where names of files that are not UTF-8 are in it.
+
+    Returns: the text, from UTF-8 or, with a byte order mark, UTF-16 (as PowerShell writes it).
+
+    Raises:
+        InputError: if it is neither.
+    """
+    content = path.read_bytes()
+    has_mark = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    encoding = "utf-16" if has_mark else "utf-8-sig"
+    try:
+        text = content.decode(encoding, errors)
+        if "\0" not in text:
+            return text
+        found = "zero bytes, as of UTF-16 without its mark"
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        found = f"another encoding in line {line}"
+    raise InputError(f"{path}: expected a text file in UTF-8, found {found}; save it as UTF-8.")
 
 
 def read_json(path: Path) -> Any:

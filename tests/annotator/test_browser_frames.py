@@ -153,6 +153,7 @@ class LongVideo:
     """Ten thousand frames that cost nothing."""
 
     path, name, height, width, frames_per_second = Path("long.mp4"), "long", HEIGHT, WIDTH, 25.0
+    pixel_aspect = 1.0
     frame_names = tuple(f"{index:05d}" for index in range(10_000))
     asked = set()
 

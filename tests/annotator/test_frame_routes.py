@@ -39,6 +39,7 @@ def test_a_damaged_frame_and_one_of_another_size_are_named(client, dataset):
 def test_few_frames_and_little_else_are_kept_of_a_long_video():
     class LongVideo:
         path, name, height, width = Path("long"), "long", 40, 60
+        pixel_aspect = 1.0
 
         def __init__(self, *_):
             pass

@@ -291,3 +291,26 @@ def test_a_sequence_named_1080p_is_opened(tmp_path):
     write_frames(dataset / "JPEGImages" / "480p" / "1080p", ["00000", "00001"])
     assert choose_sequences(dataset, ("1080p",)) == ["1080p"]
     assert len(open_dataset_sequence(dataset, "1080p").video) == 2
+
+
+def test_a_label_that_is_one_of_the_frames_is_refused(world):
+    with pytest.raises(UsageError, match=r"00004\.png: expected a label, found a frame of hen"):
+        world.open(world.frames / "00004.png")
+
+
+def test_a_label_of_a_decimal_time_belongs_to_that_time(tmp_path):
+    frames = write_frames(tmp_path / "hen", ["t0.4", "t0.466667", "t0.6"])
+    for stem, frame in (("0.6", 2), ("0.60", 2), ("0.466667", 1), ("t0.4", 0)):
+        label = write_label(tmp_path / "labels" / stem / f"{stem}.png")
+        assert list(open_video_sequence(frames, (label,), "auto").labels) == [frame]
+    label = write_label(tmp_path / "6.png")  # not the one that ends in 6
+    with pytest.raises(UsageError, match="which frame does it label"):
+        open_video_sequence(frames, (label,), "auto")
+
+
+def test_a_linked_sequence_without_target_is_not_passed_over(tmp_path):
+    world = World(tmp_path)
+    (world.frames.parent / "owl").symlink_to(tmp_path / "unplugged")
+    assert list_sequences(world.dataset) == ["hen", "owl"]
+    with pytest.raises(InputError, match="owl: expected a folder, found a link whose target"):
+        len(open_dataset_sequence(world.dataset, "owl").video)

@@ -11,6 +11,8 @@ from PIL import Image
 from utils import files
 from utils.errors import InputError
 from utils.media import images
+from utils.media.name_order import natural_key
+from utils.media.videos import FrameFolder
 
 
 def save(path: Path, array: np.ndarray) -> Path:
@@ -60,8 +62,8 @@ def test_webp_frames_are_listed_and_read(tmp_path):
 
 def test_natural_order_has_no_ties_and_mixes_digits_with_letters():
     names = ["a1", "a01", "A1", "1", "a", "²", "10", "b2c3", "b2c10", "٣"]
-    assert sorted(names, key=images.natural_key) == sorted(names[::-1], key=images.natural_key)
-    assert len({str(images.natural_key(name)) for name in names}) == len(names)
+    assert sorted(names, key=natural_key) == sorted(names[::-1], key=natural_key)
+    assert len({str(natural_key(name)) for name in names}) == len(names)
 
 
 def test_frames_of_a_linked_folder_with_spaces_and_accents_are_listed(tmp_path):
@@ -174,3 +176,91 @@ def test_resize_image_averages_when_shrinking():
     image = np.array([[0, 100, 200, 100]], np.uint8).repeat(2, axis=0)
     assert images.resize_image(image, 1, 2).tolist() == [[50, 150]]
     assert images.resize_image(noise(), 80, 120).shape == (80, 120, 3)
+
+
+# Folders that hold more than frames
+
+
+def frames_in(folder: Path, count: int = 4, suffix: str = ".jpg") -> Path:
+    folder.mkdir()
+    for index in range(count):
+        save(folder / f"img_{index:04d}{suffix}", np.roll(noise(), index, axis=1))
+    return folder
+
+
+@pytest.mark.parametrize("name", ["img_0004.tif", "img_0002b.BMP", "x.heic", "film.mp4", "c.mts"])
+def test_what_would_be_left_out_of_the_frames_is_refused(tmp_path, name):
+    folder = frames_in(tmp_path / "hen")
+    (folder / name).touch()
+    with pytest.raises(InputError, match=f"hen: .*img_0000.jpg.*{name}, which would be left out"):
+        images.list_frames(folder)
+
+
+def test_what_is_no_frame_is_left_out(tmp_path):
+    folder = frames_in(tmp_path / "hen")
+    for name in ("Thumbs.db", "notes.txt", ".hidden.tif", "img_0001.CR2", "img_0001.xml"):
+        (folder / name).touch()
+    assert len(images.list_frames(folder)) == 4
+
+
+def test_frames_of_another_format_alone_are_named(tmp_path):
+    (tmp_path / "1.tif").touch()
+    with pytest.raises(InputError, match=r"found only 1\.tif; convert them to PNG"):
+        images.list_frames(tmp_path)
+
+
+def test_a_link_without_target_is_refused(tmp_path):
+    folder = frames_in(tmp_path / "hen")
+    (folder / "img_0002.jpg").unlink()
+    (folder / "img_0002.jpg").symlink_to(tmp_path / "annex" / "object")
+    with pytest.raises(InputError, match=r"img_0002\.jpg: .*a link whose target is missing"):
+        images.list_frames(folder)
+    (tmp_path / "linked").symlink_to(tmp_path / "unplugged")
+    with pytest.raises(InputError, match="linked: expected a folder, found a link whose target"):
+        images.list_frames(tmp_path / "linked")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_a_label_among_the_frames_is_refused(tmp_path, suffix):
+    folder = frames_in(tmp_path / "hen", suffix=suffix)
+    mask = np.zeros((40, 60), np.uint8)
+    mask[8:24, 8:24] = 255
+    save(folder / "img_0002_mask.png", mask)
+    with pytest.raises(InputError, match="img_0002_mask.png: expected a picture.*found a label"):
+        FrameFolder(folder).check()
+
+
+def test_a_grey_or_black_frame_among_colours_is_a_frame(tmp_path):
+    folder = frames_in(tmp_path / "hen", suffix=".png")
+    save(folder / "img_0004.png", noise()[..., 0])
+    save(folder / "img_0005.png", np.zeros((40, 60), np.uint8))
+    assert FrameFolder(folder).check() == []
+
+
+@pytest.mark.parametrize("content", ["name\n", "na\xefve\n", "\u540d\u524d\n"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be with mark"])
+def test_text_of_any_program_is_read(tmp_path, encoding, content):
+    path = tmp_path / "list.txt"
+    if encoding == "utf-16-be with mark":
+        path.write_bytes(b"\xfe\xff" + content.encode("utf-16-be"))
+    else:
+        path.write_bytes(content.encode(encoding))
+    assert files.read_text(path) == content
+
+
+@pytest.mark.parametrize(
+    "content, found",
+    [(b"a\n# caf\xe9\n", "another encoding in line 2"), (b"a\0b\0\n\0", "zero bytes")],
+)
+def test_other_text_is_refused_by_name(tmp_path, content, found):
+    path = tmp_path / "list.txt"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=rf"list\.txt: .*{found}.*save it as UTF-8"):
+        files.read_text(path)
+
+
+def test_names_that_are_not_utf8_survive_in_json(tmp_path):
+    content = {"input": "fran\udce7ais", "accent": "\u00e9"}
+    files.write_json(tmp_path / "a.json", content)
+    assert files.read_json(tmp_path / "a.json") == content
+    assert (tmp_path / "a.json").read_text("utf-8").count("\u00e9") == 1

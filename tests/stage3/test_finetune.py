@@ -117,7 +117,7 @@ def test_annotations_are_opened_only_after_all_masks_are_written(world, monkeypa
             opened.append((path.stem, len(world.mask_paths())))
         return real(path)
 
-    monkeypatch.setattr("utils.media.labels.open_image", spy)
+    monkeypatch.setattr("utils.media.label_content.open_image", spy)
     world.run(guidance="2")
     others = [number for stem, number in opened if stem != "00002"]
     assert ("00002", 0) in opened and len(others) >= NUM_FRAMES - 3

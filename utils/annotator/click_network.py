@@ -10,6 +10,7 @@ import numpy as np
 from utils import paths
 from utils.annotator.background_network import Segmenter
 from utils.annotator.click_marks import work_size
+from utils.errors import InputError
 
 WEIGHTS_NAME = "deeplab.safetensors"
 
@@ -27,6 +28,11 @@ def load_segmenter(
 
     Raises: InputError if the weights are missing or damaged.
     """
+    try:
+        from utils import backend  # noqa: F401  before Keras: it starts it without noise
+    except SystemExit as error:  # which ends no more than this thread
+        raise InputError(str(error)) from None
+
     path = prompted_weights or paths.PROMPTED_WEIGHTS / WEIGHTS_NAME
     if prompted_weights or path.is_file():
         segmenter = _load_prompted(path, *work_size(height, width), use_colours)
@@ -40,9 +46,6 @@ def load_segmenter(
 
 
 def _load_prompted(path, height, width, use_colours):
-    from utils import backend  # noqa: F401  before Keras: it starts it without noise
-
-    # isort: split
     from models import build_prompted_model
     from utils.annotator.prompted_segmenter import PromptedSegmenter
     from utils.training.clicks import make_prompt

@@ -42,6 +42,7 @@ def serve_frames(app: Flask, task: AnnotationTask, frames: FrameReader) -> None:
             num_frames=len(video),
             height=video.height,
             width=video.width,
+            pixel_aspect=video.pixel_aspect,
             frame_names=video.frame_names,
             first_frame=task.first_frame,
             first_reason=task.first_reason,

@@ -16,8 +16,9 @@ import numpy as np
 from utils import paths
 from utils.errors import InputError, UsageError
 from utils.files import read_json
-from utils.media.images import list_files, natural_key
+from utils.media.images import list_files
 from utils.media.labels import VOID, read_label
+from utils.media.name_order import natural_key
 from utils.media.videos import FrameFolder, Video, VideoFile
 
 

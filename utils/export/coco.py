@@ -30,7 +30,8 @@ def export_coco(
     """
 
     def write(temporary_path: Path) -> None:
-        with temporary_path.open("w", encoding="utf-8") as file:
+        # The escape of a byte that is not UTF-8 is also that of JSON.
+        with temporary_path.open("w", encoding="utf-8", errors="backslashreplace") as file:
             _write_coco(file, video.name, masks, file_names)
 
     write_atomically(path, write)

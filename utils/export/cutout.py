@@ -15,10 +15,13 @@ from utils.errors import InputError
 from utils.evaluation.results import SegmentedVideo
 from utils.export.output_folder import replaced_folder
 from utils.files import write_atomically
-from utils.media.videos import Video
+from utils.media.images import resize_image, resize_labels
+from utils.media.video_writing import constant_rate
+from utils.media.videos import Video, shown_size
 
 # Compression works on blocks: black right next to the animal would darken its edge.
 _MARGIN_PX = 16
+CLOCK_HZ = 1000  # units of presentation times per second in a WebM
 
 
 def export_cutout(
@@ -32,7 +35,8 @@ def export_cutout(
 ) -> None:
     """Writes `folder/NAME/STEM.png` per frame, and `folder/NAME.webm`.
 
-    What is not animal is transparent. Size and times are those of the input; there is no sound.
+    What is not animal is transparent. Size and times are those of the input; there is no sound. In
+    the WebM, pixels that are not square are made square.
     The PNGs are exact, with transparent black around the animal. WebM (VP9) is lossy, but its
     transparency nearly exact; Chromium, Firefox and most editors show it, Safari does not.
 
@@ -61,10 +65,15 @@ def export_cutout(
                     )
                 if png_folder is not None:
                     _write_png(png_folder / video.mask_paths[index].name, image, mask)
-                yield _add_alpha(image, mask, _MARGIN_PX)
+                yield _to_size(_add_alpha(image, mask, _MARGIN_PX), *shown_size(frames))
 
         if webm:
-            write_transparent_video(folder / f"{video.name}.webm", images(), frames.times_seconds())
+            times, path = frames.times_seconds(), folder / f"{video.name}.webm"
+            rate = constant_rate(times, CLOCK_HZ)
+            if rate is not None:
+                times = [index / rate for index in range(len(times))]
+                print(f"{path}: the times of its frames do not fit; it shows {rate:.4g} per second")
+            write_transparent_video(path, images(), times)
         else:
             for _ in images():
                 pass
@@ -76,6 +85,14 @@ def _add_alpha(image: np.ndarray, mask: np.ndarray, margin_px: int) -> np.ndarra
     side = 2 * margin_px + 1
     kept = cv2.dilate(animal, np.ones((side, side), np.uint8)) if margin_px else animal
     return np.dstack([image * kept[..., None], animal * np.uint8(255)])
+
+
+def _to_size(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """RGBA at another size, with an alpha that is still 0 or 255."""
+    if image.shape[:2] == (height, width):
+        return image
+    colours, alpha = image[..., :3], np.ascontiguousarray(image[..., 3])
+    return np.dstack([resize_image(colours, height, width), resize_labels(alpha, height, width)])
 
 
 def _write_png(path: Path, image: np.ndarray, mask: np.ndarray) -> None:
@@ -109,7 +126,7 @@ def _encode(path: Path, frames: Iterable[np.ndarray], times_seconds: Sequence[fl
             frame = av.VideoFrame.from_ndarray(image, "rgba").reformat(
                 format="yuva420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
             )
-            frame.pts, frame.time_base = round(time * 1000), Fraction(1, 1000)
+            frame.pts, frame.time_base = round(time * CLOCK_HZ), Fraction(1, CLOCK_HZ)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
 
@@ -120,12 +137,12 @@ def _add_stream(
     options = {"crf": "24", "b": "0", "deadline": "good", "cpu-used": "5", "row-mt": "1"}
     # Hidden frames would have no alpha of their own; looking ahead costs a gigabyte at 4K.
     options |= {"auto-alt-ref": "0", "lag-in-frames": "0"}
-    fraction = Fraction(rate).limit_denominator(1001)
+    fraction = Fraction(min(max(rate, 1), 1000)).limit_denominator(1001)
     stream = container.add_stream("libvpx-vp9", rate=fraction, options=options)
     stream.height, stream.width, stream.pix_fmt = height, width, "yuva420p"
     context = stream.codec_context
     context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
     context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
-    context.time_base = Fraction(1, 1000)
+    context.time_base = Fraction(1, CLOCK_HZ)
     context.thread_count = 2
     return stream

@@ -22,6 +22,7 @@ TABLE_HEADER = (
     "consistency",  # 0..1, from the masks alone: utils/evaluation/confidence.py
     "confidence",  # 0..1, the network's own; empty where stage 3 saved none
     "labelled",  # whether a person labelled this frame
+    "pixel_aspect",  # width of a pixel as shown over its height; shapes are in stored pixels
 )
 _WHOLE_NUMBERS = (
     "area_px", "num_components", "largest_component_px", "box_x", "box_y", "box_width", "box_height"
@@ -34,6 +35,7 @@ def export_table(
     tracks: dict[int, MaskTrack],
     times_seconds: Sequence[float] | None,
     confidence: Confidence | None,
+    pixel_aspect: float | None = None,
 ) -> None:
     """Writes a CSV file with a line per frame and animal, `TABLE_HEADER` on top.
 
@@ -43,6 +45,7 @@ def export_table(
         tracks: from `utils.evaluation.mask_tracks.follow_animals`.
         times_seconds: time of each frame; None leaves the column empty.
         confidence: the network's own; None leaves the column empty.
+        pixel_aspect: of the video's pixels; None leaves the column empty.
     """
     consistencies = {animal: consistency(track) for animal, track in tracks.items()}
     labelled = set(video.labelled_frames)
@@ -65,6 +68,7 @@ def export_table(
                     f"{consistencies[animal][frame]:.4f}",
                     confidence_text,
                     frame in labelled,
+                    "" if pixel_aspect is None else f"{pixel_aspect:.4g}",
                 ]
 
     _write_rows(path, [TABLE_HEADER], rows())
@@ -118,7 +122,9 @@ def export_deeplabcut(
 
 def _write_rows(path: Path, header: Iterable[Sequence], rows: Iterable[Sequence]) -> None:
     def write(temporary_path: Path) -> None:
-        with temporary_path.open("w", newline="", encoding="utf-8") as file:
+        # A name need not be UTF-8.
+        options = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}
+        with temporary_path.open("w", **options) as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerows(header)
             writer.writerows(rows)

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from utils.files import write_atomically
 from utils.media.images import resize_image
-from utils.media.videos import Video
+from utils.media.videos import Video, shown_size
 
 THUMBNAIL_BOX_PX = (224, 168)  # width, height that a thumbnail fits into
 _GAP_PX = 8
@@ -32,8 +32,9 @@ def write_ranking_strip(
     """
     rows = {title: _even_ranks(len(ranking), columns) for title, ranking in rankings.items()}
     columns = max(map(len, rows.values()))
-    scale = min(THUMBNAIL_BOX_PX[0] / video.width, THUMBNAIL_BOX_PX[1] / video.height)
-    height, width = max(1, round(video.height * scale)), max(1, round(video.width * scale))
+    shown_height, shown_width = shown_size(video)
+    scale = min(THUMBNAIL_BOX_PX[0] / shown_width, THUMBNAIL_BOX_PX[1] / shown_height)
+    height, width = max(1, round(shown_height * scale)), max(1, round(shown_width * scale))
     cell_width = max(width, 110)  # captions of narrow videos must not run into each other
     row_height = _TITLE_PX + height + _CAPTION_PX + 5 * _GAP_PX
     title_font = ImageFont.load_default(_TITLE_PX)

@@ -10,7 +10,7 @@ from typing import Any
 
 from utils import paths
 from utils.errors import InputError
-from utils.files import read_json, write_atomically, write_json
+from utils.files import read_json, read_text, write_atomically, write_json
 from utils.media.videos import FrameFolder, Video
 from utils.stage3.run_record import same_run
 
@@ -38,9 +38,7 @@ def read_selection(folder: Path, selection: str, frame_names: Sequence[str]) -> 
     if not path.is_file():
         return []
     lines = [
-        line.strip()
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
-        if line.strip()
+        line.strip() for line in read_text(path, "surrogateescape").splitlines() if line.strip()
     ]
     stems = {name: index for index, name in enumerate(frame_names)}
     frames = []
@@ -171,7 +169,7 @@ def _files_agree(folder, rankings, video):
     for name, frames in expected.items():
         path = folder / f"{name}.txt"
         lines = [line for frame in frames for line in (str(frame), frame_file(video, frame))]
-        if not path.is_file() or path.read_text("utf-8", "replace").splitlines()[1:] != lines:
+        if not path.is_file() or read_text(path, "surrogateescape").splitlines()[1:] != lines:
             return False
     return True
 
@@ -179,4 +177,5 @@ def _files_agree(folder, rankings, video):
 def _write_lines(path, header, frames, video):
     lines = [header, *(f"{frame}\n{frame_file(video, frame)}" for frame in frames)]
     text = "".join(f"{line}\n" for line in lines)
-    write_atomically(path, lambda temporary_path: temporary_path.write_text(text, encoding="utf-8"))
+    content = text.encode("utf-8", "surrogateescape")  # a name need not be UTF-8
+    write_atomically(path, lambda temporary_path: temporary_path.write_bytes(content))

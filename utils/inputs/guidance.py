@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from utils.errors import InputError, UsageError
 from utils.inputs.sequences import VideoSequence
 from utils.media.images import working_size
@@ -15,6 +17,7 @@ from utils.media.labels import read_labels as read_label_files
 # The order is what `train_bubblenet.py --cross-validate` measured (docs/experiments.md).
 # `--guidance bubblenet` means BubbleNets, whatever the order is.
 SELECTION_PREFERENCE = ("rule", "BNLF", "BN0")
+MIN_ANIMAL_PX = 5  # of a further animal, where another one is a hundred times larger
 DEFAULT_RULE = "middle"  # what rule.txt holds: one of `utils.frame_choice.rules.RULES`
 
 
@@ -128,7 +131,27 @@ def read_labels(sequence: VideoSequence, frames: Iterable[int]) -> dict[int, Lab
             )
         if label.values.all():
             raise InputError(f"{path}: the label has no background. Paint the background black.")
+    _check_stray_pixels(sequence, labels)
     return labels
+
+
+def _check_stray_pixels(sequence: VideoSequence, labels: dict[int, LabelMap]) -> None:
+    """Raises InputError for an animal beside others that is hardly a pixel in any label."""
+    counts: dict[int, int] = {}
+    for label in labels.values():
+        for animal in label.shown_animals:
+            num_pixels = int(np.count_nonzero(label.values == animal))
+            counts[animal] = max(counts.get(animal, 0), num_pixels)
+    stray = [animal for animal, count in counts.items() if count < MIN_ANIMAL_PX]
+    if not stray or max(counts.values()) < 100 * MIN_ANIMAL_PX:
+        return
+    path = next(sequence.labels[f] for f, label in labels.items() if stray[0] in label.values)
+    shown = ", ".join(f"{animal} ({count} px)" for animal, count in sorted(counts.items())[:8])
+    raise InputError(
+        f"{path}: expected animals of some size, found animals {shown}, which can be understood in "
+        f"two ways: {stray[0]} as a tiny animal, or as stray pixels. Repaint them in the number of "
+        "what they belong to, 0 for the background."
+    )
 
 
 def check_visible(sequence: VideoSequence, labels: dict[int, LabelMap], lines: int) -> None:
@@ -154,6 +177,46 @@ def check_visible(sequence: VideoSequence, labels: dict[int, LabelMap], lines: i
                 f"{sequence.labels[frame]}: {which} vanishes at {size[0]}x{size[1]}, the size "
                 "at which the network works. Label a frame where it is larger."
             )
+
+
+def describe_labels(sequence: VideoSequence, labels: dict[int, LabelMap]) -> list[str]:
+    """Says of each label which frame it belongs to and what it shows, a line each.
+
+    A person who sees the frame's file name and the animals' shares of the frame notices a label of
+    another frame, and colours that were exchanged. Where the latter is likely, a warning follows.
+
+    Args:
+        sequence: the video and its labels.
+        labels: as `read_labels` returns them.
+
+    Returns: lines for the screen.
+    """
+    lines = []
+    for frame, label in labels.items():
+        shares = {n: float((label.values == n).mean()) for n in label.shown_animals}
+        animals = ", ".join(f"animal {n} {_percent(share)}" for n, share in shares.items())
+        path = sequence.labels[frame]
+        lines.append(
+            f"{sequence.name}: label {path}: frame {frame} ({sequence.video.locate(frame)}), "
+            f"{animals} of the frame"
+        )
+        lines += [
+            f"warning: {path}: animal {number} covers {_percent(share)} of the frame and all of "
+            "its borders, as the background does. If black and white are exchanged, invert the "
+            "label: the animal is white, the background black."
+            for number, share in shares.items()
+            if share > 0.5 and _covers_borders(label.values == number)
+        ]
+    return lines
+
+
+def _covers_borders(animal: np.ndarray) -> bool:
+    sides = (animal[0], animal[-1], animal[:, 0], animal[:, -1])
+    return all(side.any() for side in sides) and np.concatenate(sides).mean() > 0.5
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.1 else f"{share:.1%}" if share >= 0.001 else "under 0.1%"
 
 
 def _automatic_guidance(

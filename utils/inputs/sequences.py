@@ -4,12 +4,14 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
 from utils import paths
 from utils.errors import InputError, UsageError
-from utils.media.images import FRAME_SUFFIXES, list_files, list_frames, natural_key
+from utils.media.images import FRAME_SUFFIXES, join_few, list_files, list_frames
+from utils.media.name_order import has_decimals, natural_key
 from utils.media.videos import FrameFolder, Video, VideoFile, list_videos
 
 SIZE_FOLDERS = ("480p", "1080p", "Full-Resolution")  # of DAVIS, between JPEGImages and the videos
@@ -63,7 +65,16 @@ def list_sequences(dataset_dir: Path, kind: str = "JPEGImages") -> list[str]:
 def _list_subfolders(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    return [
+        path
+        for path in folder.iterdir()
+        if (path.is_dir() or _is_broken_folder_link(path)) and not path.name.startswith(".")
+    ]
+
+
+def _is_broken_folder_link(path: Path) -> bool:
+    """Whether it is a link that leads nowhere, to a folder by its name: not to be passed over."""
+    return path.is_symlink() and not path.exists() and not path.suffix
 
 
 def _is_size_folder(folder: Path) -> bool:
@@ -84,7 +95,8 @@ def sequence_dir(dataset_dir: Path, kind: str, sequence: str) -> Path | None:
     Returns: the folder, None if there is neither.
     """
     folders = (Path(dataset_dir, kind, "480p", sequence), Path(dataset_dir, kind, sequence))
-    return next((folder for folder in folders if folder.is_dir()), None)
+    exists = (folder for folder in folders if folder.is_dir() or _is_broken_folder_link(folder))
+    return next(exists, None)
 
 
 def choose_sequences(dataset_dir: Path, names: Sequence[str]) -> list[str]:
@@ -133,7 +145,7 @@ def list_video_paths(arguments: Sequence[Path]) -> list[Path]:
         if frames:
             raise InputError(
                 f"{path}: expected the frames of a video or video files, found both: "
-                f"{_join_few(frames)} and {_join_few(videos)}. Move one kind elsewhere, or name "
+                f"{join_few(frames)} and {join_few(videos)}. Move one kind elsewhere, or name "
                 "the video file with --video."
             )
         found += videos or [path]
@@ -277,6 +289,11 @@ def _match_labels(video: Video, files: Sequence[Path], guidance: str | None) -> 
     for path in files:
         if not path.is_file():
             raise InputError(f"{path}: no such label file. Check --label.")
+        if isinstance(video, FrameFolder) and any(map(path.samefile, video.frame_paths)):
+            raise UsageError(
+                f"{path}: expected a label, found a frame of {video.name}; move the label out of "
+                "the folder of the frames, or name the label of this frame."
+            )
         frames = _frames_of_label(path.stem, video.frame_names)
         if len(frames) != 1 and len(files) == 1 and guidance:
             frames = _frame_of_guidance(guidance, len(video)) or frames
@@ -310,10 +327,14 @@ def _frames_of_label(stem: str, frame_names: Sequence[str]) -> list[int]:
     """
     if stem in frame_names:
         return [frame_names.index(stem)]
-    if not re.fullmatch("[0-9]+", stem):
+    if has_decimals(frame_names):
+        pattern = r"[0-9]+(\.[0-9]+)?"
+    else:
+        pattern = "[0-9]+"
+    if not re.fullmatch(pattern, stem):
         return []
-    numbers = [re.search("[0-9]*$", name)[0] for name in frame_names]
-    return [i for i, number in enumerate(numbers) if number and int(number) == int(stem)]
+    numbers = [re.search(f"(?:{pattern})?$", name)[0] for name in frame_names]
+    return [i for i, text in enumerate(numbers) if text and Decimal(text) == Decimal(stem)]
 
 
 def _frame_of_guidance(guidance: str, num_frames: int) -> list[int]:
@@ -322,8 +343,3 @@ def _frame_of_guidance(guidance: str, num_frames: int) -> list[int]:
         return [int(guidance)]
     named = {"first": 0, "middle": num_frames // 2, "last": num_frames - 1}
     return [named[guidance]] if guidance in named else []
-
-
-def _join_few(files: Sequence[Path]) -> str:
-    names = ", ".join(path.name for path in files[:2])
-    return names + (f" and {len(files) - 2} more" if len(files) > 2 else "")

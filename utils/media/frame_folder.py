@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +12,14 @@ import numpy as np
 
 from utils.errors import InputError
 from utils.files import sha256_of
-from utils.media.images import list_frames, read_image
+from utils.media.images import (
+    highest_value,
+    list_frames,
+    open_image,
+    read_image,
+    white_level,
+)
+from utils.media.labels import read_label
 
 FRAMES_PER_SECOND = 24.0  # the rate of DAVIS; a folder does not state its own
 
@@ -28,6 +36,8 @@ class FrameFolder:
     """
 
     frames_per_second = FRAMES_PER_SECOND
+    has_times = False
+    pixel_aspect = 1.0
     sound = None
 
     def __init__(self, folder: Path, name: str | None = None):
@@ -45,6 +55,13 @@ class FrameFolder:
     @cached_property
     def _size(self) -> tuple[int, int]:
         return read_image(self.frame_paths[0]).shape[:2]
+
+    @cached_property
+    def _highest_value(self) -> int:
+        """What white is in frames of 16 bits: the highest value of as many bits as they use."""
+        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+            highest = max(pool.map(highest_value, self.frame_paths))
+        return white_level(highest)
 
     @property
     def height(self) -> int:
@@ -80,33 +97,69 @@ class FrameFolder:
         """
         if not 0 <= index < len(self):
             raise IndexError(f"{self.path}: no frame {index}; there are {len(self)}, from 0")
-        return read_image(self.frame_paths[index])
+        return read_image(self.frame_paths[index], self._highest_value)
 
     def times_seconds(self) -> list[float]:
         """Returns the time of each frame in seconds, the first at 0."""
         return [index / self.frames_per_second for index in range(len(self))]
 
-    def check(self) -> None:
+    def locate(self, index: int) -> str:
+        """Returns the name of a frame's file."""
+        return self.frame_paths[index].name
+
+    def check(self, *, every_frame: bool = True) -> list[str]:
         """Decodes every frame in full.
 
+        Args:
+            every_frame: False decodes only the first and the last one.
+
+        Returns: what is unusual but no obstacle, a line each.
+
         Raises:
-            InputError: naming the first frame that is unreadable or differs in size.
+            InputError: naming the first frame that is unreadable or differs in size, and one that
+                is a label among pictures.
         """
         expected = self._size
+        paths = self.frame_paths if every_frame else (self.frame_paths[0], self.frame_paths[-1])
+        kinds = []
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
             # The workers return sizes, not images, so memory does not grow with the video.
-            sizes = pool.map(lambda path: read_image(path).shape[:2], self.frame_paths)
-            for path, size in zip(self.frame_paths, sizes, strict=True):
+            found = pool.map(_size_and_kind, paths)
+            for path, (size, kind) in zip(paths, found, strict=True):
                 if size != expected:
                     raise InputError(
                         f"{path}: expected {expected[1]}x{expected[0]} as in "
                         f"{self.frame_paths[0].name}, found {size[1]}x{size[0]}; extract the "
                         "frames of one video again, or move this one away."
                     )
+                kinds.append(kind)
+        usual = Counter(kinds).most_common(1)[0][0]
+        for path, kind in zip(paths, kinds, strict=True):
+            if kind != usual and _is_label(path):
+                raise InputError(
+                    f"{path}: expected a picture like the other frames, found a label; move it "
+                    "elsewhere, and name it with --label."
+                )
+        return []
 
     def sha256(self) -> str:
         """Returns the digest of the names and contents of all frames, in order."""
         digest = hashlib.sha256()
         for path in self.frame_paths:
-            digest.update(f"{path.name}\0{sha256_of(path)}\n".encode())
+            line = f"{path.name}\0{sha256_of(path)}\n"
+            digest.update(line.encode("utf-8", "surrogateescape"))  # a name need not be UTF-8
         return digest.hexdigest()
+
+
+def _size_and_kind(path: Path) -> tuple[tuple[int, int], tuple[str, str]]:
+    """The height and width of an image, and what distinguishes a label from pictures at a glance:
+    its format and its mode."""
+    image = open_image(path)
+    return (image.height, image.width), (image.format or "", image.mode)
+
+
+def _is_label(path: Path) -> bool:
+    try:
+        return bool(read_label(path).animals)
+    except InputError:
+        return False

@@ -1,11 +1,11 @@
-"""Image files: natural order, listing, reading and resizing frames. Labels: see `labels.py`.
+"""Image files: listing, reading and resizing frames. Labels: see `labels.py`.
 
 Everything is read with Pillow: OpenCV turns palettes into colours and may return half of a
 truncated JPEG without an error.
 """
 
-import re
-import unicodedata
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -13,22 +13,20 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from utils.errors import InputError
+from utils.media.name_order import has_decimals, natural_key
 
 FRAME_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-
-
-def natural_key(name: str) -> tuple:
-    """The key of the natural order: `frame2` before `frame10`, whatever the letter case.
-
-    Args:
-        name: of a sequence, or the stem of a file. With the suffix, `x.jpg` and `x.k.jpg` would
-            be in another order than their masks `x.png` and `x.k.png`.
-
-    Returns: a key that two different names never share.
-    """
-    parts = re.split(r"([0-9]+)", unicodedata.normalize("NFC", name).casefold())
-    # Odd positions are the digits, so that numbers only ever meet numbers.
-    return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
+VIDEO_SUFFIXES = (
+    ".mp4", ".mov", ".avi", ".webm", ".mkv", ".m4v", ".mpg", ".mpeg", ".wmv", ".asf", ".flv",
+    ".3gp", ".ogv", ".ts", ".mts", ".m2ts", ".mxf", ".vob",
+    ".h264", ".264", ".h265", ".265", ".hevc",
+)  # fmt: skip
+# Images that are not read. Among frames, they are frames that would be missing.
+OTHER_IMAGE_SUFFIXES = (
+    ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".jpe", ".jfif",
+    ".pgm", ".ppm", ".pnm", ".tga", ".exr", ".dpx", ".dng", ".cr2", ".cr3", ".nef", ".arw",
+)  # fmt: skip
+HIGHEST_16_BIT = 65535
 
 
 def list_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
@@ -39,18 +37,27 @@ def list_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     Returns: the files in natural order.
 
     Raises:
-        InputError: if there is no such folder.
+        InputError: if there is no such folder, or if a file is a link whose target is missing.
     """
     folder = Path(folder)
     if not folder.is_dir():
         found = "a file" if folder.exists() else "nothing"
+        if folder.is_symlink() and not folder.exists():
+            found = f"a link whose target is missing ({os.readlink(folder)})"
         raise InputError(f"{folder}: expected a folder, found {found}; check the path.")
-    files = [
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
-    ]
-    return sorted(files, key=lambda path: (natural_key(path.stem), path.suffix))
+    files = []
+    for path in folder.iterdir():
+        if path.suffix.lower() not in suffixes or path.name.startswith("."):
+            continue
+        if path.is_file():
+            files.append(path)
+        elif path.is_symlink() and not path.exists():
+            raise InputError(
+                f"{path}: expected a file, found a link whose target is missing "
+                f"({os.readlink(path)}); fetch the target, or remove the link."
+            )
+    decimal = has_decimals(path.stem for path in files)
+    return sorted(files, key=lambda path: (natural_key(path.stem, decimal=decimal), path.suffix))
 
 
 def list_frames(folder: Path) -> list[Path]:
@@ -59,13 +66,24 @@ def list_frames(folder: Path) -> list[Path]:
     Returns: the files in natural order.
 
     Raises:
-        InputError: if there is no such folder, no frame in it, or two frames of one stem, whose
-            masks would overwrite each other.
+        InputError: if there is no such folder, no frame in it, something else that shows a video
+            or a frame, or two frames of one stem, whose masks would overwrite each other.
     """
     frames = list_files(folder, FRAME_SUFFIXES)
+    stems = {path.stem for path in frames}
+    # A camera that writes each picture twice, as CR2 and as JPEG, leaves no gap.
+    others = [p for p in list_files(folder, OTHER_IMAGE_SUFFIXES) if p.stem not in stems]
+    others += list_files(folder, VIDEO_SUFFIXES)
     if not frames:
+        found = (
+            f"only {join_few(others)}; convert them to PNG" if others else "none; put them there"
+        )
+        raise InputError(f"{folder}: expected frames ({', '.join(FRAME_SUFFIXES)}), found {found}.")
+    if others:
         raise InputError(
-            f"{folder}: expected frames ({', '.join(FRAME_SUFFIXES)}), found none; put them there."
+            f"{folder}: expected the frames of one video and nothing else, found "
+            f"{join_few(frames)}, and {join_few(others)}, which would be left out; convert or "
+            "move these."
         )
     seen: dict[str, Path] = {}
     for frame in frames:
@@ -77,6 +95,12 @@ def list_frames(folder: Path) -> list[Path]:
                 f"{frame.stem}.png; rename or remove one of them."
             )
     return frames
+
+
+def join_few(files: Sequence[Path]) -> str:
+    """Returns the names of the first files, and how many there are beside them."""
+    names = ", ".join(path.name for path in files[:2])
+    return names + (f" and {len(files) - 2} more" if len(files) > 2 else "")
 
 
 def open_image(path: Path) -> Image.Image:
@@ -107,19 +131,72 @@ def open_image(path: Path) -> Image.Image:
         ) from error
 
 
-def read_image(path: Path) -> np.ndarray:
+def read_image(path: Path, highest: int = HIGHEST_16_BIT) -> np.ndarray:
     """Reads a frame. Orientation from EXIF is applied, transparency is ignored.
 
-    Returns: uint8 (height, width, 3), RGB, 0..255; 16-bit grey is scaled to 8 bits.
+    Args:
+        path: of the file.
+        highest: what white is in files of 16 bits per channel: 4095 where a camera of 12 bits
+            uses no more (`FrameFolder` finds out).
+
+    Returns: uint8 (height, width, 3), RGB, 0..255.
 
     Raises:
         InputError: as `open_image`.
     """
     image = open_image(Path(path))
     if image.mode.startswith("I"):
-        grey = np.clip(np.asarray(image), 0, 65535).astype(np.uint32)
-        return np.repeat(((grey + 128) // 257).astype(np.uint8)[..., None], 3, axis=2)
+        grey = np.clip(np.asarray(image), 0, HIGHEST_16_BIT)
+        return np.repeat(to_8_bits(grey, highest)[..., None], 3, axis=2)
+    if highest != HIGHEST_16_BIT and is_16_bit_png(path):
+        return to_8_bits(_read_16_bit_colours(path), highest)
     return np.array(image.convert("RGB"))
+
+
+def highest_value(path: Path) -> int:
+    """Returns the highest value in a PNG of 16 bits per channel, 0 for any other file.
+
+    Raises:
+        InputError: as `open_image`.
+    """
+    if not is_16_bit_png(path):
+        return 0
+    image = open_image(path)
+    return int((np.asarray(image) if image.mode[0] == "I" else _read_16_bit_colours(path)).max())
+
+
+def is_16_bit_png(path: Path) -> bool:
+    """Whether a file is a PNG of 16 bits per channel, by its first bytes."""
+    try:
+        with open(path, "rb") as file:
+            header = file.read(25)
+    except OSError:
+        return False
+    return header[:4] == b"\x89PNG" and header[24:] == b"\x10"
+
+
+def white_level(highest: int) -> int:
+    """What white is in frames of 16 bits per channel: all of the bits that are used.
+
+    Args:
+        highest: the highest value in any frame; 0 if no frame has 16 bits.
+    """
+    return 2 ** max(8, highest.bit_length()) - 1 if highest else HIGHEST_16_BIT
+
+
+def to_8_bits(values: np.ndarray, highest: int) -> np.ndarray:
+    """Scales values of 16 bits to uint8, so that `highest` becomes 255."""
+    values = np.minimum(values.astype(np.uint32), highest)
+    return ((values * 255 + highest // 2) // highest).astype(np.uint8)
+
+
+def _read_16_bit_colours(path: Path) -> np.ndarray:
+    """uint16 (height, width, 3), RGB. Pillow keeps 8 bits of these; it has decoded the file before,
+    so it is whole."""
+    values = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    if values.ndim == 2:
+        values = np.repeat(values[..., None], 3, axis=2)
+    return values[..., 2::-1] if values.shape[2] >= 3 else np.repeat(values[..., :1], 3, axis=2)
 
 
 def working_size(height: int, width: int, lines: int = 480) -> tuple[int, int]:

@@ -7,14 +7,16 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from utils.errors import is_disk_full, one_line
 from utils.files import move_into_place, write_atomically
 from utils.media.images import resize_image, resize_labels
 from utils.media.labels import davis_palette
-from utils.media.video_writing import write_video
-from utils.media.videos import Video
+from utils.media.video_writing import constant_rate, write_video
+from utils.media.videos import Video, shown_size
 
 TINT = 0.45  # share of the animal's colour in the pixels that it covers
 MAX_VIDEO_HEIGHT_PX = 1080
+MAX_VIDEO_SIDE_PX = 8192  # more is beyond what H.264 decoders take
 TILE_BOX_PX = (320, 320)  # width and height into which a tile of the contact sheet fits
 MAX_SHEET_BYTES = 2_000_000
 LABELLED_TEXT = "labelled frame"
@@ -75,10 +77,11 @@ def write_overlay_video(
     video: Video,
     mask_of: Callable[[int], np.ndarray],
     labelled: Collection[int],
-) -> None:
+) -> str | None:
     """Writes the video with its masks drawn in as an MP4 with the same times and sound.
 
-    Only one frame at a time is in memory. Videos are scaled down to MAX_VIDEO_HEIGHT_PX.
+    Only one frame at a time is in memory. Videos are scaled down to MAX_VIDEO_HEIGHT_PX; pixels
+    that are not square are made square, since not every player does so itself.
 
     Args:
         path: of the file.
@@ -86,16 +89,29 @@ def write_overlay_video(
         mask_of: index of a frame -> uint8 (height, width), 0 background, else the number of an
             animal.
         labelled: indices of the frames that a person labelled; a tag marks them.
+
+    Returns: how the file differs from that, in words; None if it does not.
     """
-    height = min(video.height, MAX_VIDEO_HEIGHT_PX)
-    width = max(1, round(video.width * height / video.height))
+    shown_height, shown_width = shown_size(video)
+    scale = min(1.0, MAX_VIDEO_HEIGHT_PX / shown_height, MAX_VIDEO_SIDE_PX / shown_width)
+    height, width = max(1, round(shown_height * scale)), max(1, round(shown_width * scale))
 
     def frames() -> Iterator[np.ndarray]:
         for index in range(len(video)):
             drawn = _draw_frame(video, mask_of, index, height, width)
             yield _add_tag(drawn, LABELLED_TEXT) if index in labelled else drawn
 
-    write_video(path, frames(), video.times_seconds(), video.frames_per_second, video.sound)
+    times = video.times_seconds()
+    rate = constant_rate(times)
+    if rate is None:
+        write_video(path, frames(), times, video.frames_per_second, video.sound)
+        return None
+    write_video(path, frames(), None, rate)
+    lost_sound = ", without sound" if video.sound else ""
+    return (
+        f"the times of its frames do not fit into an MP4; it shows {rate:.4g} frames per second"
+        f"{lost_sound}"
+    )
 
 
 def write_contact_sheet(
@@ -115,8 +131,9 @@ def write_contact_sheet(
         max_tiles: tiles in all; there are more only if more frames are labelled.
     """
     indices = _contact_sheet_frames(len(video), labelled, max_tiles)
-    scale = min(TILE_BOX_PX[0] / video.width, TILE_BOX_PX[1] / video.height)
-    height, width = max(1, round(video.height * scale)), max(1, round(video.width * scale))
+    shown_height, shown_width = shown_size(video)
+    scale = min(TILE_BOX_PX[0] / shown_width, TILE_BOX_PX[1] / shown_height)
+    height, width = max(1, round(shown_height * scale)), max(1, round(shown_width * scale))
     columns = min(columns, len(indices))
     rows = -(-len(indices) // columns)
     shape = (rows * (height + _GAP_PX) + _GAP_PX, columns * (width + _GAP_PX) + _GAP_PX, 3)
@@ -138,18 +155,32 @@ def write_overlays(
     video: Video,
     mask_of: Callable[[int], np.ndarray],
     labelled: Collection[int],
-) -> None:
+) -> list[str]:
     """Writes `folder/NAME.mp4`, the overlay video, and `folder/NAME.png`, the contact sheet.
+
+    They are for people to look at: one that cannot be written costs nothing else.
 
     Args:
         folder: created if it is missing.
         aside_dir: the files are written there and moved when they are complete.
         video, mask_of, labelled: as in `write_overlay_video`.
+
+    Returns: what is not as intended, a line each.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    notes = []
     for suffix, write in ((".mp4", write_overlay_video), (".png", write_contact_sheet)):
-        write(aside_dir / f"overlay{suffix}", video, mask_of, labelled)
-        move_into_place(aside_dir / f"overlay{suffix}", folder / f"{video.name}{suffix}")
+        target = folder / f"{video.name}{suffix}"
+        try:
+            note = write(aside_dir / f"overlay{suffix}", video, mask_of, labelled)
+            move_into_place(aside_dir / f"overlay{suffix}", target)
+        except Exception as error:
+            if is_disk_full(error):  # the run continues when there is space
+                raise
+            note = f"it could not be written ({type(error).__name__}: {one_line(error)})"
+        if note:
+            notes.append(f"{target}: {note}.")
+    return notes
 
 
 def _draw_frame(
@@ -179,6 +210,7 @@ def _add_tag(image: np.ndarray, text: str) -> np.ndarray:
     font = ImageFont.load_default(size)
     canvas = Image.fromarray(image)
     draw = ImageDraw.Draw(canvas, "RGBA")
+    text = text.encode("utf-8", "replace").decode()  # a name need not be UTF-8
     margin = size // 2
     left, top, right, bottom = draw.textbbox((margin, margin), text, font)
     padding = size // 3

@@ -4,6 +4,7 @@ import bisect
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -13,11 +14,20 @@ import numpy as np
 
 from utils.errors import InputError
 from utils.files import sha256_of
+from utils.media.images import HIGHEST_16_BIT, to_8_bits, white_level
 from utils.media.sound import Sound
-from utils.media.video_index import (
+from utils.media.video_damage import (
     RE_ENCODE,
+    Damage,
+    describe_damage,
+    find_damage,
+    has_16_bits,
+    to_16_bits,
+)
+from utils.media.video_index import (
     VideoIndex,
     build_index,
+    decode_all,
     decode_frames,
     find_video_stream,
     open_container,
@@ -30,9 +40,10 @@ CACHE_BYTES = 256 * 2**20
 class VideoFile:
     """A video file, read frame by frame in presentation order and turned upright.
 
-    The number of frames is that of a full decode, not what the container claims. Reads are exact,
-    and cheap in either direction: the decoder stays open, and decoded frames are kept up to
-    CACHE_BYTES. Threads may share one.
+    The frames are those that decode and those that are lost between them, not what the container
+    claims; in place of a lost one, the frame before is read. Reads are exact, and cheap in either
+    direction: the decoder stays open, and decoded frames are kept up to CACHE_BYTES. Threads may
+    share one.
 
     Args:
         path: the file.
@@ -52,10 +63,18 @@ class VideoFile:
         self._started_at_keyframe = False  # rather than at the beginning of the file
         self._cache: OrderedDict[int, av.VideoFrame] = OrderedDict()
         self._cached_bytes = 0
+        self._sha256: tuple[tuple[int, int], str] | None = None  # of the file in this state
 
     @cached_property
     def _index(self) -> VideoIndex:
         return build_index(self.path)
+
+    @cached_property
+    def _damage(self) -> Damage:
+        """What a full decode finds; it takes as long as to play the file as fast as possible."""
+        index = self._index
+        decoded = index.decoded or decode_all(self.path)
+        return find_damage(decoded, index.number_of_pts, index.packet_pts, index.keyframes)
 
     @cached_property
     def frame_names(self) -> tuple[str, ...]:
@@ -64,6 +83,16 @@ class VideoFile:
     @property
     def frames_per_second(self) -> float:
         return self._index.frames_per_second
+
+    @property
+    def has_times(self) -> bool:
+        return self._index.has_times
+
+    @property
+    def pixel_aspect(self) -> float:
+        aspect = self._index.pixel_aspect
+        is_turned = self._size != (self._index.coded_height, self._index.coded_width)
+        return 1 / aspect if is_turned else aspect
 
     @property
     def sound(self) -> Sound | None:
@@ -121,37 +150,87 @@ class VideoFile:
         if not 0 <= index < len(self):
             raise IndexError(f"{self.path}: no frame {index}; there are {len(self)}, from 0")
         with self._lock:
-            frame = self._cache.get(index) or self._decode(index)
-            # The size is given because a stream may change its size midway.
-            image = frame.to_ndarray(
-                format="rgb24", width=self._index.coded_width, height=self._index.coded_height
-            )
+            frame = self._cache.get(index) or self._decode_or_repeat(index)
+            image = self._to_rgb(frame)
         return np.ascontiguousarray(turn_upright(image, self._index.display_matrix))
+
+    def _to_rgb(self, frame: av.VideoFrame) -> np.ndarray:
+        decoded = self._index.decoded
+        white = white_level(decoded.highest if decoded else 0)
+        if white != HIGHEST_16_BIT and has_16_bits(frame):
+            return to_8_bits(to_16_bits(frame), white)
+        # The size is given because a stream may change its size midway.
+        return frame.to_ndarray(
+            format="rgb24", width=self._index.coded_width, height=self._index.coded_height
+        )
 
     def times_seconds(self) -> list[float]:
         """Returns the presentation time of each frame in seconds, the first at 0; the intervals
         may vary."""
         return list(self._index.times_seconds)
 
-    def check(self) -> None:
-        """Opens the file, lists its frames and decodes the first and the last.
+    def locate(self, index: int) -> str:
+        """Returns where a frame is in the file, in words: "at 1.20 s"."""
+        return f"at {self._index.times_seconds[index]:.2f} s"
+
+    def check(self, *, every_frame: bool = True) -> list[str]:
+        """Decodes every frame, while the digest of the file is computed as well.
+
+        Args:
+            every_frame: False decodes only the first frame and those from the last keyframe on.
+
+        Returns: what is unusual but no obstacle, a line each.
 
         Raises:
-            InputError: saying what is wrong: no file, no video in it, cut off, or unreadable.
+            InputError: saying what is wrong: no file, no video in it, cut off, or so damaged that
+                too many frames are missing.
         """
         if self._index.is_cut_off:
             raise InputError(
                 f"{self.path}: expected a whole video, found one that is cut off after "
                 f"{len(self)} frames; {RE_ENCODE}"
             )
+        warnings = []
+        if every_frame or self._index.decoded is not None:
+            with ThreadPoolExecutor(1) as pool:
+                digest = pool.submit(self.sha256)
+                refused, warnings = describe_damage(
+                    self.path, self._damage, self._index.times_seconds
+                )
+                digest.result()
+            if refused:
+                raise InputError(refused)
         for index in (0, len(self) - 1):
             self.read(index)
+        if not self._index.has_times:
+            warnings.append(
+                f"{self.path}: the file has no times of its frames; they are estimated at "
+                f"{self.frames_per_second:g} frames per second."
+            )
+        return warnings
 
     def sha256(self) -> str:
         """Returns the digest of the file's bytes."""
-        return sha256_of(self.path)
+        status = self.path.stat()
+        state = (status.st_size, status.st_mtime_ns)
+        if self._sha256 is None or self._sha256[0] != state:
+            self._sha256 = state, sha256_of(self.path)
+        return self._sha256[1]
 
-    def _decode(self, index: int) -> av.VideoFrame:
+    def _decode_or_repeat(self, index: int) -> av.VideoFrame:
+        """Decodes one frame; where it is lost, the one before that is not, so that numbers stay."""
+        is_lost = "_damage" in self.__dict__ and index in self._damage.lost
+        frame = None if is_lost else self._decode(index)
+        if frame is None:  # whoever has not checked the file finds out here what is lost
+            number = index
+            while number in self._damage.lost:
+                number -= 1
+            frame = self._cache.get(number) or self._decode(number)
+        if frame is None:
+            raise InputError(f"{self.path}: frame {index} does not decode; {RE_ENCODE}")
+        return frame
+
+    def _decode(self, index: int) -> av.VideoFrame | None:
         """Decodes one frame, continuing from the last read where no keyframe is closer."""
         nearest = bisect.bisect_right(self._index.keyframes, index) - 1
         first_number = self._index.keyframes[nearest] if nearest >= 0 else 0
@@ -165,7 +244,7 @@ class VideoFile:
             frame = self._advance(index)
             if frame is not None:
                 return frame
-        raise InputError(f"{self.path}: frame {index} does not decode; {RE_ENCODE}")
+        return None
 
     def _restart(self, keyframe: int | None) -> None:
         """Starts decoding at a keyframe (its place in the index), or at the file's beginning."""
@@ -204,7 +283,7 @@ class VideoFile:
     def _advance(self, index: int) -> av.VideoFrame | None:
         """Decodes up to frame `index`; None if it does not come or only comes damaged."""
         for number, frame in self._numbered_frames:
-            if frame.is_corrupt and self._started_at_keyframe:
+            if frame.is_corrupt and self._started_at_keyframe and not self._is_corrupt(number):
                 break  # it may be intact if decoding starts further back
             self._next_number = number + 1
             self._keep(number, frame)
@@ -212,6 +291,10 @@ class VideoFile:
                 return frame if number == index else None
         self._next_number = -1
         return None
+
+    def _is_corrupt(self, number: int) -> bool:
+        """Whether a frame is known to be damaged wherever decoding starts."""
+        return "_damage" in self.__dict__ and number in self._damage.corrupt
 
     def _keep(self, number: int, frame: av.VideoFrame) -> None:
         # As decoded: half the bytes of RGB, and frames that nobody reads are not converted.

@@ -17,9 +17,16 @@ import av
 import numpy as np
 
 from utils.errors import InputError
+from utils.media.video_damage import (
+    RE_ENCODE,
+    FullDecode,
+    decode_fully,
+    frames_that_should_be,
+    has_16_bits,
+)
 
 UNKNOWN_FRAMES_PER_SECOND = 24.0  # taken for a file that does not state its rate
-RE_ENCODE = "copy or download it again, or re-encode it: ffmpeg -i IN -c:v libx264 OUT.mp4"
+MAX_PIXEL_ASPECT = 8  # beyond it, a file's header is taken to be wrong
 
 # With these codecs every packet is one shown frame, so counting packets counts frames. VP8 has
 # hidden frames, and MPEG-4 may pack several into one packet.
@@ -34,6 +41,7 @@ class VideoIndex:
 
     Attributes:
         times_seconds: presentation time of each frame, the first at 0.
+        has_times: whether the file states them; otherwise they are estimated from its rate.
         start_seconds: time of the first frame by the file's own clock.
         frames_per_second: the average rate.
         has_sound: whether there is an audio stream.
@@ -43,10 +51,14 @@ class VideoIndex:
         seek_timestamps: for each of `keyframes` the time stamp to seek to.
         coded_height, coded_width: of the frames as they are stored, pixels.
         display_matrix: int32 (9,), see `turn_upright`, or None.
+        pixel_aspect: width of a pixel as it is shown, in units of its height, before it is turned.
         is_cut_off: whether the file ends before the end that it announces.
+        packet_pts: sorted time stamps of the packets; empty if they are missing or repeated.
+        decoded: the full decode, if there had to be one.
     """
 
     times_seconds: list[float]
+    has_times: bool
     start_seconds: float
     frames_per_second: float
     has_sound: bool
@@ -56,7 +68,10 @@ class VideoIndex:
     coded_height: int
     coded_width: int
     display_matrix: np.ndarray | None
+    pixel_aspect: float
     is_cut_off: bool
+    packet_pts: list[int]
+    decoded: FullDecode | None
 
 
 @dataclass(frozen=True)
@@ -71,7 +86,7 @@ class _PacketList:
         is_one_frame_per_packet: whether counting packets counts frames.
         time_base: seconds per unit of a time stamp.
         frames_per_second: as the file states it, else UNKNOWN_FRAMES_PER_SECOND.
-        has_sound, is_cut_off: as in `VideoIndex`.
+        has_sound, pixel_aspect, is_cut_off: as in `VideoIndex`.
     """
 
     pts: list[int | None]
@@ -80,6 +95,7 @@ class _PacketList:
     time_base: Fraction
     frames_per_second: float
     has_sound: bool
+    pixel_aspect: float
     is_cut_off: bool
 
     @property
@@ -177,7 +193,10 @@ def build_index(path: Path) -> VideoIndex:
     """
     packets = _read_packets(path)
     first_frame, is_exact = _compare_with_decoded(path, packets)
-    pts = packets.sorted_pts() if is_exact else _decode_pts(path)
+    decoded = None if is_exact and not has_16_bits(first_frame) else decode_all(path)
+    pts: list[int | None] = packets.sorted_pts()
+    if decoded is not None:
+        pts = frames_that_should_be(decoded, pts, packets.is_one_frame_per_packet)
 
     number_of_pts = {stamp: number for number, stamp in enumerate(pts) if stamp is not None}
     is_timed = len(number_of_pts) == len(pts) and list(number_of_pts) == sorted(number_of_pts)
@@ -191,6 +210,7 @@ def build_index(path: Path) -> VideoIndex:
     matrix = first_frame.side_data.get("DISPLAYMATRIX")
     return VideoIndex(
         times_seconds=times,
+        has_times=is_timed,
         start_seconds=float(pts[0] * packets.time_base) if is_timed else 0.0,
         frames_per_second=(len(pts) - 1) / times[-1] if len(pts) > 1 else packets.frames_per_second,
         has_sound=packets.has_sound,
@@ -200,8 +220,18 @@ def build_index(path: Path) -> VideoIndex:
         coded_height=first_frame.height,
         coded_width=first_frame.width,
         display_matrix=None if matrix is None else np.frombuffer(bytes(matrix), np.int32),
+        pixel_aspect=packets.pixel_aspect,
         is_cut_off=packets.is_cut_off,
+        packet_pts=packets.sorted_pts(),
+        decoded=decoded,
     )
+
+
+def decode_all(path: Path) -> FullDecode:
+    """Decodes every frame of a video file, without converting any."""
+    container, stream = open_container(path)
+    with container:
+        return decode_fully(container, stream)
 
 
 def _read_packets(path: Path) -> _PacketList:
@@ -229,10 +259,21 @@ def _read_packets(path: Path) -> _PacketList:
             seek_timestamps,
             is_one_frame_per_packet,
             stream.time_base,
-            float(stream.average_rate or UNKNOWN_FRAMES_PER_SECOND),
+            float(_stated_rate(stream, all_pts) or UNKNOWN_FRAMES_PER_SECOND),
             has_sound,
+            _pixel_aspect(stream),
             is_cut_off,
         )
+
+
+def _stated_rate(stream: Any, pts: list[int | None]) -> Fraction | None:
+    # Of a raw stream, FFmpeg calls 25 the average rate, whatever the stream itself states.
+    return (stream.guessed_rate if None in pts else None) or stream.average_rate
+
+
+def _pixel_aspect(stream: Any) -> float:
+    aspect = float(stream.sample_aspect_ratio or 1)
+    return aspect if 1 / MAX_PIXEL_ASPECT <= aspect <= MAX_PIXEL_ASPECT else 1.0
 
 
 def _seek_timestamp(packet: av.Packet, is_mov: bool) -> int | None:
@@ -260,12 +301,6 @@ def _compare_with_decoded(path: Path, packets: _PacketList) -> tuple[av.VideoFra
             and _ends_as_listed(container, stream, pts, keyframes)
         )
     return first_frame, is_exact
-
-
-def _decode_pts(path: Path) -> list[int | None]:
-    container, stream = open_container(path)
-    with container:
-        return [frame.pts for frame in decode_frames(container, stream)]
 
 
 def _ends_as_listed(
@@ -300,7 +335,8 @@ def _is_short(container: Any, stream: Any, pts: list[int | None]) -> bool:
         stated_seconds = float(stream.duration * stream.time_base)
     elif container.duration and len(container.streams) == 1:
         stated_seconds = container.duration / av.time_base
-    found_seconds = float((max(known) - min(known)) * stream.time_base) if known else 0.0
+    # A file that was cut from a longer one may keep its clock, and count its length from 0.
+    found_seconds = float((max(known) - min(0, min(known))) * stream.time_base) if known else 0.0
     return found_seconds < 0.9 * stated_seconds - 1
 
 

@@ -15,6 +15,27 @@ from utils.files import write_atomically
 from utils.media.sound import Sound, add_sound
 
 CLOCK_HZ = 90_000  # units of presentation times per second, as is usual in video
+MAX_STEP = 2**31 - 1  # units between two frames in an MP4: 6.6 hours
+CONSTANT_RATES = (1.0, 60.0)  # frames per second, of a video whose own times cannot be written
+_RATES = (1, 1000)  # of the stream's header, which is no more than a hint
+
+
+def constant_rate(times_seconds: Sequence[float], clock_hz: int = CLOCK_HZ) -> float | None:
+    """Chooses a rate for a video whose times cannot be written: two frames are closer to each other
+    than a unit of the clock, or further apart than a file can say.
+
+    Args:
+        times_seconds: increasing presentation times.
+        clock_hz: units per second of the file's clock.
+
+    Returns: frames per second, within CONSTANT_RATES; None if the times can be written.
+    """
+    steps = np.diff([round(seconds * clock_hz) for seconds in times_seconds])
+    if steps.size == 0 or (steps.min() >= 1 and steps.max() <= MAX_STEP):
+        return None
+    usual = float(np.median(np.diff(times_seconds)))
+    lowest, highest = CONSTANT_RATES
+    return min(max(1 / usual, lowest), highest) if usual > 0 else highest
 
 
 def write_video(
@@ -88,6 +109,7 @@ def _encode(
 
 
 def _add_video_stream(container: Any, shape: tuple[int, ...], frames_per_second: float) -> Any:
+    frames_per_second = min(max(frames_per_second, _RATES[0]), _RATES[1])
     rate = Fraction(frames_per_second).limit_denominator(1001)
     stream = container.add_stream("libx264", rate=rate, options={"crf": "20", "preset": "veryfast"})
     stream.height, stream.width = (size + size % 2 for size in shape[:2])

@@ -6,13 +6,11 @@ from typing import Protocol
 import numpy as np
 
 from utils.media.frame_folder import FrameFolder
-from utils.media.images import list_files
+from utils.media.images import VIDEO_SUFFIXES, list_files
 from utils.media.sound import Sound
 from utils.media.video_file import VideoFile
 
-__all__ = ["VIDEO_SUFFIXES", "FrameFolder", "Video", "VideoFile", "list_videos"]
-
-VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".webm", ".mkv", ".m4v", ".mpg", ".mpeg", ".wmv")
+__all__ = ["VIDEO_SUFFIXES", "FrameFolder", "Video", "VideoFile", "list_videos", "shown_size"]
 
 
 class Video(Protocol):
@@ -27,6 +25,8 @@ class Video(Protocol):
         frame_names: stems of the mask files, one per frame.
         height, width: of the upright frames, pixels.
         frames_per_second: the average rate.
+        has_times: whether the video itself states the times of its frames.
+        pixel_aspect: width of a pixel as it is shown, in units of its height.
         sound: the sound that belongs to the frames, or None.
     """
 
@@ -36,14 +36,24 @@ class Video(Protocol):
     height: int
     width: int
     frames_per_second: float
+    has_times: bool
+    pixel_aspect: float
     sound: Sound | None
 
     def __len__(self) -> int: ...
     def read(self, index: int) -> np.ndarray: ...
     def times_seconds(self) -> list[float]: ...
-    def check(self) -> None: ...
+    def locate(self, index: int) -> str: ...
+    def check(self, *, every_frame: bool = True) -> list[str]: ...
     def sha256(self) -> str: ...
     def close(self) -> None: ...
+
+
+def shown_size(video: Video) -> tuple[int, int]:
+    """The height and width in square pixels at which a video is to be shown; no side is smaller
+    than the stored one."""
+    aspect = video.pixel_aspect
+    return round(video.height * max(1, 1 / aspect)), round(video.width * max(1, aspect))
 
 
 def list_videos(folder: Path) -> list[Path]:

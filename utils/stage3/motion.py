@@ -9,6 +9,8 @@ import numpy as np
 # Of 4, 5, 6, 8 on the development videos (docs/experiments.md). Without it an animal that comes
 # out from behind a tree was background.
 MAX_GREY_DIFFERENCE = 5
+PATCH_PX = 8  # of dense inverse search
+MAX_SIDE_PX = 32_000  # cv2.remap takes no more
 BLUR_PX = 1.5  # of frames before grey levels are compared
 
 
@@ -30,7 +32,21 @@ def to_grey(image: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
 
 
-def find_motion(frame: np.ndarray, other: np.ndarray) -> Motion:
+def can_find_motion(height: int, width: int) -> bool:
+    """Whether OpenCV finds motion in frames of this size. In others it ends the process.
+
+    From 32 px on, any shape will do. Below, OpenCV halves frames as often as their width suggests,
+    and not even a patch of 8 px may be left of a wide and flat one.
+    """
+    if max(height, width) > MAX_SIDE_PX or min(height, width) < 12:
+        return False
+    if min(height, width) >= 32:
+        return True
+    times_halved = max(0, int(np.log2(2 * width / (5 * PATCH_PX))))
+    return height >> times_halved >= PATCH_PX
+
+
+def find_motion(frame: np.ndarray, other: np.ndarray) -> Motion | None:
     """Where each pixel of a frame is in another one, by dense inverse search (Kroeger et al., "Fast
     Optical Flow using Dense Inverse Search", ECCV 2016).
 
@@ -39,7 +55,11 @@ def find_motion(frame: np.ndarray, other: np.ndarray) -> Motion:
 
     Args:
         frame, other: uint8 (H, W), grey.
+
+    Returns: the motion; None for frames of a shape in which it cannot be found.
     """
+    if not can_find_motion(*frame.shape):
+        return None
     search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     flow = search.calc(frame, other, None)
     back = _sample_at(search.calc(other, frame, None), flow)

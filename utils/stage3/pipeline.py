@@ -251,13 +251,15 @@ class Pipeline:
         if len(self.animals) > 1:
             record["animals"] = {str(animal): v for animal, v in self.confidence.items()}
         write_json(self.results_dir / paths.RUNS / name / paths.CONFIDENCE_FILE, record)
-        write_overlays(
+        notes = write_overlays(
             self.results_dir / paths.OVERLAY,
             self.partial.folder,  # temporary files go here; they are removed on resume
             self.video,
             lambda index: read_label(folder / f"{stems[index]}.png", self.animals).values,
             list(self.labels),
         )
+        for note in notes:
+            print(f"warning: {note}", flush=True)
 
     def confidence_of_frames(self) -> list[float]:
         """Per frame, the lowest confidence of any animal, 0..1."""

@@ -88,7 +88,7 @@ def namesake_warning(results_dir: Path, video: Video, key: dict[str, Any]) -> st
     if not frames or frames == key["sha256"]["frames"]:
         return None
     return (
-        f"warning: {video.name}: replaces the results of another video of this name, "
+        f"{video.name}: replaces the results of another video of this name, "
         f"{before.get('input')}. Keep them apart with --results, and check that the label is of "
         "this one."
     )

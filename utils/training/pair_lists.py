@@ -4,6 +4,7 @@ samples."""
 from pathlib import Path
 
 from utils.errors import InputError
+from utils.files import read_text
 
 
 def read_pairs(list_path: Path) -> list[tuple[str, str]]:
@@ -12,12 +13,13 @@ def read_pairs(list_path: Path) -> list[tuple[str, str]]:
     Empty lines and lines that begin with # do not count; a repeated line is returned as often.
 
     Raises:
-        InputError: if there is no such list, or a line is not a pair.
+        InputError: if there is no such list, it is no text in UTF-8 or UTF-16, or a line is not a
+            pair.
     """
     if not list_path.is_file():
         raise InputError(f"{list_path}: expected a list of images, found none; name another one.")
     pairs = []
-    for number, line in enumerate(list_path.read_text(encoding="utf-8-sig").splitlines(), 1):
+    for number, line in enumerate(read_text(list_path).splitlines(), 1):
         words = line.split()
         if not words or words[0].startswith("#"):
             continue

@@ -15,7 +15,7 @@ export class Filmstrip {
     this.marks = marks;
     this.video = video;
     this.onChoose = onChoose;
-    const aspect = video.width / video.height;
+    const aspect = (video.width / video.height) * video.pixel_aspect;
     this.width = Math.round(Math.max(34, Math.min(128, HEIGHT * aspect)));
     this.step = Math.ceil(video.num_frames / MAX_THUMBNAILS);
     this.count = Math.ceil(video.num_frames / this.step);

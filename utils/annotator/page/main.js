@@ -62,7 +62,7 @@ function createParts(video) {
   const noTool = {};
   const presentTool = () => (state.mode === "label" ? parts.tools[state.tool] : noTool);
   parts.view = new View($("canvas"), video.colours, presentTool);
-  parts.view.setSize(video.width, video.height);
+  parts.view.setSize(video.width, video.height, video.pixel_aspect);
   parts.view.onZoom = () => {
     $("zoom-fit").textContent = `${Math.round(parts.view.scale * 100)} %`;
     loadFullImage();

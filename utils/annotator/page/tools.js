@@ -132,8 +132,9 @@ function createBrush(editor, isEraser) {
     draw(context, view) {
       if (!view.pointer || view.isPanning) return;
       const [x, y] = view.toScreen(view.pointer.x, view.pointer.y);
-      const radius = Math.max(1.5, state.brushRadius * view.scale);
-      strokeTwice(context, () => context.arc(x, y, radius, 0, 2 * Math.PI));
+      const radiusX = Math.max(1.5, state.brushRadius * view.scaleX);
+      const radiusY = Math.max(1.5, state.brushRadius * view.scaleY);
+      strokeTwice(context, () => context.ellipse(x, y, radiusX, radiusY, 0, 0, 2 * Math.PI));
     },
   };
 }

@@ -19,7 +19,8 @@ export class View {
     this.isShown = true;
     this.isPanning = false; // while the space bar is down, or with the hand
     this.pointer = null; // where the pointer hovers, in frame pixels
-    this.scale = 1;
+    this.scale = 1; // screen pixels per frame pixel, on the side on which it is not stretched
+    this.stretchX = this.stretchY = 1; // of pixels that are not square
     this.left = this.top = 0;
     this.mask = new OffscreenCanvas(1, 1);
     this.contour = new OffscreenCanvas(1, 1);
@@ -31,9 +32,11 @@ export class View {
     this.listen();
   }
 
-  setSize(width, height) {
+  setSize(width, height, pixelAspect = 1) {
     this.width = width;
     this.height = height;
+    this.stretchX = Math.max(1, pixelAspect);
+    this.stretchY = Math.max(1, 1 / pixelAspect);
     this.mask = new OffscreenCanvas(width, height);
     this.maskContext = this.mask.getContext("2d");
     this.resize();
@@ -91,15 +94,26 @@ export class View {
 
   get fitScale() {
     const { width, height } = this.box;
-    const scale = Math.min((width - 2 * MARGIN) / this.width, (height - 2 * MARGIN) / this.height);
+    const scale = Math.min(
+      (width - 2 * MARGIN) / (this.width * this.stretchX),
+      (height - 2 * MARGIN) / (this.height * this.stretchY),
+    );
     return Math.max(scale, 0.01);
+  }
+
+  get scaleX() {
+    return this.scale * this.stretchX;
+  }
+
+  get scaleY() {
+    return this.scale * this.stretchY;
   }
 
   fit() {
     this.scale = this.fitScale;
     this.isFitted = true;
     const { width, height } = this.box;
-    this.moveTo((width - this.width * this.scale) / 2, (height - this.height * this.scale) / 2);
+    this.moveTo((width - this.width * this.scaleX) / 2, (height - this.height * this.scaleY) / 2);
     this.onZoom();
   }
 
@@ -116,17 +130,17 @@ export class View {
     // A part of the frame stays in view.
     const { width, height } = this.box;
     const keep = 60;
-    this.left = Math.min(width - keep, Math.max(keep - this.width * this.scale, left));
-    this.top = Math.min(height - keep, Math.max(keep - this.height * this.scale, top));
+    this.left = Math.min(width - keep, Math.max(keep - this.width * this.scaleX, left));
+    this.top = Math.min(height - keep, Math.max(keep - this.height * this.scaleY, top));
     this.draw();
   }
 
   toFrame(x, y) {
-    return { x: (x - this.left) / this.scale, y: (y - this.top) / this.scale };
+    return { x: (x - this.left) / this.scaleX, y: (y - this.top) / this.scaleY };
   }
 
   toScreen(x, y) {
-    return [this.left + x * this.scale, this.top + y * this.scale];
+    return [this.left + x * this.scaleX, this.top + y * this.scaleY];
   }
 
   // Drawing
@@ -162,8 +176,10 @@ export class View {
   }
 
   placeFrame(context) {
-    const s = this.scale * this.ratio;
-    context.setTransform(s, 0, 0, s, this.left * this.ratio, this.top * this.ratio);
+    const { scaleX, scaleY, ratio } = this;
+    context.setTransform(
+      scaleX * ratio, 0, 0, scaleY * ratio, this.left * ratio, this.top * ratio,
+    );
   }
 
   /** A line of constant width around each animal: the mask moved in all directions, less itself. */
@@ -172,12 +188,13 @@ export class View {
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, this.contour.width, this.contour.height);
     context.globalCompositeOperation = "source-over";
-    const reach = (LINE * this.ratio) / (this.scale * this.ratio);
     this.placeFrame(context);
     context.imageSmoothingEnabled = false;
     for (let i = 0; i < 8; i++) {
       const angle = (i * Math.PI) / 4;
-      context.drawImage(this.mask, reach * Math.cos(angle), reach * Math.sin(angle));
+      context.drawImage(
+        this.mask, (LINE * Math.cos(angle)) / this.scaleX, (LINE * Math.sin(angle)) / this.scaleY,
+      );
     }
     context.globalCompositeOperation = "destination-out";
     context.drawImage(this.mask, 0, 0);

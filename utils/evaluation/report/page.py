@@ -57,7 +57,8 @@ def write_report(
     }
 
     def write(temporary_path: Path) -> None:
-        with temporary_path.open("w", encoding="utf-8") as file:
+        # A name need not be UTF-8.
+        with temporary_path.open("w", encoding="utf-8", errors="xmlcharrefreplace") as file:
             file.writelines(_load_template("page.html").generate(context))
 
     write_atomically(path, write)

@@ -1,0 +1,35 @@
+"""The order of frames by their names, as a person expects it."""
+
+import pytest
+
+from utils.media.images import list_frames
+from utils.media.name_order import has_decimals, natural_key
+
+COUNTERS = [
+    ["clip1.8", "clip1.9", "clip1.10", "clip1.11"],
+    ["1.98", "1.99", "1.100", "1.101", "2.1"],
+    ["x", "x (1)", "x (2)", "x (10)"],
+    ["2023.9.15", "2023.10.2", "2023.11.1"],
+    ["v1.2.9", "v1.2.10"],
+    ["a1.5", "a2.25", "a3.125"],
+]
+DECIMALS = [
+    ["0.4", "0.466667", "0.6"],
+    ["t0.0", "t0.0333", "t0.0667", "t0.1", "t0.1333", "t0.1667", "t0.2"],
+    ["0.0", "0.05", "0.1", "0.15", "0.2"],
+    ["hen_9.75s", "hen_10.0s", "hen_10.25s", "hen_10.5s"],
+    ["0.4", "0.466667"],
+]
+
+
+@pytest.mark.parametrize("stems", COUNTERS + DECIMALS, ids=lambda stems: stems[1])
+def test_numbers_are_in_their_order(tmp_path, stems):
+    for stem in reversed(stems):
+        (tmp_path / f"{stem}.jpg").touch()
+    assert [path.stem for path in list_frames(tmp_path)] == stems
+    assert has_decimals(stems) == (stems in DECIMALS)
+
+
+def test_decimals_have_no_ties():
+    names = ["0.5", "0.50", "0.500"]
+    assert len({str(natural_key(name, decimal=True)) for name in names}) == 3

@@ -1,0 +1,70 @@
+"""The order of files by their names: numbers by value, whether they are counters or decimals."""
+
+import re
+import statistics
+import unicodedata
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+
+_INTEGER = re.compile(r"([0-9]+)")
+_DECIMAL = re.compile(r"([0-9]+(?:\.[0-9]+)?)")
+# Not a part of a date or a version such as 2023.11.15.
+_ONE_POINT = re.compile(r"(?<![0-9.])([0-9]+)\.([0-9]+)(?![0-9])(?!\.[0-9])")
+_COUNTER_DIGITS = 4  # where nothing else tells, a longer number after a point is a fraction
+
+
+def natural_key(name: str, *, decimal: bool = False) -> tuple:
+    """The key of the natural order: `frame2` before `frame10`, whatever the letter case.
+
+    Args:
+        name: of a sequence, or the stem of a file. With the suffix, `x.jpg` and `x.k.jpg` would
+            be in another order than their masks `x.png` and `x.k.png`.
+        decimal: whether a number with a point is one number: `0.466` before `0.6`.
+
+    Returns: a key that two different names never share.
+    """
+    pattern = _DECIMAL if decimal else _INTEGER
+    parts = pattern.split(unicodedata.normalize("NFC", name).casefold())
+    # Odd positions are the numbers, so that numbers only ever meet numbers.
+    return [Decimal(part) if i % 2 else part for i, part in enumerate(parts)], name
+
+
+def has_decimals(names: Iterable[str]) -> bool:
+    """Whether the numbers with a point in these names are decimals, such as times in seconds.
+
+    `1.9` and `1.10` may be the ninth and tenth frame of part 1, or 1.9 and 1.1 seconds. It only
+    matters where the numbers after the point have different lengths; then that reading holds by
+    which the steps from name to name are more regular.
+    """
+    groups: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for name in names:
+        found = list(_ONE_POINT.finditer(name))
+        if len(found) == 1:
+            around = name[: found[0].start()].casefold(), name[found[0].end() :].casefold()
+            groups.setdefault(around, []).append(found[0].groups())
+    return any(map(_are_decimals, groups.values()))
+
+
+def _are_decimals(numbers: Sequence[tuple[str, str]]) -> bool:
+    if len({len(after) for _, after in numbers}) < 2:
+        return False
+    counters: dict[int, list[Decimal]] = {}
+    for before, after in numbers:
+        counters.setdefault(int(before), []).append(Decimal(after))
+    as_counters = [step for values in counters.values() for step in _steps(values)]
+    as_decimals = _steps([Decimal(f"{before}.{after}") for before, after in numbers])
+    counter_spread, decimal_spread = _spread(as_counters), _spread(as_decimals)
+    if counter_spread == decimal_spread:
+        return max(len(after) for _, after in numbers) > _COUNTER_DIGITS
+    return decimal_spread < counter_spread
+
+
+def _steps(values: Sequence[Decimal]) -> list[Decimal]:
+    ordered = sorted(values)
+    return [after - before for before, after in zip(ordered, ordered[1:], strict=False)]
+
+
+def _spread(steps: Sequence[Decimal]) -> Decimal:
+    """How irregular steps are: the largest one in units of the usual one."""
+    usual = statistics.median(steps) if steps else Decimal(0)
+    return max(steps) / usual if usual else Decimal("Infinity") if any(steps) else Decimal(1)
