@@ -57,7 +57,7 @@ class Refinement:
             reset.
     """
 
-    threshold: float = 0.4
+    threshold: float = 0.5
     radius: float = 0.1
     margin: float = 0.02
     min_reliable: float = 0.8
@@ -78,7 +78,7 @@ class SecondLook:
         min_confidence: of a frame to learn from, see `temporal_filter.mask_confidence`.
     """
 
-    epochs: int = 4
+    epochs: int = 2
     num_surveyed: int = 50
     num_frames: int = 8
     label_share: float = 0.5
