@@ -182,3 +182,14 @@ def test_the_filter_receives_the_distance_between_surveyed_frames(world, second_
     world.run()
     assert sorted(distances[:4]) == [2, 2, 4, 4]  # frames 0, 4, 8, 12 around the label in frame 6
     assert set(distances[4:]) == {1}
+
+
+def test_only_the_largest_piece_of_the_animal_is_certain():
+    region = np.zeros((40, 60), bool)
+    region[5:25, 5:35] = True
+    region[30:36, 40:46] = True
+    probability = np.where(region, 255, 0).astype("uint8")
+    target = certain_target(probability, region, SecondLook(far=1.0))
+    assert (target[5:25, 5:35] == 1).all()
+    assert (target[30:36, 40:46] == VOID).all()
+    assert (target[0] == 0).all()

@@ -75,6 +75,9 @@ def frames_to_learn_from(
 def certain_target(probability: np.ndarray, region: np.ndarray, settings: SecondLook) -> np.ndarray:
     """Training target from confident pixels.
 
+    Of the animal only its largest piece counts, the others are void: a flower pot beside a horse,
+    taken for a part of it once, would be learnt and then found everywhere.
+
     Args:
         probability: uint8 (h, w), 0..255.
         region: bool (h, w), the regions that continue the animal.
@@ -86,5 +89,12 @@ def certain_target(probability: np.ndarray, region: np.ndarray, settings: Second
     target = np.full(region.shape, VOID, "uint8")
     target[probability < settings.background * 255] = 0
     target[distance > settings.far * np.hypot(*region.shape)] = 0
-    target[region & (probability > settings.animal * 255)] = 1
+    target[largest_piece(region) & (probability > settings.animal * 255)] = 1
     return target
+
+
+def largest_piece(mask: np.ndarray) -> np.ndarray:
+    """The largest connected region of a mask; both bool (h, w)."""
+    _, regions, stats, _ = cv2.connectedComponentsWithStats(mask.astype("uint8"), connectivity=8)
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    return regions == 1 + np.argmax(areas) if len(areas) else mask
