@@ -258,8 +258,17 @@ def select_frames(
     return [], ""
 
 
-def run_job(job: Job, config: Config, tuner: FineTuner, weights: Path) -> dict[str, Any]:
-    """Segments one video and writes its results, or finds it finished. Returns its record."""
+def run_job(
+    job: Job,
+    config: Config,
+    tuner: FineTuner,
+    weights: Path,
+    keep_state: Callable[[PartialRun, dict[str, Any]], None] = lambda state, record: None,
+) -> dict[str, Any]:
+    """Segments one video and writes its results, or finds it finished. Returns its record.
+
+    `keep_state` is called with the state, before that is removed, and the record.
+    """
     video, run_dir = job.sequence.video, config.results / paths.RUNS / job.name
 
     def find_finished() -> dict[str, Any] | None:
@@ -275,6 +284,7 @@ def run_job(job: Job, config: Config, tuner: FineTuner, weights: Path) -> dict[s
             state = PartialRun(config.results, job.name, job.key, config.overwrite)
             if record is None:
                 record = segment(job, config, tuner, weights, state)
+                keep_state(state, record)
                 write_json(run_dir / paths.RUN_FILE, record)  # last: it says "finished"
                 state.remove()
                 return record

@@ -25,15 +25,14 @@ from utils import backend, paths  # backend before Keras: it starts it without n
 # isort: split
 import keras
 
-from models import HEADS, HeadName, build_model
+from models import HeadName, build_model
 from models.losses import SegmentationLoss
 from utils.command_line import run_script, setting
-from utils.environment import git_commit
 from utils.training.augmentation import AUGMENTATIONS
-from utils.training.recipe import Recipe
+from utils.training.recipe import Recipe, recipe_of
 from utils.training.run_folder import RunFolder
 from utils.training.sample_lists import read_sample_list
-from utils.training.stage import compile_model, print_plan, run_key, train
+from utils.training.stage import compile_model, print_plan, run_key, train, weights_facts
 from utils.training.weights import load_weights
 
 
@@ -69,23 +68,7 @@ class Config:
 
 
 def make_recipe(config: Config) -> Recipe:
-    return Recipe(
-        stage="pascal_base",
-        augmentation=AUGMENTATIONS["base"],
-        steps=config.steps,
-        batch_size=config.batch_size,
-        accumulate=config.accumulate,
-        crop=config.crop,
-        head_learning_rate=config.head_learning_rate,
-        backbone_learning_rate=config.backbone_learning_rate,
-        final_rate=config.final_rate,
-        frozen_blocks=config.frozen_blocks,
-        train_batch_statistics=config.batch_statistics == "trained",
-        validate_every=config.validate_every,
-        average_from=config.average_from,
-        precision=config.precision,
-        seed=config.seed,
-    )
+    return recipe_of(config, "pascal_base", AUGMENTATIONS["base"])
 
 
 def main(config: Config) -> list[dict]:
@@ -111,14 +94,7 @@ def main(config: Config) -> list[dict]:
             compile_model(model, SegmentationLoss(recipe.region_weight), recipe)
             history = train(model, samples, validation, recipe, folder)
 
-        facts = {
-            "stage": recipe.stage,
-            "head": config.head,
-            "output_stride": HEADS[config.head].output_stride,
-            "data": f"{config.list.name}, {len(samples)} samples",
-            "started_from": start["sha256"],
-            "commit": git_commit(),
-        }
+        facts = weights_facts(recipe, config.head, config.list, samples, start)
         best = folder.export_weights(model, facts)
     print(f"Best weights: {best}. Next: python train_davis_objectness.py")
     return history

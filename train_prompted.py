@@ -28,20 +28,26 @@ from utils import backend, paths  # backend before Keras: it starts it without n
 # isort: split
 import keras
 
-from models import HEADS, build_prompted_model
+from models import build_prompted_model
 from models.click_training import build_click_training
 from models.losses import SegmentationLoss
 from utils.command_line import run_script, setting
-from utils.environment import git_commit
 from utils.training.animals import read_animal_list
 from utils.training.augmentation import AUGMENTATIONS
 from utils.training.prompted_batches import PromptedBatches
 from utils.training.prompted_network import PromptedNetwork
 from utils.training.prompted_validation import prompted_iou
-from utils.training.recipe import Recipe
+from utils.training.recipe import Recipe, recipe_of
 from utils.training.run_folder import RunFolder
 from utils.training.simulated_prompts import PROMPTING
-from utils.training.stage import check_stage, compile_model, print_plan, run_key, train
+from utils.training.stage import (
+    check_stage,
+    compile_model,
+    print_plan,
+    run_key,
+    train,
+    weights_facts,
+)
 from utils.training.weights import load_weights
 
 HEAD = "deeplab"
@@ -83,23 +89,7 @@ class Config:
 
 
 def make_recipe(config: Config) -> Recipe:
-    return Recipe(
-        stage="prompted",
-        augmentation=AUGMENTATIONS["prompted"],
-        steps=config.steps,
-        batch_size=config.batch_size,
-        accumulate=config.accumulate,
-        crop=config.crop,
-        head_learning_rate=config.head_learning_rate,
-        backbone_learning_rate=config.backbone_learning_rate,
-        final_rate=config.final_rate,
-        frozen_blocks=config.frozen_blocks,
-        train_batch_statistics=config.batch_statistics == "trained",
-        validate_every=config.validate_every,
-        average_from=config.average_from,
-        precision=config.precision,
-        seed=config.seed,
-    )
+    return recipe_of(config, "prompted", AUGMENTATIONS["prompted"])
 
 
 def main(config: Config) -> list[dict]:
@@ -137,14 +127,7 @@ def main(config: Config) -> list[dict]:
                 measure=lambda _, images: prompted_iou(asked, images),
             )
 
-        facts = {
-            "stage": recipe.stage,
-            "head": HEAD,
-            "output_stride": HEADS[HEAD].output_stride,
-            "data": f"{config.list.name}, {len(samples)} samples",
-            "started_from": start["sha256"],
-            "commit": git_commit(),
-        }
+        facts = weights_facts(recipe, HEAD, config.list, samples, start)
         best = folder.export_weights(model, facts)
     print(f"Best weights: {best}. Next: python annotate.py")
     return history

@@ -39,13 +39,14 @@ from utils.errors import InputError, UsageError
 from utils.files import write_json
 from utils.media.images import FRAME_SUFFIXES, natural_key, read_image
 from utils.media.labels import VOID, read_label
+from utils.training.animals import INSTANCES, numbered_annotation
 from utils.training.clicks import next_click
 from utils.training.pair_lists import read_pairs
+from utils.training.validation import overlap
 
 LEVELS = (0.85, 0.90)
 FIRST_CLICKS = 3
 MIN_SHARE = 0.005  # of the image: smaller objects are left out
-INSTANCES = "Instances"
 
 
 @dataclass(frozen=True)
@@ -146,9 +147,7 @@ def list_pairs(dataset: Path, list_path: Path | None) -> list[tuple[Path, Path]]
         ]
     pairs = []
     for image, label in found:
-        relative = label.relative_to(dataset)
-        numbered = dataset / INSTANCES / Path(*relative.parts[1:])
-        label = numbered if numbered.is_file() else label
+        label = numbered_annotation(label)
         if list_path or label.is_file():  # a listed file that is missing is an error later
             pairs.append((image, label))
     if not pairs:
@@ -231,14 +230,8 @@ def click_until_good(
         prompt = parse_prompt(json.dumps({"animal": 1, "clicks": clicks}), *target.shape)
         marks = read_marks(prompt, draft)
         draft = segmenter.segment(labelled.image_index, labelled.image, marks)
-        ious.append(iou(draft, target))
+        ious.append(overlap(draft > 0, target))
     return ious + ious[-1:] * (FIRST_CLICKS - len(ious))
-
-
-def iou(mask: np.ndarray, target: np.ndarray) -> float:
-    """Intersection over union of a mask with a target, void left out."""
-    found = (mask > 0) & (target != VOID)
-    return np.count_nonzero(found & (target == 1)) / np.count_nonzero(found | (target == 1))
 
 
 def noc_name(level: float) -> str:

@@ -6,7 +6,7 @@ Not a benchmark itself; see look_alikes.py.
 from collections.abc import Sequence
 from pathlib import Path
 
-from utils import backend, paths  # noqa: F401  backend before Keras: it starts it without noise
+from utils import backend  # noqa: F401  backend before Keras: it starts it without noise
 
 # isort: split
 import numpy as np
@@ -16,7 +16,7 @@ import finetune_test
 from benchmarks.look_alike_list import ALONE, LookAlike
 from benchmarks.stage3_runs import load_tuner, no_chooser
 from utils.errors import InputError
-from utils.files import hold_lock, read_json, sha256_of, write_atomically, write_json
+from utils.files import read_json, sha256_of, write_atomically, write_json
 from utils.inputs.sequences import VideoSequence, sequence_dir
 from utils.media.images import open_image, resize_image, working_size
 from utils.media.labels import read_label, write_label
@@ -25,7 +25,6 @@ from utils.stage3.fine_tuning import FineTuner
 from utils.stage3.inference import predict_probability
 from utils.stage3.partial_run import PartialRun, to_bytes
 from utils.stage3.presets import PRESETS
-from utils.stage3.run_record import finished_record
 
 FINE_TUNED, BEFORE = "fine_tuned", "before"  # networks whose probabilities are kept
 
@@ -89,21 +88,16 @@ def _run(
     weights: Path,
     weights_sha256: str,
 ) -> None:
-    """As `finetune_test.run_job`, but keeps the probabilities."""
-    name, video, results = sequence.name, sequence.video, config.results
+    """Runs stage 3, and keeps the probabilities."""
+    video, results = sequence.video, config.results
     job = finetune_test.prepare_job(sequence, config, config.dataset, weights_sha256, no_chooser)
-    if finished_record(results, video, job.key, needs_network=False):
-        print(f"{name}: finished before, skipped", flush=True)
-        return
-    run_dir = results / paths.RUNS / name
-    with hold_lock(run_dir / paths.LOCK_FILE, str(run_dir)):
-        state = PartialRun(results, name, job.key)
-        record = finetune_test.segment(job, config, tuner, weights, state)
+
+    def keep_probabilities(state: PartialRun, record: dict) -> None:
         for index, stem in enumerate(video.frame_names):
             probability = state.probability(record["animals"][0], index)
-            _write(_folder(results, name, FINE_TUNED) / f"{stem}.png", probability)
-        write_json(run_dir / paths.RUN_FILE, record)  # last: it says "finished"
-        state.remove()
+            _write(_folder(results, sequence.name, FINE_TUNED) / f"{stem}.png", probability)
+
+    finetune_test.run_job(job, config, tuner, weights, keep_probabilities)
 
 
 def _predict_before(
@@ -114,11 +108,12 @@ def _predict_before(
     if read_json(folder / "key.json") == key:
         return
     size = working_size(video.height, video.width, preset.lines)
+    fine_size = working_size(video.height, video.width, preset.fine_lines)
     print(f"{video.name}: before fine-tuning", flush=True)
     for index, stem in enumerate(video.frame_names):
         image = resize_image(video.read(index), *size)
         probability = predict_probability(tuner.model, image, preset.flip)
-        _write(folder / f"{stem}.png", to_bytes(probability))
+        _write(folder / f"{stem}.png", to_bytes(resize_image(probability, *fine_size)))
     write_json(folder / "key.json", key)
 
 

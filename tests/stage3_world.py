@@ -32,7 +32,7 @@ TINY = Preset(
         steps_per_epoch=2,
     ),
     lines=36,
-    window=Window(pixels=3_000),
+    window=Window(pixels=2_500),
 )
 
 

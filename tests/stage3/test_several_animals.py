@@ -60,7 +60,7 @@ def test_each_animal_gets_its_mask_in_every_frame(done):
         for number in (1, 2):
             found, truth = mask == number, two_animals(index) == number
             overlap = (found & truth).sum() / (found | truth).sum()
-            assert overlap > 0.4, (index, number, overlap)
+            assert overlap > 0.5, (index, number, overlap)
 
 
 def test_masks_of_several_animals_have_the_davis_palette(done):

@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
+from utils.media.regions import Rectangle
 from utils.stage3 import window
 from utils.stage3.settings import Window
-from utils.stage3.window import Box, WindowedView, box_of, choose_zoom, reaches_edge, touching
+from utils.stage3.window import WindowedView, choose_zoom, reaches_edge
 
 SIZE = (120, 200)
 
@@ -55,11 +56,6 @@ def view(image, zoom=2.0, lines=120, **settings):
         threshold=0.5,
         flip=False,
     )
-
-
-def test_box_holds_the_mask_and_its_margin_inside_the_frame():
-    assert box_of(disk(100, 60, 10), margin=5) == Box(45, 85, 76, 116)
-    assert box_of(disk(3, 3, 10), margin=5) == Box(0, 0, 19, 19)
 
 
 def test_small_animals_are_enlarged_and_large_ones_are_not():
@@ -131,15 +127,8 @@ def test_window_of_a_grown_animal_does_not_become_too_expensive(eye):
     assert max(height * width for height, width in eye.shapes) < 2 * SIZE[0] * SIZE[1]
 
 
-def test_touching_keeps_whole_regions():
-    left, right = disk(40, 60, 12), disk(160, 60, 12)
-    kept = touching(left | right, disk(40, 60, 2))
-    np.testing.assert_array_equal(kept, left)
-    assert not touching(left, right).any()
-
-
 def test_edge_of_the_frame_is_not_an_edge_of_the_window():
-    box = Box(0, 0, 60, 60)
+    box = Rectangle(0, 0, 60, 60)
     assert not reaches_edge(disk(2, 2, 10), box)
     assert reaches_edge(disk(55, 30, 10), box)
     assert not reaches_edge(np.zeros(SIZE, bool), box)

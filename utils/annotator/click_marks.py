@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from utils.media.images import resize_image
+from utils.media.regions import Rectangle
 
 WORK_PX = 384  # longer side of the window at the size at which it is worked on
 SURE_ANIMAL, SURE_BACKGROUND, OTHER_ANIMAL = 1, 2, 3
@@ -53,25 +54,6 @@ class Marks:
         return self.current.shape
 
 
-@dataclass(frozen=True)
-class Window:
-    """A rectangle of the frame in pixels, right and bottom excluded."""
-
-    left: int
-    top: int
-    right: int
-    bottom: int
-
-    @property
-    def place(self) -> tuple[slice, slice]:
-        """Indexes the window in an array of the frame's size."""
-        return slice(self.top, self.bottom), slice(self.left, self.right)
-
-    @property
-    def area(self) -> int:
-        return (self.right - self.left) * (self.bottom - self.top)
-
-
 @dataclass(frozen=True, eq=False)
 class WindowMarks:
     """The marks in a window, at the size (h, w) at which it is worked on.
@@ -101,7 +83,7 @@ def work_size(height: int, width: int) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def choose_window(marks: Marks, mask: np.ndarray) -> Window:
+def choose_window(marks: Marks, mask: np.ndarray) -> Rectangle:
     """The part of the frame to look at: the animal as far as it is known, with much around it; the
     whole frame at the first click. Sizes and places are few, so that most clicks share one.
 
@@ -116,7 +98,7 @@ def choose_window(marks: Marks, mask: np.ndarray) -> Window:
         left, top, across, down = cv2.boundingRect(mask.astype(np.uint8))
         right, bottom = left + across, top + down
     else:
-        return Window(0, 0, width, height)
+        return Rectangle(0, 0, height, width)
     for click in marks.clicks:
         left, right = min(left, click.x), max(right, click.x)
         top, bottom = min(top, click.y), max(bottom, click.y)
@@ -124,7 +106,7 @@ def choose_window(marks: Marks, mask: np.ndarray) -> Window:
     part = next((part for part in _PARTS if part >= share), 1.0)
     x, across = _span((left + right) / 2, part, width)
     y, down = _span((top + bottom) / 2, part, height)
-    return Window(x, y, x + across, y + down)
+    return Rectangle(y, x, y + down, x + across)
 
 
 def _span(middle: float, part: float, total: int) -> tuple[int, int]:
@@ -135,14 +117,14 @@ def _span(middle: float, part: float, total: int) -> tuple[int, int]:
     return min(max(begin, 0), total - length), length
 
 
-def marks_in_window(marks: Marks, window: Window) -> WindowMarks:
+def marks_in_window(marks: Marks, window: Rectangle) -> WindowMarks:
     """The marks in a window, at `work_size` of the frame."""
     height, width = work_size(*marks.size)
     scale_x = width / (window.right - window.left)
     scale_y = height / (window.bottom - window.top)
 
     def shrink(mask: np.ndarray) -> np.ndarray:
-        return resize_image(mask[window.place].astype(np.float32), height, width) > 0.5
+        return resize_image(mask[window.slices].astype(np.float32), height, width) > 0.5
 
     radius = max(2, round(SEED_RADIUS * float(np.hypot(height, width))))
     places, seeds = [], np.zeros((height, width), np.int8)

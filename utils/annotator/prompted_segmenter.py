@@ -3,7 +3,6 @@
 The backbone looks once at each window of a frame. Another click costs the head alone.
 """
 
-from collections import OrderedDict
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,17 +12,17 @@ from utils.annotator.click_marks import (
     OTHER_ANIMAL,
     SURE_ANIMAL,
     Marks,
-    Window,
     marks_in_window,
     work_size,
 )
 from utils.annotator.segment_click import (
+    RecentWindows,
     click_spots,
-    components_at,
     large_components,
     segment_in_windows,
 )
 from utils.media.images import resize_image
+from utils.media.regions import Rectangle, touching
 from utils.training.clicks import make_prompt
 
 MAPS_KEPT = 8  # about 11 MB each
@@ -49,7 +48,7 @@ class PromptedSegmenter:
     def __init__(self, network: Network, use_colours: bool = False) -> None:
         self._network = network
         self._use_colours = use_colours
-        self._maps: OrderedDict[tuple[int, Window], Any] = OrderedDict()
+        self._maps = RecentWindows(MAPS_KEPT)
 
     def segment(self, frame: int, image: np.ndarray, marks: Marks) -> np.ndarray:
         """As `ClickSegmenter.segment`."""
@@ -58,14 +57,14 @@ class PromptedSegmenter:
         )
 
     def _segment_in(
-        self, window: Window, frame: int, image: np.ndarray, marks: Marks
+        self, window: Rectangle, frame: int, image: np.ndarray, marks: Marks
     ) -> np.ndarray:
-        small = resize_image(image[window.place], *work_size(*marks.size))
+        small = resize_image(image[window.slices], *work_size(*marks.size))
         seen = marks_in_window(marks, window)
         mask = seen.current
         if marks.box is not None and not mask.any():
             mask = seen.guess & ~seen.outside  # the ellipse in the box
-        others = (marks.sure[window.place] == OTHER_ANIMAL).astype(np.float32)
+        others = (marks.sure[window.slices] == OTHER_ANIMAL).astype(np.float32)
         others = resize_image(others, *small.shape[:2]) > 0.5
         prompt = make_prompt(small.shape[:2], seen.clicks, mask, others)
         found = self._network.probability(self._look(frame, window, small), prompt)
@@ -75,32 +74,26 @@ class PromptedSegmenter:
             found = cut_out(small, found, seen, is_local=False)
         return _merge(found, window, marks)
 
-    def _look(self, frame: int, window: Window, small: np.ndarray) -> Any:
-        key = (frame, window)
-        if key not in self._maps:
-            self._maps[key] = self._network.look(small)
-        self._maps.move_to_end(key)
-        while len(self._maps) > MAPS_KEPT:
-            self._maps.popitem(last=False)
-        return self._maps[key]
+    def _look(self, frame: int, window: Rectangle, small: np.ndarray) -> Any:
+        return self._maps.get(frame, window, lambda: self._network.look(small))
 
 
-def _merge(found: np.ndarray, window: Window, marks: Marks) -> np.ndarray:
+def _merge(found: np.ndarray, window: Rectangle, marks: Marks) -> np.ndarray:
     """What was found in the window, float32 (h, w), as far as nothing else is known for sure.
 
     Returns: bool (H, W), with the mask so far outside of the window.
     """
-    before, limits = marks.current[window.place], marks.sure[window.place]
+    before, limits = marks.current[window.slices], marks.sure[window.slices]
     found = resize_image(found, *before.shape) > 0.5
     found = (found & (limits == 0)) | (limits == SURE_ANIMAL)
     meant, (spots, _) = limits == SURE_ANIMAL, click_spots(marks, window)
     for click, spot in zip(marks.clicks, spots, strict=True):
         found = found | spot if click.is_positive else found & ~spot
         meant = meant | spot if click.is_positive else meant & ~spot
-    found = components_at(found, meant) | large_components(found, _CRUMB_SHARE)
+    found = touching(found, meant) | large_components(found, _CRUMB_SHARE)
     if marks.is_given and before.any() and spots:
         # Who corrects a mask that was there before the first click wants the rest of it as it is.
-        found = before ^ components_at(found != before, spots[-1])
+        found = before ^ touching(found != before, spots[-1])
     result = marks.current.copy()
-    result[window.place] = found
+    result[window.slices] = found
     return result

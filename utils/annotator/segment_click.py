@@ -23,6 +23,7 @@ of stage 1.
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -32,7 +33,6 @@ from utils.annotator.click_marks import (
     SEED_RADIUS,
     SURE_ANIMAL,
     Marks,
-    Window,
     WindowMarks,
     choose_window,
     disk,
@@ -40,6 +40,7 @@ from utils.annotator.click_marks import (
     work_size,
 )
 from utils.media.images import resize_image
+from utils.media.regions import Rectangle, touching
 
 PROBABILITIES_KEPT = 16
 # uint8 (h, w, 3) RGB -> float32 (h, w), probability of an animal, 0..1.
@@ -50,12 +51,34 @@ Predict = Callable[[np.ndarray], np.ndarray]
 _MAX_CUT_OFF_SHARE, _CUT_OFF_REACH = 0.02, 0.1
 
 
+class RecentWindows:
+    """Keeps what a network saw in the windows that were looked at last.
+
+    Args:
+        max_kept: number of windows.
+    """
+
+    def __init__(self, max_kept: int) -> None:
+        self._max_kept = max_kept
+        self._seen: OrderedDict[tuple[int, Rectangle], Any] = OrderedDict()
+
+    def get(self, frame: int, window: Rectangle, look: Callable[[], Any]) -> Any:
+        """What `look` returned for this window of this frame; it is called if that is not kept."""
+        key = (frame, window)
+        if key not in self._seen:
+            self._seen[key] = look()
+        self._seen.move_to_end(key)
+        while len(self._seen) > self._max_kept:
+            self._seen.popitem(last=False)
+        return self._seen[key]
+
+
 class ClickSegmenter:
     """Segments what clicks and boxes mark; keeps the network's answers for the last windows."""
 
     def __init__(self, predict: Predict | None = None) -> None:
         self._predict = predict
-        self._probabilities: OrderedDict[tuple[int, Window], np.ndarray] = OrderedDict()
+        self._probabilities = RecentWindows(PROBABILITIES_KEPT)
 
     def segment(self, frame: int, image: np.ndarray, marks: Marks) -> np.ndarray:
         """The animal that clicks and a box mark.
@@ -74,29 +97,23 @@ class ClickSegmenter:
         )
 
     def _segment_in(
-        self, window: Window, frame: int, image: np.ndarray, marks: Marks
+        self, window: Rectangle, frame: int, image: np.ndarray, marks: Marks
     ) -> np.ndarray:
-        small = resize_image(image[window.place], *work_size(*marks.size))
+        small = resize_image(image[window.slices], *work_size(*marks.size))
         seen = marks_in_window(marks, window)
         probability = _if_seen(self._probability(frame, window, small), seen)
         is_local = bool(marks.current.any()) and (marks.is_given or probability is not None)
         found = cut_out(small, probability, seen, is_local=is_local)
         return _merge(found, window, marks, is_local=is_local)
 
-    def _probability(self, frame: int, window: Window, small: np.ndarray) -> np.ndarray | None:
+    def _probability(self, frame: int, window: Rectangle, small: np.ndarray) -> np.ndarray | None:
         if self._predict is None:
             return None
-        key = (frame, window)
-        if key not in self._probabilities:
-            self._probabilities[key] = self._predict(small)
-        self._probabilities.move_to_end(key)
-        while len(self._probabilities) > PROBABILITIES_KEPT:
-            self._probabilities.popitem(last=False)
-        return self._probabilities[key]
+        return self._probabilities.get(frame, window, lambda: self._predict(small))
 
 
 def segment_in_windows(
-    marks: Marks, segment_in: Callable[[Window, Marks], np.ndarray]
+    marks: Marks, segment_in: Callable[[Rectangle, Marks], np.ndarray]
 ) -> np.ndarray:
     """Segments in the window of the marks and, if the animal is small, once more in a closer one.
 
@@ -125,12 +142,12 @@ def _if_seen(probability: np.ndarray | None, marks: WindowMarks) -> np.ndarray |
     return probability if (probability[area] > 0.5).mean() > share else None
 
 
-def _merge(found: np.ndarray, window: Window, marks: Marks, *, is_local: bool) -> np.ndarray:
+def _merge(found: np.ndarray, window: Rectangle, marks: Marks, *, is_local: bool) -> np.ndarray:
     """Keeps of what was found in the window, float32 (h, w), the parts that are meant.
 
     Returns: bool (H, W), with the mask so far outside of the window.
     """
-    before, limits = marks.current[window.place], marks.sure[window.place]
+    before, limits = marks.current[window.slices], marks.sure[window.slices]
     found = resize_image(found, *before.shape) > 0.5
     spots, places = click_spots(marks, window)
     found = (found & (limits == 0)) | (limits == SURE_ANIMAL)
@@ -139,25 +156,27 @@ def _merge(found: np.ndarray, window: Window, marks: Marks, *, is_local: bool) -
         found = found | spot if click.is_positive else found & ~spot
         meant = meant | spot if click.is_positive else meant
     anchors = meant | before
-    found = components_at(found, anchors) if anchors.any() else large_components(found)
+    found = touching(found, anchors) if anchors.any() else large_components(found)
     if before.any() and marks.clicks:
         is_positive = marks.clicks[-1].is_positive
         if is_positive:
             # Whatever the colours say: who adds a leg does not want to lose the tail.
             found = found | before
         if is_local:
-            found = before ^ components_at(found != before, spots[-1])
+            found = before ^ touching(found != before, spots[-1])
         if not is_positive:
             found = found & ~_cut_off_parts(found, before, meant, places[-1])
     result = marks.current.copy()
-    result[window.place] = found
+    result[window.slices] = found
     return result
 
 
-def click_spots(marks: Marks, window: Window) -> tuple[list[np.ndarray], list[tuple[float, float]]]:
+def click_spots(
+    marks: Marks, window: Rectangle
+) -> tuple[list[np.ndarray], list[tuple[float, float]]]:
     """What the clicks say for sure: a few pixels each, bool of the window's size; and where they
     are in the window, x and y."""
-    height, width = window.bottom - window.top, window.right - window.left
+    height, width = window.shape
     radius = max(1, round(SEED_RADIUS / 3 * float(np.hypot(height, width))))
     places = [(click.x - window.left, click.y - window.top) for click in marks.clicks]
     return [disk(height, width, *place, radius=radius) for place in places], places
@@ -185,16 +204,8 @@ def _cut_off_parts(
     is_small[0] = is_small[1 + np.argmax(areas[1:])] = False
     reach = round(_CUT_OFF_REACH * float(np.hypot(*found.shape)))
     near = disk(*found.shape, *place, radius=reach)
-    cut_off = components_at(is_small[components], near) & ~components_at(found, meant)
+    cut_off = touching(is_small[components], near) & ~touching(found, meant)
     return cut_off & large_components(before, _MAX_CUT_OFF_SHARE)
-
-
-def components_at(mask: np.ndarray, anchors: np.ndarray) -> np.ndarray:
-    """The connected components of a bool mask that touch `anchors`."""
-    components = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)[1]
-    touched = np.zeros(components.max() + 1, bool)
-    touched[components[anchors & mask]] = True
-    return touched[components]
 
 
 def large_components(mask: np.ndarray, share: float = 0.05) -> np.ndarray:

@@ -8,11 +8,11 @@ frame, which is labelled, never counts.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from utils.media.labels import VOID
+from utils.media.regions import touching
 from utils.stage3.temporal_filter import distance_to
 
 LOST_BELOW = 0.1  # J; also the least J at which a mask is said to be on an animal
@@ -146,5 +146,4 @@ def split_by_annotation(found: np.ndarray, annotation: np.ndarray, animal: int) 
     truth = annotation == animal
     others = ~np.isin(annotation, (0, animal, VOID))
     nearest = found & (distance_to(truth) <= distance_to(others))
-    _, regions = cv2.connectedComponents(nearest.astype("uint8"), connectivity=8)
-    return nearest & np.isin(regions, np.unique(regions[truth & nearest]))
+    return touching(nearest, truth)

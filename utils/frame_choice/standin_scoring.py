@@ -28,6 +28,7 @@ from utils.media.images import resize_labels, working_size
 from utils.media.labels import VOID, read_label
 from utils.stage3.settings import Refinement
 from utils.stage3.temporal_filter import TemporalFilter, make_passes
+from utils.training.probability import sigmoid
 
 METHOD = 1  # increased whenever the same settings would give other scores
 
@@ -126,7 +127,7 @@ def _follow(logits, label, candidate, refinement) -> Iterator[tuple[int, np.ndar
         keep = TemporalFilter(refinement, label)
         for frame in frames:
             fine = interpolate(logits[frame].astype("float32"), STRIDE)[:height, :width]
-            yield frame, keep(0.5 * (1 + np.tanh(0.5 * fine)))  # the sigmoid, without overflow
+            yield frame, keep(sigmoid(fine))
 
 
 def _scored_frames(num_frames, candidate):

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from utils.media.images import resize_image
+from utils.training.probability import sigmoid
 
 
 def predict_probability(
@@ -29,8 +30,7 @@ def predict_probability(
         scaled = image if scale == 1 else resize_image(image, *size)
         views = np.stack([scaled, scaled[:, ::-1]]) if flip else scaled[None]
         logits = model.predict_on_batch(views)["mask"][..., 0]
-        # 0.5 * (1 + tanh(x / 2)) is the sigmoid, and overflows nowhere.
-        probability = 0.5 * (1 + np.tanh(0.5 * np.asarray(logits, "float32")))
+        probability = sigmoid(logits)
         mean = (probability[0] + probability[1][:, ::-1]) / 2 if flip else probability[0]
         if mean.shape != total.shape:
             mean = cv2.resize(mean, (width, height), interpolation=cv2.INTER_LINEAR)

@@ -120,8 +120,7 @@ class Pipeline:
         self.display = display
         self.size = working_size(video.height, video.width, preset.lines)
         self.labels = {f: resize_labels(label.values, *self.size) for f, label in labels.items()}
-        fine_lines = round(preset.lines * preset.window.max_zoom)
-        self.fine_size = working_size(video.height, video.width, fine_lines)
+        self.fine_size = working_size(video.height, video.width, preset.fine_lines)
         self.fine_labels = {
             f: resize_labels(label.values, *self.fine_size) for f, label in labels.items()
         }

@@ -133,3 +133,9 @@ class Preset:
     refinement: Refinement = field(default_factory=Refinement)
     second_look: SecondLook | None = None
     window: Window = field(default_factory=Window)
+
+    @property
+    def fine_lines(self) -> int:
+        """Shorter side of frames at fine size, pixels: what windows are cut from, and outlines are
+        drawn at."""
+        return round(self.lines * self.window.max_zoom)

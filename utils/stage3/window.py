@@ -7,65 +7,18 @@ few frames, and at once when the animal reaches the window's edge or is lost.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import cv2
 import keras
 import numpy as np
 
 from utils.media.images import resize_image, resize_labels
+from utils.media.regions import Rectangle, rectangle_around, touching
 from utils.stage3.inference import predict_probability
 from utils.stage3.settings import Window
 
 EDGE_PX = 6  # what comes so close to an edge of the window may continue outside of it
 CELL_PX = 32  # the network's sides are multiples of it: few shapes, and no cell goes to padding
-
-
-@dataclass(frozen=True)
-class Box:
-    """Rows `top` to `bottom` - 1 and columns `left` to `right` - 1 of a frame."""
-
-    top: int
-    left: int
-    bottom: int
-    right: int
-
-    @property
-    def height(self) -> int:
-        return self.bottom - self.top
-
-    @property
-    def width(self) -> int:
-        return self.right - self.left
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.height, self.width
-
-    @property
-    def area(self) -> int:
-        return self.height * self.width
-
-    @property
-    def slices(self) -> tuple[slice, slice]:
-        return slice(self.top, self.bottom), slice(self.left, self.right)
-
-
-def box_of(mask: np.ndarray, margin: int = 0) -> Box:
-    """The smallest box that holds a mask and a margin, cut off at the frame's edges.
-
-    Args:
-        mask: bool (H, W), not empty.
-        margin: pixels.
-    """
-    height, width = mask.shape
-    left, top, box_width, box_height = cv2.boundingRect(mask.astype("uint8"))
-    return Box(
-        max(0, top - margin),
-        max(0, left - margin),
-        min(height, top + box_height + margin),
-        min(width, left + box_width + margin),
-    )
 
 
 def choose_zoom(masks: Sequence[np.ndarray], settings: Window) -> float:
@@ -78,7 +31,7 @@ def choose_zoom(masks: Sequence[np.ndarray], settings: Window) -> float:
     Returns: 1 to `Window.max_zoom`, relative to working size.
     """
     margin = round(settings.margin * np.hypot(*masks[0].shape))
-    area = max(box_of(mask, margin).area for mask in masks)
+    area = max(rectangle_around(mask, margin).area for mask in masks)
     return float(np.clip(np.sqrt(settings.pixels / area), 1, settings.max_zoom))
 
 
@@ -161,10 +114,10 @@ class WindowedView:
                 return probability
             expected = expected | found
 
-    def _box_around(self, expected: np.ndarray) -> Box:
+    def _box_around(self, expected: np.ndarray) -> Rectangle:
         """The box of the expected animal with its margin, grown so that its enlarged sides are
         multiples of CELL_PX, and moved into the frame where it stands out."""
-        box = box_of(expected, self.margin)
+        box = rectangle_around(expected, self.margin)
         zoom = self._zoom(box)
 
         def grow(low, high, limit):
@@ -175,15 +128,15 @@ class WindowedView:
 
         top, bottom = grow(box.top, box.bottom, self.size[0])
         left, right = grow(box.left, box.right, self.size[1])
-        return Box(top, left, bottom, right)
+        return Rectangle(top, left, bottom, right)
 
-    def _zoom(self, box: Box) -> float:
+    def _zoom(self, box: Rectangle) -> float:
         """Less than the animal's own zoom where it has grown so much that its window would become
         too expensive."""
         limit = np.sqrt(self.settings.growth * self.settings.pixels / box.area)
         return float(np.clip(limit, self.lowest_zoom, self.zoom))
 
-    def _predict(self, index: int, box: Box) -> np.ndarray:
+    def _predict(self, index: int, box: Rectangle) -> np.ndarray:
         """The probability in a box, float32 (box's height, box's width)."""
         zoom = self._zoom(box)
         height, width = (-(-round(side * zoom) // CELL_PX) * CELL_PX for side in box.shape)
@@ -195,7 +148,7 @@ class WindowedView:
         )  # fmt: skip
         probability = predict_probability(self.model, view, self.flip)
         return cv2.warpAffine(
-            probability, _affine(zoom, 0, 0), (box.width, box.height), flags=flags,
+            probability, _affine(zoom, 0, 0), box.shape[::-1], flags=flags,
             borderMode=cv2.BORDER_REPLICATE,
         )  # fmt: skip
 
@@ -209,15 +162,7 @@ def _affine(scale: float, left: float, top: float) -> np.ndarray:
     return np.array([[scale, 0, left + half], [0, scale, top + half]], "float64")
 
 
-def touching(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """The connected regions of one mask that overlap with another one; all bool (H, W)."""
-    count, regions = cv2.connectedComponents(found.astype("uint8"), connectivity=8)
-    kept = np.zeros(count, bool)
-    kept[regions[found & expected]] = True
-    return kept[regions]
-
-
-def reaches_edge(found: np.ndarray, box: Box) -> bool:
+def reaches_edge(found: np.ndarray, box: Rectangle) -> bool:
     """Whether a mask comes within EDGE_PX of an edge of the box inside the frame.
 
     Args:
@@ -228,10 +173,10 @@ def reaches_edge(found: np.ndarray, box: Box) -> bool:
     if not inner.any():
         return False
     height, width = found.shape
-    near = box_of(inner)
+    near = rectangle_around(inner)
     return (
         (near.top < EDGE_PX and box.top > 0)
         or (near.left < EDGE_PX and box.left > 0)
-        or (near.bottom > box.height - EDGE_PX and box.bottom < height)
-        or (near.right > box.width - EDGE_PX and box.right < width)
+        or (near.bottom > box.shape[0] - EDGE_PX and box.bottom < height)
+        or (near.right > box.shape[1] - EDGE_PX and box.right < width)
     )

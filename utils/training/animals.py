@@ -137,8 +137,15 @@ def read_animal_list(
         names = image.relative_to(dataset).parts
         if any(name.startswith(start) for name in names for start in exclude):
             continue
-        numbered = annotation.parent.with_name(INSTANCES) / annotation.name
-        if numbered.is_file():
-            annotation = numbered
-        samples.append(AnimalSample(image, annotation))
+        samples.append(AnimalSample(image, numbered_annotation(annotation)))
     return samples
+
+
+def numbered_annotation(annotation: Path) -> Path:
+    """The counterpart below `Instances/` of a file below `Annotations/`; the file itself where
+    there is none."""
+    for folder in annotation.parents:
+        if folder.name == "Annotations":
+            numbered = folder.with_name(INSTANCES) / annotation.relative_to(folder)
+            return numbered if numbered.is_file() else annotation
+    return annotation

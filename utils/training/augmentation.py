@@ -218,16 +218,43 @@ def _set_in_front(canvas, canvas_target, image, target, matrix):
     size."""
     size = canvas_target.shape
     layer = warp_image(image, matrix, size)
-    alpha = cv2.warpAffine(
-        (target == 1).astype("float32"), matrix, (size[1], size[0]), flags=cv2.INTER_LINEAR
-    )
-    void = cv2.warpAffine(
-        (target == VOID).astype("uint8"), matrix, (size[1], size[0]), flags=cv2.INTER_NEAREST
-    )
-    new_target = np.where(alpha > 0.5, 1, canvas_target).astype("uint8")
-    new_target[(void > 0) & (alpha <= 0.5)] = VOID
-    alpha = cv2.GaussianBlur(alpha, (3, 3), 0)[..., None]
+    new_target, alpha = lay_over(canvas_target, target, matrix)
     return (alpha * layer + (1 - alpha) * canvas).astype("uint8"), new_target
+
+
+def lay_over(
+    canvas: np.ndarray, target: np.ndarray, matrix: np.ndarray, number: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lays an object over the labels of a crop.
+
+    Args:
+        canvas: uint8 (h, w), the labels of the crop.
+        target: uint8 (H, W): 1 the object, 0 not, 255 void.
+        matrix: 2x3, from the target to the crop.
+        number: the object's label in the crop.
+
+    Returns: the labels uint8 (h, w), void where the object is void, and the object's opacity
+        float32 (h, w, 1), 0..1, with soft edges.
+    """
+    size = canvas.shape[::-1]
+    alpha = cv2.warpAffine((target == 1).astype("float32"), matrix, size, flags=cv2.INTER_LINEAR)
+    void = cv2.warpAffine(
+        (target == VOID).astype("uint8"), matrix, size, flags=cv2.INTER_NEAREST
+    )  # fmt: skip
+    labels = np.where(alpha > 0.5, np.uint8(number), canvas)
+    labels[(void > 0) & (alpha <= 0.5)] = VOID
+    return labels, cv2.GaussianBlur(alpha, (3, 3), 0)[..., None]
+
+
+def draw_turn(
+    scale: float, max_degrees: float, flip: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Draws a rotation, with a probability of `flip` mirrored, at a scale: 2x2 matrix."""
+    angle = np.deg2rad(rng.uniform(-1, 1) * max_degrees)
+    mirror = -1.0 if rng.random() < flip else 1.0
+    return scale * np.array(
+        [[mirror * np.cos(angle), -np.sin(angle)], [mirror * np.sin(angle), np.cos(angle)]]
+    )
 
 
 def _paste(canvas, canvas_target, image, target, augmentation, rng):
@@ -239,11 +266,7 @@ def _paste(canvas, canvas_target, image, target, augmentation, rng):
         return canvas, canvas_target
     extent = max(xs[-1] - xs[0], ys[-1] - ys[0]) + 1
     scale = np.exp(rng.uniform(np.log(0.25), np.log(0.75))) * min(height, width) / extent
-    angle = np.deg2rad(rng.uniform(-1, 1) * augmentation.rotation_degrees)
-    mirror = -1.0 if rng.random() < augmentation.flip else 1.0
-    linear = scale * np.array(
-        [[mirror * np.cos(angle), -np.sin(angle)], [mirror * np.sin(angle), np.cos(angle)]]
-    )
+    linear = draw_turn(scale, augmentation.rotation_degrees, augmentation.flip, rng)
     place = rng.uniform(0.05, 0.95, 2) * np.array([width, height])
     centre = np.array([xs[0] + xs[-1], ys[0] + ys[-1]]) / 2
     matrix = np.hstack([linear, (place - linear @ centre)[:, None]])

@@ -11,7 +11,7 @@ import numpy as np
 
 from utils.media.labels import VOID
 from utils.training.animals import CutOut, numbers_in
-from utils.training.augmentation import Augmentation, change_appearance
+from utils.training.augmentation import Augmentation, change_appearance, draw_turn, lay_over
 
 MAX_ANIMALS = 12  # pasted; the photo's own animals follow as one more number
 _EXTENT = (0.2, 0.55)  # of the crop's shorter side: longer side of the animals of a composite
@@ -74,11 +74,7 @@ def _place(cut_out, layers, size, extent, augmentation, rng):
     """Puts an animal beside one of those that are there, so that the two overlap by a drawn share
     of the smaller."""
     scale = extent * np.exp(rng.uniform(-_SIZE_SPREAD, _SIZE_SPREAD)) / max(cut_out.target.shape)
-    angle = np.deg2rad(rng.uniform(-1, 1) * _ROTATION_DEGREES)
-    mirror = -1.0 if rng.random() < augmentation.flip else 1.0
-    linear = scale * np.array(
-        [[mirror * np.cos(angle), -np.sin(angle)], [mirror * np.sin(angle), np.cos(angle)]]
-    )
+    linear = draw_turn(scale, _ROTATION_DEGREES, augmentation.flip, rng)
     # Doubles that nothing but their place tells apart are half of the matter.
     is_recoloured = rng.random() < 0.5
     look = change_appearance(cut_out.image, augmentation, rng) if is_recoloured else cut_out.image
@@ -122,17 +118,12 @@ def _overlap(one, other):
 
 def _paste(canvas, animals, layer, number):
     """Sets an animal in front, with soft edges."""
-    size, matrix, target = animals.shape[::-1], layer.matrix(), layer.cut_out.target
+    matrix = layer.matrix()
     image = cv2.warpAffine(
-        layer.look, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    alpha = cv2.warpAffine((target == 1).astype("float32"), matrix, size, flags=cv2.INTER_LINEAR)
-    void = cv2.warpAffine(
-        (target == VOID).astype(np.uint8), matrix, size, flags=cv2.INTER_NEAREST
+        layer.look, matrix, animals.shape[::-1],
+        flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE,
     )  # fmt: skip
-    animals = np.where(alpha > 0.5, np.uint8(number), animals)
-    animals[(void > 0) & (alpha <= 0.5)] = VOID
-    alpha = cv2.GaussianBlur(alpha, (3, 3), 0)[..., None]
+    animals, alpha = lay_over(animals, layer.cut_out.target, matrix, number)
     return np.round(alpha * image + (1 - alpha) * canvas).astype(np.uint8), animals
 
 

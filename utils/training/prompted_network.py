@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from models.prompted import split_prompted_model
+from utils.training.probability import sigmoid
 
 Maps = list[Any]  # of the backbone, of one image
 
@@ -35,5 +36,4 @@ class PromptedNetwork:
         """
         prompts = prompt[None].astype("float32")
         logits = self._head.predict_on_batch([*maps, prompts])["mask"][0, ..., 0]
-        # 0.5 * (1 + tanh(x / 2)) is the sigmoid, and overflows nowhere.
-        return 0.5 * (1 + np.tanh(0.5 * np.asarray(logits, "float32")))
+        return sigmoid(logits)

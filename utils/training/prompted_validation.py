@@ -9,6 +9,7 @@ from utils.training.animals import AnimalSample
 from utils.training.clicks import make_prompt, next_click
 from utils.training.prompted_network import PromptedNetwork
 from utils.training.simulated_prompts import body_length, target_of
+from utils.training.validation import overlap
 
 NUM_CLICKS = 3
 _SHIFT = 0.3  # of a body length: the earlier mask
@@ -83,11 +84,3 @@ def shift_mask(mask: np.ndarray, body_lengths: float, direction: float) -> np.nd
     inside = (ys >= 0) & (ys < height) & (xs >= 0) & (xs < width)
     moved[ys[inside], xs[inside]] = True
     return moved
-
-
-def overlap(found: np.ndarray, target: np.ndarray) -> float:
-    """Intersection over union of a mask, bool (H, W), with a target, void left out; 1 if both are
-    empty."""
-    scored = target != VOID
-    union = np.count_nonzero((found | (target == 1)) & scored)
-    return np.count_nonzero(found & (target == 1)) / union if union else 1.0

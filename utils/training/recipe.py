@@ -1,6 +1,7 @@
 """How stages 1 and 2 and the prompted network train: one frozen dataclass, without Keras."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from utils.training.augmentation import Augmentation
 
@@ -57,3 +58,17 @@ class Recipe:
     def batches(self) -> int:
         """Batches of the whole run. Schedules, backups and progress count these, not updates."""
         return self.steps * self.accumulate
+
+
+def recipe_of(flags: Any, stage: str, augmentation: Augmentation) -> Recipe:
+    """The recipe that a stage script's flags ask for.
+
+    Args:
+        flags: its `Config`; what has the name of a field of `Recipe` becomes that field.
+        stage, augmentation: see `Recipe`; no flags.
+    """
+    named = {f.name: getattr(flags, f.name) for f in fields(Recipe) if hasattr(flags, f.name)}
+    trains_statistics = flags.batch_statistics == "trained"
+    return Recipe(
+        stage=stage, augmentation=augmentation, train_batch_statistics=trains_statistics, **named
+    )

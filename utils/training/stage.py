@@ -9,10 +9,12 @@ from typing import Any
 
 import keras
 
+from models import HEADS
 from models.backbone import BACKBONE
 from models.xception import freeze_first_blocks
 from utils import backend
 from utils.console import training_progress
+from utils.environment import git_commit
 from utils.errors import InputError, UsageError
 from utils.training.averaging import WeightAverage
 from utils.training.backup import Backup
@@ -236,3 +238,24 @@ class StopAfter(keras.callbacks.Callback):
         self.left -= 1
         if self.left <= 0:
             self.model.stop_training = True
+
+
+def weights_facts(
+    recipe: Recipe, head: str, list_path: Path, samples: Sequence, start: dict[str, str]
+) -> dict[str, Any]:
+    """What is kept with weights: how, from which data and from which weights they were trained.
+
+    Args:
+        recipe, samples: of the run.
+        head: of the network.
+        list_path: of the samples.
+        start: as `load_weights` returned it.
+    """
+    return {
+        "stage": recipe.stage,
+        "head": head,
+        "output_stride": HEADS[head].output_stride,
+        "data": f"{list_path.name}, {len(samples)} samples",
+        "started_from": start["sha256"],
+        "commit": git_commit(),
+    }

@@ -29,7 +29,18 @@ def image_iou(model: keras.Model, sample: Sample) -> float:
     """
     image, target, _ = sample.read()
     logits = np.asarray(model.predict_on_batch(image[None])["mask"])[0, ..., 0]
-    scored = target != VOID
-    found, annotated = (logits > 0) & scored, target == 1
+    return overlap(logits > 0, target)
+
+
+def overlap(found: np.ndarray, target: np.ndarray) -> float:
+    """Intersection over union of a mask with a target, void left out.
+
+    Args:
+        found: bool (H, W).
+        target: uint8 (H, W), 1 object, 0 background, 255 void.
+
+    Returns: 0..1; 1 if both are empty.
+    """
+    found, annotated = found & (target != VOID), target == 1
     union = np.count_nonzero(found | annotated)
     return np.count_nonzero(found & annotated) / union if union else 1.0

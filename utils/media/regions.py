@@ -1,0 +1,56 @@
+"""Rectangles of a frame and connected regions of a mask."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Rectangle:
+    """Rows `top` to `bottom` - 1 and columns `left` to `right` - 1 of a frame."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.bottom - self.top, self.right - self.left
+
+    @property
+    def area(self) -> int:
+        height, width = self.shape
+        return height * width
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Indexes the rectangle in an array of the frame's size."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+
+def rectangle_around(mask: np.ndarray, margin: int = 0) -> Rectangle:
+    """The smallest rectangle that holds a mask and a margin, cut off at the frame's edges.
+
+    Args:
+        mask: bool (H, W), not empty.
+        margin: pixels.
+    """
+    height, width = mask.shape
+    left, top, across, down = cv2.boundingRect(mask.astype("uint8"))
+    return Rectangle(
+        max(0, top - margin),
+        max(0, left - margin),
+        min(height, top + down + margin),
+        min(width, left + across + margin),
+    )
+
+
+def touching(mask: np.ndarray, anchors: np.ndarray) -> np.ndarray:
+    """The connected regions of one mask that overlap with another one; all bool (H, W)."""
+    count, regions = cv2.connectedComponents(mask.astype("uint8"), connectivity=8)
+    kept = np.zeros(count, bool)
+    kept[regions[mask & anchors]] = True
+    return kept[regions]
