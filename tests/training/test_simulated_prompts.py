@@ -72,6 +72,15 @@ def test_numbered_animals_are_read_where_there_are_any(herd):
     assert (cut_out.target == 1).sum() == 900 and cut_out.image.shape[:2] == cut_out.target.shape
 
 
+def test_a_herd_of_many_animals_is_read(herd):
+    rows, columns = np.mgrid[:SIZE, :SIZE] // 12
+    numbers = (1 + rows * 8 + columns).astype("uint8")  # 64 animals side by side
+    Image.fromarray(numbers).save(herd / "Instances/cats_1.png")
+    read = samples_of(herd)[0].read()
+    assert read.numbers == list(range(1, 65))
+    np.testing.assert_array_equal(read.animals, numbers)
+
+
 def test_excluded_images_are_left_out(herd):
     names = [sample.image_path.stem for sample in samples_of(herd, ("pigpen_",))]
     assert names == ["cats_1", "cats_2", "dogs_1"]

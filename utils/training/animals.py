@@ -11,7 +11,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from utils.media.images import read_image
+from utils.errors import InputError
+from utils.media.images import open_image, read_image
 from utils.media.labels import VOID, read_label
 from utils.training.sample_lists import read_sample_list
 
@@ -37,11 +38,10 @@ class AnimalSample:
         return start if separator else self.image_path.parent.name
 
     def read(self) -> "NumberedImage":
-        label = read_label(self.annotation_path).values
         image = read_image(self.image_path)
         if INSTANCES in self.annotation_path.parts:
-            return NumberedImage(image, label, are_single=True)
-        animals, is_single = number_pieces(label)
+            return NumberedImage(image, _read_numbers(self.annotation_path), are_single=True)
+        animals, is_single = number_pieces(read_label(self.annotation_path).values)
         return NumberedImage(image, animals, are_single=is_single)
 
 
@@ -87,6 +87,15 @@ class CutOut:
 
     image: np.ndarray
     target: np.ndarray
+
+
+def _read_numbers(path: Path) -> np.ndarray:
+    """The values of a map of animals as they are. `read_label` is for what people draw: so many
+    animals as a herd has are to it the soft edges of fewer."""
+    image = open_image(path)
+    if image.mode not in ("L", "P"):
+        raise InputError(f"{path}: expected an image of one channel, found mode {image.mode}.")
+    return np.array(image)
 
 
 def numbers_in(animals: np.ndarray) -> list[int]:
