@@ -40,7 +40,7 @@ class AnimalSample:
     def read(self) -> "NumberedImage":
         image = read_image(self.image_path)
         if INSTANCES in self.annotation_path.parts:
-            return NumberedImage(image, _read_numbers(self.annotation_path), are_single=True)
+            return NumberedImage(image, read_numbers(self.annotation_path), are_single=True)
         animals, is_single = number_pieces(read_label(self.annotation_path).values)
         return NumberedImage(image, animals, are_single=is_single)
 
@@ -89,9 +89,15 @@ class CutOut:
     target: np.ndarray
 
 
-def _read_numbers(path: Path) -> np.ndarray:
-    """The values of a map of animals as they are. `read_label` is for what people draw: so many
-    animals as a herd has are to it the soft edges of fewer."""
+def read_numbers(path: Path) -> np.ndarray:
+    """Reads a map of animals, uint8 (H, W), values as they are in the file.
+
+    `read_label` is for what people draw: to it, so many animals as a herd has are the soft edges of
+    fewer.
+
+    Raises:
+        InputError: naming the file if it is unreadable or has more than one channel.
+    """
     image = open_image(path)
     if image.mode not in ("L", "P"):
         raise InputError(f"{path}: expected an image of one channel, found mode {image.mode}.")
