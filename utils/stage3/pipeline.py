@@ -4,7 +4,7 @@ import contextlib
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -18,7 +18,7 @@ from utils.media.labels import VOID, LabelMap, read_label, write_label
 from utils.media.overlay import write_overlays
 from utils.media.videos import Video
 from utils.stage3.fine_tuning import FineTuner
-from utils.stage3.motion import find_motion
+from utils.stage3.motion import Motion, find_motion
 from utils.stage3.partial_run import PartialRun, to_bytes
 from utils.stage3.second_look import (
     CertainFrame,
@@ -27,6 +27,7 @@ from utils.stage3.second_look import (
     frames_to_survey,
     training_frames,
 )
+from utils.stage3.separation import SeparationWatch
 from utils.stage3.settings import Preset
 from utils.stage3.temporal_filter import TemporalFilter, make_passes, mask_confidence
 from utils.stage3.window import WindowedView, choose_zoom
@@ -175,7 +176,12 @@ class Pipeline:
         frames = frames_to_survey(len(self.video), self.preset.second_look)
         following = self._follow(animal, frames, self._predict_in_survey)
         title = self._title(animal, "fine-tuning, survey")
-        return list(self.display.frames(following, title, total=len(frames)))
+        surveyed = {}
+        for found, corrected in self.display.frames(following, title, total=len(frames)):
+            surveyed[found.frame] = found
+            for frame, region in corrected.items():
+                surveyed[frame] = replace(surveyed[frame], region=region)
+        return list(surveyed.values())
 
     def identify(self, surveyed: list[AnimalInFrame]) -> list[CertainFrame]:
         """Which surveyed frames to learn from, and what is certain in them: pixels that continue
@@ -211,9 +217,10 @@ class Pipeline:
         everywhere = range(len(self.video))
         following = self._follow(animal, everywhere, self._predict)
         title = self._title(animal, "segmenting")
-        for found in self.display.frames(following, title, total=len(everywhere)):
+        for found, corrected in self.display.frames(following, title, total=len(everywhere)):
             # Kept, since animals labelled in other frames are followed in another order.
-            self.partial.write_region(animal, found.frame, found.region)
+            for frame, region in {found.frame: found.region, **corrected}.items():
+                self.partial.write_region(animal, frame, region)
 
     def settle_identities(self) -> Iterator[tuple[int, np.ndarray]]:
         """Gives every pixel to one animal or to the background.
@@ -280,11 +287,16 @@ class Pipeline:
         animal: int,
         frames: Collection[int],
         probability_of: Callable[[int, int, np.ndarray | None], np.ndarray],
-    ) -> Iterator[AnimalInFrame]:
-        """What continues the animal in these frames, going out from where it is labelled."""
+    ) -> Iterator[tuple[AnimalInFrame, dict[int, np.ndarray]]]:
+        """What continues the animal in these frames, going out from where it is labelled.
+
+        Yields: what was found in the next frame, and the regions of earlier ones where this frame
+            has shown that a part of them is another animal.
+        """
         labelled = tuple(f for f, label in self.labels.items() if (label == animal).any())
         for start, going_away in make_passes(len(self.video), labelled):
             temporal_filter = TemporalFilter(self.preset.refinement, self.labels[start], animal)
+            watch = SeparationWatch(self.preset.separation, self._motion)
             before, grey_before = start, self.frames.grey(start)
             for index in (i for i in going_away if i in frames):
                 grey = self.frames.grey(index)
@@ -294,8 +306,15 @@ class Pipeline:
                 region = temporal_filter(
                     resize_image(probability, *self.size), motion, max(1, abs(index - before))
                 )
-                yield AnimalInFrame(index, probability, region)
+                corrected = watch(index, region)
+                if index in corrected:
+                    temporal_filter.take_out(region & ~corrected[index])
+                    region = corrected.pop(index)
+                yield AnimalInFrame(index, probability, region), corrected
                 before, grey_before = index, grey
+
+    def _motion(self, frame: int, other: int) -> Motion | None:
+        return find_motion(self.frames.grey(frame), self.frames.grey(other))
 
     def _predict_in_survey(
         self, animal: int, index: int, expected: np.ndarray | None

@@ -64,6 +64,28 @@ class Refinement:
 
 
 @dataclass(frozen=True)
+class Separation:
+    """How another animal that was taken for a part of the labelled one is found, see
+    `utils.stage3.separation`.
+
+    Attributes:
+        gap: share of the diagonal between pieces that stand apart.
+        frames: in a row in which they do; tried again after 2, 4, 8, ... times as many.
+        memory: frames to follow them back, at most.
+        vanished: share of its area below which a piece is gone.
+        min_area: of a newcomer, share of the animal's area.
+        growth: the area of both together, at least, over that before the newcomer's birth.
+    """
+
+    gap: float = 0.02
+    frames: int = 3
+    memory: int = 60
+    vanished: float = 0.1
+    min_area: float = 0.25
+    growth: float = 1.25
+
+
+@dataclass(frozen=True)
 class SecondLook:
     """How the network learns from its own masks, see `utils.stage3.second_look`.
 
@@ -122,6 +144,7 @@ class Preset:
             at least at which the network sees it.
         flip: average each view with its mirror image.
         refinement: threshold and temporal filter.
+        separation: telling the animal from one that came out from behind it.
         second_look: learning also from certain masks of other frames, or None.
         window: how the network looks at the animal from near.
     """
@@ -131,6 +154,7 @@ class Preset:
     lines: int = 480
     flip: bool = False
     refinement: Refinement = field(default_factory=Refinement)
+    separation: Separation = field(default_factory=Separation)
     second_look: SecondLook | None = None
     window: Window = field(default_factory=Window)
 

@@ -78,6 +78,12 @@ class TemporalFilter:
             self.frames_since += distance_frames
         return mask
 
+    def take_out(self, other: np.ndarray) -> None:
+        """Corrects the last mask: a part of it, bool (H, W), is another animal."""
+        self.last_mask = self.last_mask & ~other
+        self.last_others = self.last_others | other
+        self.known_background = self.known_background | other
+
     def expect(self, motion: Motion | None) -> np.ndarray | None:
         """Where the animal is expected in the next frame, bool (H, W); None while it is lost."""
         if self.frames_since or not self.last_mask.any():

@@ -1,0 +1,108 @@
+"""Another animal that comes out from behind the labelled one is taken out of all its masks."""
+
+import numpy as np
+import pytest
+
+from utils.stage3.motion import find_motion
+from utils.stage3.separation import SeparationWatch, fill_from_nearest, inherit, pieces_apart
+from utils.stage3.settings import Separation
+
+HEIGHT, WIDTH = 96, 192
+SIDE = 40
+
+
+def square(left: int, side: int = SIDE, top: int = 28) -> np.ndarray:
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    mask[top : top + side, max(0, left) : max(0, left + side)] = True
+    return mask
+
+
+class Scene:
+    """The animal stands at column 20; another one comes out from behind it and walks off."""
+
+    def __init__(self, lefts: list[int], side: int = SIDE):
+        rng = np.random.default_rng(0)
+        near, far, ground = (rng.integers(0, 255, (HEIGHT, WIDTH)).astype("uint8") for _ in "123")
+        self.animal = square(20)
+        self.others = [square(left, side) & ~self.animal for left in lefts]
+        self.frames = []
+        for left, other in zip(lefts, self.others, strict=True):
+            moved = np.roll(far, left, axis=1)
+            self.frames.append(np.where(self.animal, near, np.where(other, moved, ground)))
+        self.regions = [self.animal | other for other in self.others]
+
+    def motion(self, frame: int, other: int):
+        return find_motion(self.frames[frame], self.frames[other])
+
+    def watch(self, **settings) -> list[dict]:
+        watch = SeparationWatch(Separation(**settings), self.motion)
+        return [watch(index, region) for index, region in enumerate(self.regions)]
+
+
+def iou(a, b):
+    return (a & b).sum() / (a | b).sum()
+
+
+COMES_OUT = [20, 20, 26, 32, 38, 44, 50, 56, 62, 68, 74, 80, 86, 92]
+
+
+def test_a_newcomer_is_taken_out_of_every_frame_once_it_stands_apart():
+    scene = Scene(COMES_OUT)
+    corrected = scene.watch()
+    when = [index for index, found in enumerate(corrected) if found]
+    assert len(when) == 1 and when[0] > 8
+    for frame, region in corrected[when[0]].items():
+        assert iou(region, scene.animal) > 0.9, frame
+    touching = [i for i, other in enumerate(scene.others) if other.any() and i <= when[0]]
+    assert set(touching) <= set(corrected[when[0]])
+
+
+def test_a_part_that_was_there_from_the_start_is_no_newcomer():
+    scene = Scene([66 + 4 * step for step in range(14)])
+    assert not any(scene.watch())
+
+
+def test_a_small_part_that_comes_into_view_is_no_newcomer():
+    assert not any(Scene(COMES_OUT, side=14).watch())
+
+
+def test_an_animal_that_passes_behind_a_trunk_is_not_halved():
+    scene = Scene([0])
+    whole = [square(10 + 6 * step, SIDE) for step in range(14)]
+    trunk = np.zeros((HEIGHT, WIDTH), bool)
+    trunk[:, 60:70] = True
+    scene.regions = [mask & ~trunk for mask in whole]
+    scene.frames = [np.where(trunk, 90, np.where(mask, 200, 20)).astype("uint8") for mask in whole]
+    assert not any(scene.watch())
+
+
+def test_two_that_never_part_stay_one():
+    assert not any(Scene([20, 24, 28, 32, 36, 40, 40, 40, 40, 40]).watch())
+
+
+def test_pieces_across_a_narrow_gap_are_one():
+    region = square(20) | square(20 + SIDE + 2)
+    pieces, count = pieces_apart(region, gap=0.02)
+    assert count == 1 and (pieces > 0).sum() == region.sum()
+    speck = square(20) | square(150, side=4)
+    assert pieces_apart(speck, gap=0.02)[1] == 1
+    pieces, count = pieces_apart(square(20) | square(120), gap=0.02)
+    assert count == 2 and (pieces[square(20)] != pieces[square(120)][0]).all()
+
+
+def test_pixels_without_an_owner_belong_to_the_nearest():
+    owner = square(20).astype("uint8") + 2 * square(120)
+    region = square(20) | square(120) | square(62, side=20)
+    filled = fill_from_nearest(owner, region)
+    assert (filled[square(62, side=20)] == 1).all() and not filled[~region].any()
+    assert not fill_from_nearest(np.zeros_like(owner), region).any()
+
+
+@pytest.mark.parametrize("with_motion", [True, False])
+def test_an_owner_is_inherited_from_where_a_pixel_goes(with_motion):
+    scene = Scene([80, 84])
+    pieces = scene.animal.astype("uint8") + 2 * scene.others[1].astype("uint8")
+    motion = scene.motion(0, 1) if with_motion else None
+    owner = inherit(pieces, scene.regions[0], motion, 2)
+    assert iou(owner == 2, scene.others[0]) > 0.95
+    assert iou(owner == 1, scene.animal) > 0.95

@@ -1,0 +1,159 @@
+"""Another animal that came out from behind the labelled one: found when the two stand apart, and
+taken out of the frames before.
+
+While the two touch they are one region, and nothing in a single frame says where the one ends.
+Going forward, pixels of a newcomer appear out of nothing. Going backward they only disappear, so
+almost every pixel has a successor whose owner is known. Therefore, once a region has come apart,
+its pieces are followed back along the optical flow: the piece that vanishes on the way is the
+newcomer. Parts of the labelled animal do not vanish, and parts that were hidden do not add another
+animal's area.
+"""
+
+from collections import deque
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+from utils.stage3.motion import Motion
+from utils.stage3.settings import Separation
+
+MIN_PIECE = 0.03  # share of the region's area: smaller ones say nothing
+SMOOTH_PX = 7  # side of the neighbourhood that decides to whom a pixel belongs
+
+
+class SeparationWatch:
+    """Watches the regions of one animal, frame by frame, going away from a label.
+
+    Args:
+        settings: see `Separation`.
+        find_motion: from one frame to another, both by their indices.
+    """
+
+    def __init__(
+        self,
+        settings: Separation,
+        find_motion: Callable[[int, int], Motion | None],
+    ):
+        self.settings = settings
+        self._find_motion = find_motion
+        self._seen: deque[tuple[int, np.ndarray]] = deque(maxlen=settings.memory)
+        self._frames_apart = 0
+
+    def __call__(self, frame: int, region: np.ndarray) -> dict[int, np.ndarray]:
+        """Looks at the next frame.
+
+        Args:
+            frame: its index.
+            region: bool (H, W), what continues the animal.
+
+        Returns: frame -> bool (H, W), the region without the newcomer, for this frame and those
+            before, if this frame shows that a part of the region is one; else nothing.
+        """
+        self._seen.append((frame, region))
+        pieces, count = pieces_apart(region, self.settings.gap)
+        self._frames_apart = self._frames_apart + 1 if count > 1 else 0
+        # Tried again later, since most of a newcomer may still be hidden.
+        times_apart, remainder = divmod(self._frames_apart, self.settings.frames)
+        if not times_apart or remainder or times_apart & (times_apart - 1):
+            return {}
+        newcomer = self._trace_back(pieces, count)
+        if not newcomer:
+            return {}
+        self._frames_apart = 0
+        corrected = {}
+        for place, (seen, mask) in enumerate(self._seen):
+            if seen in newcomer:
+                corrected[seen] = mask & ~newcomer[seen]
+                self._seen[place] = (seen, corrected[seen])
+        return corrected
+
+    def _trace_back(self, pieces: np.ndarray, count: int) -> dict[int, np.ndarray]:
+        """Follows the pieces of the last frame back; frame -> the newcomer, if one of them is."""
+        owners = {self._seen[-1][0]: pieces}
+        areas = first_areas = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
+        vanished_at = {}
+        after, owner = self._seen[-1][0], pieces
+        for frame, region in list(self._seen)[-2::-1]:
+            owner = inherit(owner, region, self._find_motion(frame, after), count)
+            areas = np.bincount(owner.ravel(), minlength=count + 1)[1:]
+            owners[frame] = owner
+            for piece in np.flatnonzero(areas < self.settings.vanished * first_areas):
+                vanished_at.setdefault(int(piece), (frame, np.count_nonzero(region)))
+            after = frame
+            if len(vanished_at) >= count - 1:
+                break
+        return self._judge(owners, first_areas, vanished_at)
+
+    def _judge(self, owners, areas, vanished_at) -> dict[int, np.ndarray]:
+        """Which of the pieces that vanished are other animals, if any."""
+        newcomers = []
+        stays = sum(area for piece, area in enumerate(areas) if piece not in vanished_at)
+        for piece, (_, area_before) in vanished_at.items():
+            is_large = areas[piece] >= self.settings.min_area * stays
+            adds_up = stays + areas[piece] >= self.settings.growth * area_before
+            if is_large and adds_up:
+                newcomers.append(piece)
+        if not newcomers or not stays:
+            return {}
+        numbers = [piece + 1 for piece in newcomers]
+        return {frame: np.isin(owner, numbers) for frame, owner in owners.items()}
+
+
+def pieces_apart(region: np.ndarray, gap: float) -> tuple[np.ndarray, int]:
+    """Numbers the pieces of a region between which there is a gap.
+
+    Args:
+        region: bool (H, W).
+        gap: share of the diagonal; pieces that are closer count as one.
+
+    Returns: uint8 (H, W), 0 outside, 1..N, and N; small pieces belong to the nearest large one.
+    """
+    reach = max(1, round(gap * np.hypot(*region.shape)))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach | 1, reach | 1))
+    closed = cv2.dilate(region.astype("uint8"), kernel)
+    count, pieces = cv2.connectedComponents(closed, connectivity=8)
+    areas = np.bincount(pieces[region], minlength=count)
+    large = np.flatnonzero(areas >= max(1, MIN_PIECE * areas.sum()))[:254]
+    if len(large) < 2:
+        return region.astype("uint8"), len(large)
+    numbers = np.zeros(count, "uint8")
+    numbers[large] = np.arange(1, len(large) + 1)
+    return fill_from_nearest(numbers[pieces] * region, region), len(large)
+
+
+def inherit(owner: np.ndarray, region: np.ndarray, motion: Motion | None, count: int) -> np.ndarray:
+    """To whom the pixels of a region belong, by where they go.
+
+    Args:
+        owner: uint8 (H, W), of the frame where they go: 0 nobody, 1..count.
+        region: bool (H, W), of the frame where they come from.
+        motion: from the region's frame to the owner's; None: nothing moves.
+        count: number of owners.
+
+    Returns: uint8 (H, W), 0 outside of the region, 1..count.
+    """
+    if motion is not None:
+        height, width = owner.shape
+        y, x = np.mgrid[:height, :width].astype("float32")
+        owner = cv2.remap(
+            owner, x + motion.flow[..., 0], y + motion.flow[..., 1], cv2.INTER_NEAREST
+        )
+    owner = fill_from_nearest(owner * region, region)
+    if not owner.any():
+        return owner
+    side = (SMOOTH_PX, SMOOTH_PX)
+    votes = [cv2.blur((owner == n).astype("float32"), side) for n in range(1, count + 1)]
+    return ((1 + np.argmax(votes, axis=0)) * region).astype("uint8")
+
+
+def fill_from_nearest(owner: np.ndarray, region: np.ndarray) -> np.ndarray:
+    """Gives pixels of a region without an owner, 0, to the nearest one; uint8 (H, W)."""
+    if not owner.any():
+        return owner
+    _, nearest = cv2.distanceTransformWithLabels(
+        (owner == 0).astype("uint8"), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    of_label = np.zeros(nearest.max() + 1, "uint8")
+    of_label[nearest[owner > 0]] = owner[owner > 0]
+    return of_label[nearest] * region
