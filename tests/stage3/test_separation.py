@@ -35,8 +35,12 @@ class Scene:
         return find_motion(self.frames[frame], self.frames[other])
 
     def watch(self, **settings) -> list[dict]:
-        watch = SeparationWatch(Separation(**settings), self.motion)
-        return [watch(index, region) for index, region in enumerate(self.regions)]
+        watch, found = SeparationWatch(Separation(**settings), self.motion), []
+        for index, region in enumerate(self.regions):
+            # What is known to be another animal does not come back.
+            region = self.animal if any(found) else region
+            found.append(watch(index, region, self.motion(index, max(0, index - 1))))
+        return found
 
 
 def iou(a, b):
@@ -63,7 +67,28 @@ def test_a_part_that_was_there_from_the_start_is_no_newcomer():
 
 
 def test_a_small_part_that_comes_into_view_is_no_newcomer():
-    assert not any(Scene(COMES_OUT, side=14).watch())
+    assert not any(Scene(COMES_OUT[:10], side=14).watch())
+
+
+def test_something_small_is_a_newcomer_once_it_is_far_away():
+    corrected = Scene(COMES_OUT, side=14).watch()
+    assert sum(map(bool, corrected)) == 1
+
+
+def test_an_animal_that_was_seen_apart_before_it_touches_is_taken_out():
+    comes_in = Scene([WIDTH - 6 * step for step in range(20)], side=30)
+    corrected = comes_in.watch()
+    when = next(index for index, found in enumerate(corrected) if found)
+    for frame, region in corrected[when].items():
+        assert not (region & comes_in.others[frame] & ~comes_in.animal).sum() > 30, frame
+
+
+def test_an_animal_that_was_lost_in_part_and_is_found_again_stays_whole():
+    scene = Scene([150])
+    head, body = square(20, side=12), square(36, side=36)
+    scene.frames = scene.frames * 8
+    scene.regions = [head | body] * 3 + [head] * 2 + [head | body] * 3
+    assert not any(scene.watch())
 
 
 def test_an_animal_that_passes_behind_a_trunk_is_not_halved():

@@ -306,7 +306,7 @@ class Pipeline:
                 region = temporal_filter(
                     resize_image(probability, *self.size), motion, max(1, abs(index - before))
                 )
-                corrected = watch(index, region)
+                corrected = watch(index, region, motion)
                 if index in corrected:
                     temporal_filter.take_out(region & ~corrected[index])
                     region = corrected.pop(index)

@@ -15,10 +15,12 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from utils.stage3.motion import Motion
+from utils.media.regions import touching
+from utils.stage3.motion import Motion, warp_mask
 from utils.stage3.settings import Separation
 
 MIN_PIECE = 0.03  # share of the region's area: smaller ones say nothing
+MIN_STAYS = 0.3  # share of the area that does not vanish; with less, it is not clear who is who
 SMOOTH_PX = 7  # side of the neighbourhood that decides to whom a pixel belongs
 
 
@@ -39,28 +41,60 @@ class SeparationWatch:
         self._find_motion = find_motion
         self._seen: deque[tuple[int, np.ndarray]] = deque(maxlen=settings.memory)
         self._frames_apart = 0
+        self._strays: dict[int, np.ndarray] = {}  # frame -> pieces that came from elsewhere
 
-    def __call__(self, frame: int, region: np.ndarray) -> dict[int, np.ndarray]:
+    def __call__(
+        self, frame: int, region: np.ndarray, motion: Motion | None
+    ) -> dict[int, np.ndarray]:
         """Looks at the next frame.
 
         Args:
             frame: its index.
             region: bool (H, W), what continues the animal.
+            motion: from this frame to that of the call before.
 
         Returns: frame -> bool (H, W), the region without the newcomer, for this frame and those
             before, if this frame shows that a part of the region is one; else nothing.
         """
+        newcomer = self._follow_strays(frame, region, motion)
         self._seen.append((frame, region))
         pieces, count = pieces_apart(region, self.settings.gap)
         self._frames_apart = self._frames_apart + 1 if count > 1 else 0
         # Tried again later, since most of a newcomer may still be hidden.
         times_apart, remainder = divmod(self._frames_apart, self.settings.frames)
-        if not times_apart or remainder or times_apart & (times_apart - 1):
+        if times_apart and not remainder and times_apart & (times_apart - 1) == 0:
+            newcomer = newcomer or self._trace_back(pieces, count)
+        return self._take_out(newcomer) if newcomer else {}
+
+    def _follow_strays(self, frame, region, motion) -> dict[int, np.ndarray]:
+        """Follows pieces that were not a part of the region when they appeared; frame -> all of
+        them together, once they are so large that they are another animal."""
+        strays = np.zeros_like(region)
+        if self._seen and self._seen[-1][1].any():
+            before = self._seen[-1][1]
+            carried = warp_mask(before, motion)
+            if carried.any():
+                strays = region & ~touching(region, carried)
+            if self._strays:
+                last = next(reversed(self._strays.values()))
+                owner = before.astype("uint8") + (before & last)
+                strays = strays | (inherit(owner, region, motion, 2) == 2)
+        if not strays.any():
+            self._strays = {}
             return {}
-        newcomer = self._trace_back(pieces, count)
-        if not newcomer:
-            return {}
-        self._frames_apart = 0
+        # What grows by more than its own size was found by chance near a stray.
+        if self._strays and np.count_nonzero(strays) > 2 * np.count_nonzero(last):
+            self._strays = {}
+        self._strays[frame] = strays
+        area, whole = np.count_nonzero(strays), np.count_nonzero(region)
+        alone = [np.count_nonzero(mask & ~self._strays.get(f, False)) for f, mask in self._seen]
+        is_large = area >= self.settings.min_area * (whole - area) > 0
+        if is_large and whole >= self.settings.growth * max(alone, default=whole):
+            return dict(self._strays)
+        return {}
+
+    def _take_out(self, newcomer: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
+        self._frames_apart, self._strays = 0, {}
         corrected = {}
         for place, (seen, mask) in enumerate(self._seen):
             if seen in newcomer:
@@ -85,19 +119,40 @@ class SeparationWatch:
                 break
         return self._judge(owners, first_areas, vanished_at)
 
+    def _is_far(self, owners, piece, vanished_at) -> bool:
+        """Whether a piece that touched the animal at birth is now farther away than it is long. A
+        part that was hidden by something in between is apart from the beginning."""
+        frames = [frame for frame, _ in self._seen if frame in owners]
+        birth = frames[frames.index(vanished_at[piece][0]) + 1]
+        gap, first_gap = (_gap(owners[f], piece, vanished_at) for f in (frames[-1], birth))
+        least = self.settings.gap * np.hypot(*owners[birth].shape)
+        side = np.sqrt(np.count_nonzero(owners[frames[-1]] == piece + 1))
+        return first_gap <= least and gap > max(self.settings.far * side, 2 * least)
+
     def _judge(self, owners, areas, vanished_at) -> dict[int, np.ndarray]:
         """Which of the pieces that vanished are other animals, if any."""
         newcomers = []
         stays = sum(area for piece, area in enumerate(areas) if piece not in vanished_at)
+        if stays < MIN_STAYS * sum(areas):
+            return {}
         for piece, (_, area_before) in vanished_at.items():
             is_large = areas[piece] >= self.settings.min_area * stays
             adds_up = stays + areas[piece] >= self.settings.growth * area_before
-            if is_large and adds_up:
+            if (is_large and adds_up) or self._is_far(owners, piece, vanished_at):
                 newcomers.append(piece)
-        if not newcomers or not stays:
+        if not newcomers:
             return {}
         numbers = [piece + 1 for piece in newcomers]
         return {frame: np.isin(owner, numbers) for frame, owner in owners.items()}
+
+
+def _gap(owner, piece, vanished_at) -> float:
+    """Pixels between a piece and those that did not vanish."""
+    others = [n for n in range(1, owner.max() + 1) if n - 1 not in vanished_at]
+    stays, mask = np.isin(owner, others), owner == piece + 1
+    if not stays.any() or not mask.any():
+        return 0.0
+    return float(cv2.distanceTransform((~stays).astype("uint8"), cv2.DIST_L2, 5)[mask].min())
 
 
 def pieces_apart(region: np.ndarray, gap: float) -> tuple[np.ndarray, int]:

@@ -55,12 +55,15 @@ class Refinement:
         min_reliable: share of what the network finds in a frame in which the flow has to be
             reliable for the known background to be moved along; otherwise the known background is
             reset.
+        entrance: share of the diagonal from the animal's mask beyond which what enters through the
+            frame's edge is another animal.
     """
 
     threshold: float = 0.5
     radius: float = 0.1
     margin: float = 0.02
     min_reliable: float = 0.8
+    entrance: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ class Separation:
         vanished: share of its area below which a piece is gone.
         min_area: of a newcomer, share of the animal's area.
         growth: the area of both together, at least, over that before the newcomer's birth.
+        far: gap, in lengths of the newcomer, beyond which its area does not matter.
     """
 
     gap: float = 0.02
@@ -83,6 +87,7 @@ class Separation:
     vanished: float = 0.1
     min_area: float = 0.25
     growth: float = 1.25
+    far: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from utils.media.labels import VOID
 from utils.stage3.motion import Motion, warp_mask
 from utils.stage3.settings import Refinement
 
+EDGE_PX = 3  # what is seen so near to the frame's edge may come from outside
 MIN_COUNTED_PROBABILITY = 0.1  # outside of a mask, see `mask_confidence`
 
 
@@ -67,6 +68,8 @@ class TemporalFilter:
                 distance_to(animal) > self.refinement.margin * diagonal
             )
             others = warp_mask(self.last_others, motion) | (found & known)
+            if not self.frames_since:
+                others |= found & self._entrance(animal, diagonal)
             mask, others = sort_regions(found, animal, radius, others)
         if mask.any():
             self.last_mask, self.last_others, self.frames_since = mask, others, 0
@@ -91,6 +94,12 @@ class TemporalFilter:
         moved = warp_mask(self.last_mask, motion)
         # Where the flow is wrong, the animal is about where it was.
         return moved | self.last_mask
+
+    def _entrance(self, animal, diagonal):
+        """Where the frame's edge is so far from the animal that what comes in is another one."""
+        entrance = np.ones_like(animal)
+        entrance[EDGE_PX:-EDGE_PX, EDGE_PX:-EDGE_PX] = False
+        return entrance & (distance_to(animal) > self.refinement.entrance * diagonal)
 
     def _move_background(self, found, motion):
         known = np.zeros_like(found)
