@@ -85,7 +85,7 @@ class Config:
     )
     preset: PresetName = setting("default", "speed against accuracy")
     head: HeadName = setting("deeplab", "network head; xfcn is the paper's")
-    crf: bool = setting(False, "redraw outlines with a dense CRF, as the paper does (half a second per frame)")
+    crf: bool = setting(False, "redraw outlines with a dense CRF, as the paper (0.5 s per frame)")
     guided_filter: bool = setting(False, "redraw outlines with a guided filter (0.1 s per frame)")
     weights: Path | None = setting(None, "weights to start from (default: the best in weights/)")
     results: Path = setting(paths.RESULTS, "folder for masks, overlays and records")
@@ -313,7 +313,7 @@ def segment(
     labels = read_labels(sequence, labelled)
     preset, display = PRESETS[config.preset], make_display(config.progress)
     pipeline = Pipeline(
-        tuner, preset, video, labels, config.results, state, display, config.outline
+        tuner, preset, video, labels, config.results, state, display, outline=config.outline
     )
     animals, frames = pipeline.animals, ", ".join(map(str, labelled))
     several = f", {len(animals)} animals, one after the other" if len(animals) > 1 else ""

@@ -24,21 +24,19 @@ class BilateralLattice:
     def __init__(self, features: np.ndarray):
         num_points, dimensions = features.shape
         base, rank, weights = _enclosing_simplex(_elevate(features))
-        vertices = _vertices(base, rank)  # (N, D + 1, D)
-        codes, strides = _number(vertices)
+        codes, strides = _number_vertices(base, rank)
         self._cells, places = np.unique(codes.ravel(), return_inverse=True)
         rows = np.repeat(np.arange(num_points), dimensions + 1)
         shape = (num_points, len(self._cells))
         # Slicing; its transpose is splatting.
         self._slice = sparse.csr_array((weights.ravel(), (rows, places.ravel())), shape)
-        self._splat = self._slice.T.tocsr()
         self._neighbours = [
             (self._find(step), self._find(-step)) for step in _steps(dimensions) @ strides
         ]
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """Args: values: float32 (N,). Returns: the sums, float32 (N,)."""
-        cells = np.append(self._splat @ values, 0.0).astype("float32")  # last: there is no cell
+        cells = np.append(self._slice.T @ values, 0.0).astype("float32")  # last: there is no cell
         for ahead, behind in self._neighbours:
             cells[:-1] += 0.5 * (cells[ahead] + cells[behind])
         return self._slice @ cells[:-1]
@@ -89,25 +87,26 @@ def _enclosing_simplex(elevated: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
     return base, rank, weights
 
 
-def _vertices(base: np.ndarray, rank: np.ndarray) -> np.ndarray:
-    """The vertices of remainder 0..D, int32 (N, D + 1, D): the last coordinate follows."""
+def _number_vertices(base: np.ndarray, rank: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The vertices of remainder 0..D of each point's simplex, one number per vertex.
+
+    Returns: int64 (N, D + 1), and by how much a number grows with each of the first D coordinates,
+        int64 (D,): the last coordinate follows from them.
+    """
     size = base.shape[1]
-    remainder = np.arange(size)[:, None]
-    offsets = np.where(np.arange(size) < size - remainder, remainder, remainder - size)
-    return np.stack([base + offsets[k][rank] for k in range(size)], axis=1)[..., :-1]
-
-
-def _number(vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One int64 number per vertex, and by how much it grows with each coordinate."""
-    low = vertices.min(axis=(0, 1)) - vertices.shape[1]  # room for a step to either side
-    spans = [int(span) for span in vertices.max(axis=(0, 1)) + vertices.shape[1] - low + 1]
+    low = base[:, :-1].min(axis=0) - 2 * size  # room for the vertices, and a step to either side
+    spans = [int(span) for span in base[:, :-1].max(axis=0) + 2 * size - low + 1]
     strides = [1]
     for span in spans[:-1]:
         strides.append(strides[-1] * span)
     if strides[-1] * spans[-1] >= 2**63:
         raise ValueError("The kernel is too narrow for these features.")
     strides = np.array(strides, "int64")
-    return (vertices - low).astype("int64") @ strides, strides
+    codes = np.empty(base.shape, "int64")
+    for remainder in range(size):
+        offsets = np.where(np.arange(size) < size - remainder, remainder, remainder - size)
+        codes[:, remainder] = (base + offsets[rank])[:, :-1] @ strides
+    return codes - low @ strides, strides
 
 
 def _steps(dimensions: int) -> np.ndarray:

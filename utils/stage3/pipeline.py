@@ -112,6 +112,7 @@ class Pipeline:
         results_dir: Path,
         partial: PartialRun,
         display: Display,
+        *,
         outline: OutlineFilter | None = None,
     ):
         self.tuner = tuner
