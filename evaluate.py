@@ -1,4 +1,4 @@
-"""Scores segmented videos by the official measures of DAVIS 2016: J (region) and F (contour).
+"""Scores segmented videos by the official measures of DAVIS 2016: J (region), F (contour), T.
 
 Reads:
     RESULTS/segmentation/SEQ/*.png, RESULTS/runs/SEQ/run.json (which frames were labelled)
@@ -16,7 +16,9 @@ Command (a second per DAVIS video on a CPU):
 2. Recall is the share of scored frames above 0.5, decay the first quarter minus the last one.
 3. Every video has the same weight in the mean; videos of different protocols (frame 0 labelled,
    another frame labelled, the labelled frame left out) have separate means.
-4. T (temporal stability) is left out: see utils/evaluation/measures.py.
+4. --stability adds T, how much the outline changes from frame to frame (lower is better), for
+   videos with one animal; half a second per frame. DAVIS counts it only for videos without
+   occlusions and strong deformation; blackswan is one.
 5. A video whose run has not finished is not scored, and counts as failed.
 """
 
@@ -40,6 +42,7 @@ from utils.evaluation.report.page import write_report
 from utils.evaluation.report.video_report import VideoReport, make_video_report
 from utils.evaluation.results import list_results, open_segmented, require_finished
 from utils.evaluation.scoring import (
+    STABILITY,
     NothingToScoreError,
     SequenceScore,
     format_table,
@@ -64,6 +67,7 @@ class Config:
     sequences: tuple[str, ...] = setting((), "only these (default: all that are annotated)")
     json: Path | None = setting(None, "file to write a copy of scores.json to")
     exclude_guidance: bool = setting(False, "do not score the frames that were labelled")
+    stability: bool = setting(False, "also score temporal stability T, of videos with one animal")
     report: bool = setting(False, "also write report/index.html, a page to open in a browser")
 
 
@@ -186,6 +190,7 @@ def score_one(sequence: str, dataset_dir: Path, config: Config) -> SequenceScore
         frame_names or video.frame_names,
         video.record.get("labelled_frames"),
         exclude_guidance=config.exclude_guidance,
+        stability=config.stability,
     )
 
 
@@ -250,12 +255,13 @@ def make_record(
 def write_csv(path: Path, scores: Sequence[SequenceScore]) -> None:
     """Writes one line per sequence, the same numbers as in scores.json."""
     options = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}
+    columns = (*NUMBERS, STABILITY)
     with path.open("w", **options) as file:  # a name need not be UTF-8
         writer = csv.writer(file)
-        writer.writerow(("sequence", "protocol", "labelled_frames", "num_scored", *NUMBERS))
+        writer.writerow(("sequence", "protocol", "labelled_frames", "num_scored", *columns))
         for score in scores:
             labelled = " ".join(map(str, score.labelled_frames or ()))
-            numbers = (score.scores[key] for key in NUMBERS)
+            numbers = map(score.scores.get, columns)
             writer.writerow((score.sequence, score.protocol, labelled, len(score.frames), *numbers))
 
 

@@ -36,7 +36,6 @@ import keras
 import numpy as np
 
 from models import HeadName, build_model
-from models.losses import SegmentationLoss
 from utils.command_line import run_script, setting, shard_slice
 from utils.console import make_display
 from utils.environment import describe_environment, git_commit
@@ -54,7 +53,8 @@ from utils.inputs.guidance import (
     read_labels,
 )
 from utils.inputs.sequences import VideoSequence, find_sequences
-from utils.stage3.fine_tuning import FineTuner
+from utils.stage3.fine_tuning import FineTuner, make_loss
+from utils.stage3.outline import OutlineFilter
 from utils.stage3.partial_run import PartialRun, partial_dir
 from utils.stage3.pipeline import Pipeline
 from utils.stage3.presets import PRESETS, PresetName
@@ -65,6 +65,7 @@ from utils.stage3.run_record import (
     mask_paths,
     namesake_warning,
 )
+from utils.stage3.settings import DenseCrf, GuidedFilter
 from utils.training.weights import find_weights, load_weights, save_weights
 
 EXPECTED = (InputError, OSError, FloatingPointError)  # anything else is a bug
@@ -84,6 +85,8 @@ class Config:
     )
     preset: PresetName = setting("default", "speed against accuracy")
     head: HeadName = setting("deeplab", "network head; xfcn is the paper's")
+    crf: bool = setting(False, "redraw outlines with a dense CRF, as the paper (0.5 s per frame)")
+    guided_filter: bool = setting(False, "redraw outlines with a guided filter (0.1 s per frame)")
     weights: Path | None = setting(None, "weights to start from (default: the best in weights/)")
     results: Path = setting(paths.RESULTS, "folder for masks, overlays and records")
     seed: int = setting(0, "seed of augmentation and of untrained layers")
@@ -95,6 +98,11 @@ class Config:
     overwrite: bool = setting(False, "redo videos that are finished or half done, from the start")
     progress: Literal["bars", "json"] = setting("bars", "bars, or JSON lines for programs")
     dry_run: bool = setting(False, "check everything, print the configuration, write nothing")
+
+    @property
+    def outline(self) -> OutlineFilter | None:
+        """What redraws outlines."""
+        return DenseCrf() if self.crf else GuidedFilter() if self.guided_filter else None
 
 
 @dataclass(frozen=True)
@@ -128,8 +136,7 @@ def main(config: Config) -> int:
         print_dry_run(config, jobs, failed)
         return 1 if failed else 0
 
-    loss = SegmentationLoss(preset.region_weight)
-    tuner = FineTuner(model, loss, preset.fine_tuning, config.seed)
+    tuner = FineTuner(model, make_loss(preset), preset.fine_tuning, config.seed)
     records = {}
     for job in jobs:
         try:
@@ -152,6 +159,8 @@ def check_flags(config: Config) -> None:
     parse_guidance(config.guidance)
     if not 0 <= config.seed < 2**32:
         raise UsageError(f"--seed must be 0 to {2**32 - 1}, not {config.seed}.")
+    if config.crf and config.guided_filter:
+        raise UsageError("--crf and --guided-filter both redraw the outline: choose one of them.")
     for name in ("", paths.SEGMENTATION, paths.OVERLAY, paths.RUNS):
         check_writable(config.results / name, "another folder with --results")
 
@@ -236,6 +245,8 @@ def prepare_job(
         },
         "backend": keras.backend.backend(),
     }
+    if config.outline:  # absent otherwise, so that runs without it keep their key
+        key["outline"] = {type(config.outline).__name__: asdict(config.outline)}
     warnings.append(namesake_warning(config.results, video, key))
     for warning in filter(None, warnings):
         print(f"warning: {warning}", flush=True)
@@ -301,7 +312,9 @@ def segment(
     sequence, video, labelled = job.sequence, job.sequence.video, job.guidance.frames
     labels = read_labels(sequence, labelled)
     preset, display = PRESETS[config.preset], make_display(config.progress)
-    pipeline = Pipeline(tuner, preset, video, labels, config.results, state, display)
+    pipeline = Pipeline(
+        tuner, preset, video, labels, config.results, state, display, outline=config.outline
+    )
     animals, frames = pipeline.animals, ", ".join(map(str, labelled))
     several = f", {len(animals)} animals, one after the other" if len(animals) > 1 else ""
     print(

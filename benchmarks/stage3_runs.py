@@ -16,11 +16,10 @@ from utils import backend, paths  # backend before Keras: it starts it without n
 # isort: split
 import finetune_test
 from models import build_model
-from models.losses import SegmentationLoss
 from utils.evaluation.scoring import score_folders
 from utils.files import sha256_of
 from utils.inputs.sequences import open_dataset_sequence
-from utils.stage3.fine_tuning import FineTuner
+from utils.stage3.fine_tuning import FineTuner, make_loss
 from utils.stage3.presets import PRESETS
 from utils.training.weights import find_weights, load_weights
 
@@ -97,8 +96,7 @@ def load_tuner(weights: Path | None, preset: str, seed: int) -> tuple[FineTuner,
     model = build_model("deeplab")
     load_weights(model, weights_path)
     print(f"weights: {weights_path} ({reason})", flush=True)
-    loss = SegmentationLoss(settings.region_weight)
-    return FineTuner(model, loss, settings.fine_tuning, seed), weights_path
+    return FineTuner(model, make_loss(settings), settings.fine_tuning, seed), weights_path
 
 
 def make_row(name: str, method: str, result: Run) -> dict:

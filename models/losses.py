@@ -1,8 +1,8 @@
 """Losses on logits and targets (batch, height, width, 1): target 1 object, 0 background, 255 void
 (does not count).
 
-All are means over the images of the batch and do not grow with the image's area (the original's
-loss was a sum over pixels, so that its step size changed with the crop).
+All are means over the images of the batch. All but the original's do not grow with the image's
+area; that one is a sum over pixels, so that its step size changes with the crop.
 """
 
 import keras
@@ -50,6 +50,23 @@ class SegmentationLoss(keras.losses.Loss):
 
     def get_config(self):
         return {**super().get_config(), "region_weight": self.region_weight}
+
+
+@keras.saving.register_keras_serializable("one_shot")
+class BalancedSumLoss(keras.losses.Loss):
+    """The original's loss, and OSVOS's: cross-entropy summed over all pixels, where object and
+    background each weigh as much as the other's share of the pixels.
+
+    It grows with the image's area; an image without an object costs nothing.
+    """
+
+    def call(self, y_true, y_pred):
+        valid, targets = valid_pixels(y_true)
+        axes = (1, 2, 3)
+        area = ops.maximum(ops.sum(valid, axis=axes, keepdims=True), 1.0)
+        objects = ops.sum(targets, axis=axes, keepdims=True) / area
+        weights = targets * (1 - objects) + (valid - targets) * objects
+        return ops.sum(weights * binary_cross_entropy(targets, y_pred), axis=axes)
 
 
 def soft_jaccard_loss(targets, logits):

@@ -5,7 +5,12 @@ import numpy as np
 import pytest
 from keras import ops
 
-from models.losses import SegmentationLoss, binary_cross_entropy, soft_jaccard_loss
+from models.losses import (
+    BalancedSumLoss,
+    SegmentationLoss,
+    binary_cross_entropy,
+    soft_jaccard_loss,
+)
 
 VOID = 255
 LOSSES = [SegmentationLoss(region_weight) for region_weight in (0.0, 1.0)]
@@ -142,3 +147,20 @@ def test_the_loss_comes_back_from_its_configuration():
     loss = SegmentationLoss(2.0)
     again = SegmentationLoss.from_config(loss.get_config())
     assert again.region_weight == 2.0
+
+
+def test_the_balanced_sum_by_hand():
+    # One object pixel of four that count: it weighs 3/4, each of the others 1/4.
+    target = np.array([1, 0, 0, 0, VOID], "uint8").reshape(1, 1, 5, 1)
+    logits = np.array([0.0, 0, 2, -1, 9], "float32").reshape(target.shape)
+    entropy = np.log1p(np.exp([0.0, 0, 2, -1]))  # of label 1 at logit 0, and of label 0
+    expected = 0.75 * entropy[0] + 0.25 * entropy[1:].sum()
+    assert float(BalancedSumLoss()(target, logits)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_balanced_sum_grows_with_the_image_and_is_zero_without_an_object():
+    target, logits = random_pair()
+    tiled = [np.tile(array, (1, 2, 2, 1)) for array in (target, logits)]
+    loss = BalancedSumLoss()
+    assert float(loss(*tiled)) == pytest.approx(4 * float(loss(target, logits)), rel=1e-5)
+    assert float(loss(np.zeros_like(target), logits)) == 0

@@ -1,8 +1,8 @@
 """The measures of DAVIS 2016 (Perazzi et al., CVPR 2016, section 5): region J and contour F.
 
 Defined as in the official code: over the scored frames of one video come mean, recall (share of
-frames above 0.5) and decay (first quarter minus last quarter). Temporal stability T is left out:
-its official polygon matching exists only as unpackaged C++, and an imitation would not compare.
+frames above 0.5) and decay (first quarter minus last quarter). Temporal stability T is in
+`temporal_stability.py`.
 """
 
 from collections.abc import Iterable, Sequence

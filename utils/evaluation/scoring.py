@@ -8,7 +8,7 @@ Protocols (never mixed in one mean):
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +17,13 @@ from tabulate import SEPARATING_LINE, tabulate
 
 from utils.errors import InputError
 from utils.evaluation.measures import NUMBERS, mean_scores, score_sequence
+from utils.evaluation.temporal_stability import temporal_stability
 from utils.media.images import list_frames
 from utils.media.labels import VOID, iterate_labels, read_label
 
 FIRST, CHOSEN, UNKNOWN = "first", "chosen", "unknown"
 LEFT_OUT = "chosen, labelled frame left out"
+STABILITY = "T-Mean"  # where it was asked for; see `temporal_stability`
 
 
 class NothingToScoreError(InputError):
@@ -39,7 +41,8 @@ class SequenceScore:
         num_frames: of the video.
         num_annotated: frames that have an annotation.
         frames: stems of the scored frames.
-        scores: as `utils.evaluation.measures.score_sequence` returns them.
+        scores: as `utils.evaluation.measures.score_sequence` returns them; with T also "T-Mean" and
+            "T", a list with one value per pair of consecutive frames, None where a mask is empty.
     """
 
     sequence: str
@@ -52,7 +55,7 @@ class SequenceScore:
 
     def means(self) -> dict:
         """The scores without those of single frames; with several animals, also each animal's."""
-        means = {key: self.scores[key] for key in NUMBERS}
+        means = {key: self.scores[key] for key in (*NUMBERS, STABILITY) if key in self.scores}
         animals = self.scores.get("animals", {})
         if animals:
             means["animals"] = {str(a): {k: s[k] for k in NUMBERS} for a, s in animals.items()}
@@ -67,6 +70,7 @@ def score_folders(
     labelled_frames: Sequence[int] | None = None,
     *,
     exclude_guidance: bool = False,
+    stability: bool = False,
 ) -> SequenceScore:
     """Scores `prediction_dir/STEM.png` of every annotated frame that counts.
 
@@ -77,6 +81,8 @@ def score_folders(
         frame_names: stems of all frames of the video, in natural order.
         labelled_frames: indices of the frames that the fine-tuning saw; None if unknown.
         exclude_guidance: leaves these frames out of the score.
+        stability: also computes T, of all frames but the first and the last one, if there is one
+            animal. It takes about half a second per frame.
 
     Returns: the scores and how they were computed.
 
@@ -94,6 +100,10 @@ def score_folders(
             f"labelled frame in {annotation_dir}, found {len(annotations)} of {len(frame_names)}"
         )
     predictions = _find_predictions(sequence_name, Path(prediction_dir), frames)
+    scores = _score_masks(predictions, annotations)
+    if stability and "animals" not in scores:
+        masks = _find_predictions(sequence_name, Path(prediction_dir), frame_names[1:-1])
+        scores |= _score_stability(masks.values())
     return SequenceScore(
         sequence=sequence_name,
         protocol=_protocol(labelled_frames, exclude_guidance),
@@ -101,7 +111,7 @@ def score_folders(
         num_frames=len(frame_names),
         num_annotated=len(annotations),
         frames=frames,
-        scores=_score_masks(predictions, annotations),
+        scores=scores,
     )
 
 
@@ -111,19 +121,23 @@ def mean_by_protocol(scores: Sequence[SequenceScore]) -> dict[str, dict]:
     Args:
         scores: from `score_folders`.
 
-    Returns: {protocol: {"num_sequences", "num_scored" (frames) and `measures.NUMBERS`}}.
+    Returns: {protocol: {"num_sequences", "num_scored" (frames) and `measures.NUMBERS`}}; with
+        "T-Mean", of the videos that have one, if any has.
     """
     groups: dict[str, list[SequenceScore]] = {}
     for score in scores:
         groups.setdefault(score.protocol, []).append(score)
-    return {
-        protocol: {
+    means = {}
+    for protocol, group in groups.items():
+        means[protocol] = {
             "num_sequences": len(group),
             "num_scored": sum(len(score.frames) for score in group),
             **mean_scores([score.scores for score in group]),
         }
-        for protocol, group in groups.items()
-    }
+        with_stability = [score.scores for score in group if STABILITY in score.scores]
+        if with_stability:
+            means[protocol] |= mean_scores(with_stability, (STABILITY,))
+    return means
 
 
 def format_table(scores: Sequence[SequenceScore]) -> str:
@@ -133,12 +147,15 @@ def format_table(scores: Sequence[SequenceScore]) -> str:
         scores: from `score_folders`.
     """
 
-    def row(name: str, num_frames: int, numbers: dict, protocol: str) -> tuple:
-        keys = ("J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay", "J&F-Mean")
-        return (name, num_frames, *(numbers[key] for key in keys), protocol)
+    keys = ("J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay", "J&F-Mean")
+    header = ("sequence", "frames", "J mean", "recall", "decay", "F mean", "recall", "decay", "J&F")
+    if any(STABILITY in score.scores for score in scores):
+        keys, header = (*keys, STABILITY), (*header, "T")
+    header += ("protocol",)
 
-    header = ("sequence", "frames", "J mean", "recall", "decay", "F mean", "recall", "decay")
-    header += ("J&F", "protocol")
+    def row(name: str, num_frames: int, numbers: dict, protocol: str) -> tuple:
+        return (name, num_frames, *map(numbers.get, keys), protocol)
+
     rows: list = []
     for score in scores:
         num_frames, protocol = len(score.frames), score.protocol
@@ -148,7 +165,11 @@ def format_table(scores: Sequence[SequenceScore]) -> str:
     rows.append(SEPARATING_LINE)
     for protocol, mean in mean_by_protocol(scores).items():
         rows.append(row(f"mean of {mean['num_sequences']}", mean["num_scored"], mean, protocol))
-    return tabulate(rows, header, floatfmt=".3f", disable_numparse=[0, 9], preserve_whitespace=True)
+    texts = [0, len(header) - 1]
+    return tabulate(
+        rows, header, floatfmt=".3f", missingval="-", disable_numparse=texts,
+        preserve_whitespace=True,
+    )  # fmt: skip
 
 
 def _protocol(labelled_frames: Sequence[int] | None, exclude_guidance: bool) -> str:
@@ -225,6 +246,15 @@ def _score_masks(predictions: dict[str, Path], annotations: dict[str, Path]) -> 
         (annotation for _, annotation in pairs[1]),
         first.animals,
     )
+
+
+def _score_stability(mask_paths: Iterable[Path]) -> dict:
+    """T of consecutive masks and its mean; nothing where there are no two masks that show it."""
+    values = temporal_stability(read_label(path).values != 0 for path in mask_paths)
+    if np.isnan(values).all():
+        return {}
+    listed = [None if np.isnan(value) else value for value in values]
+    return {STABILITY: float(np.nanmean(values)), "T": listed}
 
 
 def _frames_that_count(

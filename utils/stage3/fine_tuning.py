@@ -7,12 +7,18 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from models.losses import BalancedSumLoss, SegmentationLoss
 from models.xception import freeze_first_blocks
 from utils import backend
-from utils.stage3.settings import FineTuning
+from utils.stage3.settings import FineTuning, PaperFineTuning, Preset
 from utils.training.backup import Backup
 from utils.training.batches import Batches, FrameSample, Sample
-from utils.training.optimizers import make_optimizer, reset_optimizer, warmup_cosine
+from utils.training.optimizers import (
+    make_optimizer,
+    make_paper_optimizer,
+    reset_optimizer,
+    warmup_cosine,
+)
 
 
 class FineTuner:
@@ -38,12 +44,8 @@ class FineTuner:
         freeze_first_blocks(model, settings.frozen_blocks)
         # Only the fused output learns here (the paper's "supervision 3").
         self.trained = keras.Model(model.input, {"mask": model.output["mask"]})
-        schedule = (
-            warmup_cosine(settings.head_learning_rate, settings.steps, settings.final_rate),
-            warmup_cosine(settings.backbone_learning_rate, settings.steps, settings.final_rate),
-        )
         self.trained.compile(
-            optimizer=make_optimizer(*schedule),
+            optimizer=_make_optimizer(settings),
             loss={"mask": loss},
             jit_compile=backend.jit_compile(),
         )
@@ -129,6 +131,22 @@ class FineTuner:
         )
         self.epochs_done = max(self.epochs_done, last_epoch)
         return history.history.get("loss", [])
+
+
+def make_loss(preset: Preset) -> keras.losses.Loss:
+    """The loss that a preset fine-tunes with."""
+    if isinstance(preset.fine_tuning, PaperFineTuning):
+        return BalancedSumLoss()
+    return SegmentationLoss(preset.region_weight)
+
+
+def _make_optimizer(settings: FineTuning) -> keras.optimizers.Optimizer:
+    if isinstance(settings, PaperFineTuning):
+        return make_paper_optimizer(settings.head_learning_rate, settings.momentum)
+    return make_optimizer(
+        warmup_cosine(settings.head_learning_rate, settings.steps, settings.final_rate),
+        warmup_cosine(settings.backbone_learning_rate, settings.steps, settings.final_rate),
+    )
 
 
 def _stop_if_not_finite(epoch, logs):

@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from utils import paths
@@ -20,6 +19,7 @@ from utils.media.videos import Video
 from utils.stage3.fine_tuning import FineTuner
 from utils.stage3.look_alikes import find_look_alikes, target_of_label
 from utils.stage3.motion import Motion, find_motion
+from utils.stage3.outline import OutlineFilter, redraw_outline, region_at
 from utils.stage3.partial_run import PartialRun, to_bytes
 from utils.stage3.second_look import (
     CertainFrame,
@@ -102,6 +102,7 @@ class Pipeline:
         results_dir: `results/` or what stands for it.
         partial: the state of this run on disk; every verb continues where it was cut off.
         display: shows progress.
+        outline: redraws outlines along the edges of the image; None: they stay the network's.
     """
 
     def __init__(
@@ -113,6 +114,8 @@ class Pipeline:
         results_dir: Path,
         partial: PartialRun,
         display: Display,
+        *,
+        outline: OutlineFilter | None = None,
     ):
         self.tuner = tuner
         self.preset = preset
@@ -120,6 +123,7 @@ class Pipeline:
         self.results_dir = results_dir
         self.partial = partial
         self.display = display
+        self.outline = outline
         self.size = working_size(video.height, video.width, preset.lines)
         self.labels = {f: resize_labels(label.values, *self.size) for f, label in labels.items()}
         self.fine_size = working_size(video.height, video.width, preset.fine_lines)
@@ -244,11 +248,20 @@ class Pipeline:
             ]
             for animal, found in zip(self.animals, candidates, strict=True):
                 self.confidence[animal].append(round(found.confidence, 4))
+            candidates = [self.redraw(found) for found in candidates]
             threshold = self.preset.refinement.threshold
             yield (
                 index,
                 numbers[merge_animals(candidates, threshold, self.video.height, self.video.width)],
             )
+
+    def redraw(self, found: AnimalInFrame) -> AnimalInFrame:
+        """What was found of an animal, with the outline that the run's filter gives it."""
+        if self.outline is None:
+            return found
+        image, threshold = self.frames.read(found.frame), self.preset.refinement.threshold
+        redrawn = redraw_outline(found.probability, found.region, image, self.outline, threshold)
+        return AnimalInFrame(found.frame, *redrawn)
 
     def write(self, masks: Iterable[tuple[int, np.ndarray]]) -> None:
         """Writes masks, confidence and overlays."""
@@ -301,7 +314,8 @@ class Pipeline:
         labelled = tuple(f for f, label in self.labels.items() if (label == animal).any())
         for start, going_away in make_passes(len(self.video), labelled):
             temporal_filter = TemporalFilter(self.preset.refinement, self.labels[start], animal)
-            watch = SeparationWatch(self.preset.separation, self._motion)
+            settings = self.preset.separation
+            watch = SeparationWatch(settings, self._motion) if settings else None
             before, grey_before = start, self.frames.grey(start)
             for index in (i for i in going_away if i in frames):
                 grey = self.frames.grey(index)
@@ -311,7 +325,7 @@ class Pipeline:
                 region = temporal_filter(
                     resize_image(probability, *self.size), motion, max(1, abs(index - before))
                 )
-                corrected = watch(index, region, motion)
+                corrected = watch(index, region, motion) if watch else {}
                 if index in corrected:
                     temporal_filter.take_out(region & ~corrected[index])
                     region = corrected.pop(index)
@@ -378,12 +392,7 @@ def merge_animals(
     best = np.full((height, width), threshold * 255, "float32")
     for place, found in enumerate(candidates, start=1):
         probability = resize_image(found.probability.astype("float32"), height, width)
-        region = found.region
-        if region.shape != (height, width):
-            # The outline comes from the finer probability; the region only says which parts count.
-            region = cv2.dilate(region.astype("uint8"), np.ones((3, 3), "uint8"))
-            region = resize_labels(region, height, width).astype(bool)
-        wins = region & (probability > best)
+        wins = region_at(found.region, height, width) & (probability > best)
         mask[wins] = place
         best[wins] = probability[wins]
     return mask

@@ -2,7 +2,34 @@
 
 from typing import Literal
 
-from utils.stage3.settings import FineTuning, Preset, SecondLook, Window
+from utils.stage3.settings import (
+    FineTuning,
+    PaperFineTuning,
+    Preset,
+    Refinement,
+    SecondLook,
+    Window,
+)
+from utils.training.augmentation import Augmentation
+
+# Xue et al. (2022), as far as their code tells; docs/how_it_works.md says what differs.
+PAPER = Preset(
+    PaperFineTuning(
+        steps=200,
+        crop=(480, 853),  # the whole frame
+        head_learning_rate=1e-7,  # of a sum over pixels
+        frozen_blocks=0,
+        augmentation=Augmentation(
+            scale=(0.6, 1.3), object_centred=0.0, brightness=0.2, contrast=0.2, noise=7
+        ),
+    ),
+    flip=True,
+    refinement=Refinement(threshold=162 / 255, radius=0),
+    look_alikes=None,
+    separation=None,
+    # A window that always is the whole frame, as it is.
+    window=Window(pixels=10**9, max_zoom=1, margin=2, whole_every=10**9),
+)
 
 PRESETS = {
     "default": Preset(FineTuning(steps=100), second_look=SecondLook(epochs=2)),
@@ -10,5 +37,6 @@ PRESETS = {
         FineTuning(steps=100, crop=(256, 448)), lines=360, window=Window(pixels=240_000)
     ),
     "accurate": Preset(FineTuning(steps=200), flip=True, second_look=SecondLook(epochs=4)),
+    "paper": PAPER,
 }
 PresetName = Literal[*PRESETS]  # the choices of every --preset flag

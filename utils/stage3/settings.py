@@ -43,6 +43,18 @@ class FineTuning:
 
 
 @dataclass(frozen=True)
+class PaperFineTuning(FineTuning):
+    """The same with the original's loss, a sum over pixels balanced between animal and background,
+    and its optimizer: momentum, and `head_learning_rate` throughout, for the backbone as well.
+
+    Attributes:
+        momentum: of the optimizer.
+    """
+
+    momentum: float = 0.9
+
+
+@dataclass(frozen=True)
 class Refinement:
     """Threshold and temporal filter, chosen on two training videos of DAVIS 2016, the last two
     numbers on the development videos as well (docs/experiments.md).
@@ -165,7 +177,7 @@ class Preset:
         flip: average each view with its mirror image.
         refinement: threshold and temporal filter.
         look_alikes: which unlabelled animals the network does not learn as background, or None.
-        separation: telling the animal from one that came out from behind it.
+        separation: telling the animal from one that came out from behind it, or None.
         second_look: learning also from certain masks of other frames, or None.
         window: how the network looks at the animal from near.
     """
@@ -176,7 +188,7 @@ class Preset:
     flip: bool = False
     refinement: Refinement = field(default_factory=Refinement)
     look_alikes: LookAlikes | None = field(default_factory=LookAlikes)
-    separation: Separation = field(default_factory=Separation)
+    separation: Separation | None = field(default_factory=Separation)
     second_look: SecondLook | None = None
     window: Window = field(default_factory=Window)
 
@@ -185,3 +197,48 @@ class Preset:
         """Shorter side of frames at fine size, pixels: what windows are cut from, and outlines are
         drawn at."""
         return round(self.lines * self.window.max_zoom)
+
+
+@dataclass(frozen=True)
+class DenseCrf:
+    """The dense CRF that redraws outlines with `--crf`, see `utils.stage3.dense_crf`. The defaults
+    are those of OnAVOS (Voigtlaender and Leibe, 2017), found by random search on DAVIS.
+
+    Attributes:
+        iterations: of mean-field inference.
+        gaussian_weight, gaussian_px: weight and standard deviation of the kernel of distance alone,
+            pixels at 480 lines.
+        bilateral_weight, bilateral_px, bilateral_levels: of the kernel of distance and colour:
+            weight and standard deviations, pixels at 480 lines and levels of 255.
+    """
+
+    iterations: int = 12
+    gaussian_weight: float = 1.2485
+    gaussian_px: float = 0.2209
+    bilateral_weight: float = 1.4033
+    bilateral_px: float = 22.376
+    bilateral_levels: float = 7.7025
+
+    @property
+    def reach_px(self) -> float:
+        """Pixels at 480 lines beyond which one pixel says next to nothing to another."""
+        return 3 * max(self.gaussian_px, self.bilateral_px)
+
+
+@dataclass(frozen=True)
+class GuidedFilter:
+    """The guided filter that redraws outlines with `--guided-filter`, see
+    `utils.stage3.guided_filter`.
+
+    Attributes:
+        radius_px: of the square windows, pixels at 480 lines.
+        epsilon: variance of colour, in squares of 0..1, below which a window is flat.
+    """
+
+    radius_px: float = 4.0
+    epsilon: float = 1e-4
+
+    @property
+    def reach_px(self) -> float:
+        """Pixels at 480 lines beyond which one pixel says nothing to another."""
+        return 2 * self.radius_px

@@ -5,6 +5,7 @@ import keras
 from models.backbone import BACKBONE
 
 GRADIENT_CLIP_NORM = 1.0  # of a variable; longer ones are scaled to this norm
+FUSING_LAYER = "mask_logits/"  # the head's last convolution
 
 
 def make_optimizer(
@@ -44,6 +45,22 @@ def make_optimizer(
         return head if BACKBONE.block_number(variable.path) is None else backbone
 
     return keras.optimizers.MultiOptimizer(choose, name="head_and_backbone")
+
+
+def make_paper_optimizer(learning_rate: float, momentum: float) -> keras.optimizers.Optimizer:
+    """The original's optimizer of stage 3: gradient descent with momentum at a constant learning
+    rate, of which the convolution that fuses the side outputs gets a hundredth (its bias two)."""
+    everything, kernel, bias = (
+        keras.optimizers.SGD(learning_rate * share, momentum=momentum, name=name)
+        for share, name in ((1.0, "sgd"), (0.01, "fusing_kernel_sgd"), (0.02, "fusing_bias_sgd"))
+    )
+
+    def choose(variable):
+        if not variable.path.startswith(FUSING_LAYER):
+            return everything
+        return bias if variable.path.endswith("bias") else kernel
+
+    return keras.optimizers.MultiOptimizer(choose, name="paper")
 
 
 def warmup_cosine(

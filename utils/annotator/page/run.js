@@ -4,7 +4,12 @@ import { getJson, overlayAddress, postJson } from "./api.js";
 import { $, showError, showMessage } from "./dom.js";
 
 const POLL_MS = 700;
-const PRESET_TEXTS = { default: "default", fast: "fast, less exact", accurate: "accurate, slow" };
+const PRESET_TEXTS = {
+  default: "default",
+  fast: "fast, less exact",
+  accurate: "accurate, slow",
+  paper: "the paper's",
+};
 
 export class RunPanel {
   /** `onResults` gets new results. */

@@ -1,0 +1,173 @@
+"""J and F when outlines are redrawn by a dense CRF or a guided filter, and the seconds per frame.
+
+Runs stage 3 with the first frame labelled, on videos with one animal, and keeps the probabilities
+that it would throw away; then applies the filters of FILTERS to them. What was kept before, in
+RESULTS/kept or in an unfinished run of finetune_test.py, is not computed again.
+
+Reads   a data set with all frames annotated.
+Writes  RESULTS as finetune_test.py does, RESULTS/kept/SEQ, a table to the screen and with --json to
+        a file.
+
+    python -m benchmarks.outline_filters --dataset DIR --sequences bear dog-agility mallard-fly
+"""
+
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from utils import backend, paths  # noqa: F401  backend before Keras: it starts it without noise
+
+# isort: split
+import numpy as np
+from tabulate import tabulate
+from tqdm import tqdm
+
+import finetune_test
+from benchmarks.stage3_runs import load_tuner, no_chooser
+from utils.command_line import run_script, setting
+from utils.errors import InputError
+from utils.evaluation.measures import contour_accuracy, region_similarity
+from utils.files import sha256_of, write_json
+from utils.inputs.sequences import VideoSequence, open_dataset_sequence, sequence_dir
+from utils.media.images import open_image, resize_image
+from utils.media.labels import VOID, read_label
+from utils.stage3.outline import OutlineFilter, redraw_outline
+from utils.stage3.partial_run import PartialRun, partial_dir
+from utils.stage3.pipeline import AnimalInFrame, merge_animals
+from utils.stage3.presets import PRESETS, PresetName
+from utils.stage3.settings import DenseCrf, GuidedFilter
+
+FILTERS: dict[str, OutlineFilter | None] = {
+    "none": None,
+    "CRF of OnAVOS (--crf)": DenseCrf(),
+    "CRF of OSMN": DenseCrf(5, 3, 3, 10, 40, 5),
+    "CRF of DeepLab": DenseCrf(10, 3, 1, 4, 67, 3),
+    "CRF, 5 rounds, 40 px, 5 levels, 3": DenseCrf(5, 0, 1, 3, 40, 5),
+    "guided filter, 4 px (--guided-filter)": GuidedFilter(),
+    "guided filter, 8 px": GuidedFilter(radius_px=8),
+    "guided filter, 16 px": GuidedFilter(radius_px=16),
+}
+MEASURES = (region_similarity, contour_accuracy)
+MAPS = ("probability_1", "region_1")  # of `PartialRun`, which numbers animals
+
+
+@dataclass(frozen=True)
+class Config:
+    dataset: Path = setting(paths.SAMPLE_DATASET, "folder with JPEGImages/ and Annotations/")
+    sequences: tuple[str, ...] = setting(("cockatoo",), "names of its videos")
+    results: Path = setting(paths.RESULTS / "outline_filters", "folder for runs and kept maps")
+    preset: PresetName = setting("default", "preset of the runs")
+    weights: Path | None = setting(None, "weights that runs start from (default: the best)")
+    seed: int = setting(0, "seed of fine-tuning")
+    every: int = setting(1, "measure every N-th of the scored frames")
+    json: Path | None = setting(None, "write all numbers here as well")
+
+
+@dataclass(frozen=True)
+class KeptFrame:
+    """What stage 3 found in a frame, and the truth.
+
+    Attributes:
+        image: uint8 (h, w, 3), RGB, at the size of the probability.
+        found: what stage 3 found.
+        truth, void: bool (H, W).
+    """
+
+    image: np.ndarray
+    found: AnimalInFrame
+    truth: np.ndarray
+    void: np.ndarray
+
+
+def main(config: Config) -> None:
+    sequences = [open_dataset_sequence(config.dataset, name) for name in config.sequences]
+    missing = [sequence for sequence in sequences if kept_dir(config, sequence) is None]
+    if missing:
+        run_stage3(config, missing)
+    table = {s.name: measure(config, s) for s in sequences}
+    mean = {name: np.mean([v[name] for v in table.values()], axis=0).tolist() for name in FILTERS}
+    rows = [
+        (name, *(f"{v[name][0]:.3f} / {v[name][1]:.3f}" for v in (*table.values(), mean)),
+         f"{mean[name][2]:.2f}")
+        for name in FILTERS
+    ]  # fmt: skip
+    print(tabulate(rows, ("", *table, "mean", "s per frame"), disable_numparse=True))
+    if config.json:
+        write_json(config.json, table | {"mean": mean})
+
+
+def run_stage3(config: Config, sequences: list[VideoSequence]) -> None:
+    """Runs stage 3 with the first frame labelled, and keeps its maps."""
+    tuner, weights = load_tuner(config.weights, config.preset, config.seed)
+    sha256 = sha256_of(weights)
+    flags = finetune_test.Config(
+        dataset=config.dataset, guidance="first", preset=config.preset, results=config.results,
+        seed=config.seed, overwrite=True,
+    )  # fmt: skip
+    for sequence in sequences:
+        job = finetune_test.prepare_job(sequence, flags, config.dataset, sha256, no_chooser)
+
+        def keep(state: PartialRun, record: dict) -> None:
+            if len(record["animals"]) != 1:
+                raise InputError(f"{record['sequence']}: expected a label of one animal.")
+            for kind in MAPS:
+                target = config.results / "kept" / record["sequence"] / kind
+                shutil.copytree(state.folder / kind, target, dirs_exist_ok=True)
+
+        finetune_test.run_job(job, flags, tuner, weights, keep)
+
+
+def kept_dir(config: Config, sequence: VideoSequence) -> Path | None:
+    """Where all maps of a video are, if they are anywhere."""
+    for folder in (
+        config.results / "kept" / sequence.name,
+        partial_dir(config.results, sequence.name),
+    ):
+        if all(len(list((folder / kind).glob("*.png"))) == len(sequence.video) for kind in MAPS):
+            return folder
+    return None
+
+
+def measure(config: Config, sequence: VideoSequence) -> dict[str, list[float]]:
+    """Mean J, mean F and seconds per frame of each filter."""
+    threshold = PRESETS[config.preset].refinement.threshold
+    values: dict[str, list] = {name: [] for name in FILTERS}
+    for frame in tqdm(list_kept(config, sequence), desc=sequence.name, leave=False):
+        for name, settings in FILTERS.items():
+            start = time.perf_counter()
+            found = frame.found
+            if settings is not None:
+                redrawn = redraw_outline(
+                    found.probability, found.region, frame.image, settings, threshold
+                )
+                found = AnimalInFrame(found.frame, *redrawn)
+            seconds = time.perf_counter() - start
+            mask = merge_animals([found], threshold, *frame.truth.shape) > 0
+            scores = [m(mask, frame.truth, frame.void) for m in MEASURES]
+            values[name].append([*scores, seconds])
+    return {name: np.mean(v, axis=0).tolist() for name, v in values.items()}
+
+
+def list_kept(config: Config, sequence: VideoSequence) -> Iterator[KeptFrame]:
+    """The official frames that are annotated: neither the first nor the last one."""
+    folder, video = kept_dir(config, sequence), sequence.video
+    annotations = sequence_dir(config.dataset, "Annotations", sequence.name)
+    stems = video.frame_names
+    official = [i for i in range(1, len(stems) - 1) if (annotations / f"{stems[i]}.png").is_file()]
+    for index in official[:: config.every]:
+        probability, region = (
+            np.asarray(open_image(folder / kind / f"{index:06d}.png")) for kind in MAPS
+        )
+        label = read_label(annotations / f"{stems[index]}.png").values
+        yield KeptFrame(
+            resize_image(video.read(index), *probability.shape),
+            AnimalInFrame(index, probability, region > 0),
+            (label > 0) & (label != VOID),
+            label == VOID,
+        )
+
+
+if __name__ == "__main__":
+    run_script(main, Config, __doc__)
