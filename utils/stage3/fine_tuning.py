@@ -50,11 +50,6 @@ class FineTuner:
             jit_compile=backend.jit_compile(),
         )
 
-    def restart(self) -> None:
-        """Gives the model the start weights again."""
-        for variable, value in zip(self.model.variables, self.start_weights, strict=True):
-            variable.assign(value)
-
     def fit(
         self,
         frames: Sequence[FrameSample],
@@ -77,7 +72,8 @@ class FineTuner:
         Raises:
             FloatingPointError: if the loss is not finite.
         """
-        self.restart()
+        for variable, value in zip(self.model.variables, self.start_weights, strict=True):
+            variable.assign(value)
         reset_optimizer(self.trained.optimizer)
         self.epochs_done = Backup(backup_path).restore(self.trained) if backup_path else 0
         return self._train(frames, self.settings.epochs, backup_path, callbacks, zoom)

@@ -13,11 +13,10 @@ from utils import paths
 from utils.console import Display
 from utils.files import write_json
 from utils.media.images import resize_image, resize_labels, working_size
-from utils.media.labels import LabelMap, read_label, write_label
+from utils.media.labels import VOID, LabelMap, read_label, write_label
 from utils.media.overlay import write_overlays
 from utils.media.videos import Video
 from utils.stage3.fine_tuning import FineTuner
-from utils.stage3.look_alikes import find_look_alikes, target_of_label
 from utils.stage3.motion import Motion, find_motion
 from utils.stage3.outline import OutlineFilter, redraw_outline, region_at
 from utils.stage3.partial_run import PartialRun, to_bytes
@@ -158,18 +157,14 @@ class Pipeline:
         self.write(self.settle_identities())
 
     def labelled_frames(self, animal: int) -> list[FrameSample]:
-        """The labelled frames as samples in which the animal is 1, and all else background but
-        unlabelled animals that look like it, which are void."""
-        self.tuner.restart()
-        samples = []
-        for frame, label in self.fine_labels.items():
-            others = np.zeros(label.shape, bool)
-            if self.preset.look_alikes and (label == animal).any():
-                before = self.views[animal].whole(frame)
-                others = find_look_alikes(before, label, animal, self.preset.look_alikes)
-            target = target_of_label(label, animal, others)
-            samples.append(FrameSample(self.frames.read(frame), target))
-        return samples
+        """The labelled frames as samples in which the animal is 1 and all else is background."""
+        return [
+            FrameSample(
+                self.frames.read(frame),
+                np.where(label == VOID, VOID, label == animal).astype("uint8"),
+            )
+            for frame, label in self.fine_labels.items()
+        ]
 
     def fine_tune(self, animal: int, labelled: list[FrameSample]) -> None:
         """The network learns the animal from the labelled frames."""

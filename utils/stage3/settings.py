@@ -79,21 +79,6 @@ class Refinement:
 
 
 @dataclass(frozen=True)
-class LookAlikes:
-    """What counts as an unlabelled animal of the same kind, see `utils.stage3.look_alikes`.
-
-    Attributes:
-        threshold: probability before fine-tuning above which a pixel is of the kind.
-        min_area: of a piece, share of the labelled animal's area.
-        margin: share of the diagonal from a label within which nothing counts.
-    """
-
-    threshold: float = 0.5
-    min_area: float = 0.15
-    margin: float = 0.005
-
-
-@dataclass(frozen=True)
 class Separation:
     """How another animal that was taken for a part of the labelled one is found, see
     `utils.stage3.separation`.
@@ -176,7 +161,6 @@ class Preset:
             at least at which the network sees it.
         flip: average each view with its mirror image.
         refinement: threshold and temporal filter.
-        look_alikes: which unlabelled animals the network does not learn as background, or None.
         separation: telling the animal from one that came out from behind it, or None.
         second_look: learning also from certain masks of other frames, or None.
         window: how the network looks at the animal from near.
@@ -187,7 +171,6 @@ class Preset:
     lines: int = 480
     flip: bool = False
     refinement: Refinement = field(default_factory=Refinement)
-    look_alikes: LookAlikes | None = field(default_factory=LookAlikes)
     separation: Separation | None = field(default_factory=Separation)
     second_look: SecondLook | None = None
     window: Window = field(default_factory=Window)
