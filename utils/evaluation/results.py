@@ -88,6 +88,11 @@ class SegmentedVideo:
         return [frame for frame in labelled if 0 <= frame < len(self)]
 
     @property
+    def is_without_label(self) -> bool:
+        """Whether its record says that no label was used."""
+        return self.record.get("labelled_frames") == []
+
+    @property
     def progress(self) -> str:
         """How many masks there are, in words."""
         expected = self.record.get("num_frames")

@@ -26,7 +26,7 @@ class Guidance:
     """The labelled frames that fine-tuning sees.
 
     Attributes:
-        frames: their indices.
+        frames: their indices; none for a video that is segmented without a label.
         reason: why these, in words.
     """
 
@@ -87,13 +87,13 @@ def parse_guidance(text: str) -> str:
     Raises:
         UsageError: if it has none of the forms.
     """
-    if text in ("auto", "bubblenet", "first", "middle", "last") or re.fullmatch(
+    if text in ("auto", "bubblenet", "first", "middle", "last", "none") or re.fullmatch(
         r"\d+(,\d+)*", text
     ):
         return text
     raise UsageError(
-        "--guidance must be auto, bubblenet, first, middle, last or frame numbers (12 or 12,40), "
-        f"not {text!r}."
+        "--guidance must be auto, bubblenet, first, middle, last, none or frame numbers (12 or "
+        f"12,40), not {text!r}."
     )
 
 

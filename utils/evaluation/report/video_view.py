@@ -142,7 +142,8 @@ def _open_overlay(report: VideoReport) -> tuple[VideoFile | None, str]:
 
 def _list_facts(report: VideoReport) -> dict[str, str]:
     video, score = report.video, report.score
-    labelled = ", ".join(map(str, video.labelled_frames)) or "unknown"
+    nothing = "none" if video.is_without_label else "unknown"
+    labelled = ", ".join(map(str, video.labelled_frames)) or nothing
     reason = video.record.get("guidance")
     facts = {
         "frames": f"{len(video)}, {report.size[1]} x {report.size[0]}",
