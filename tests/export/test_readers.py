@@ -4,6 +4,8 @@ Those that are not installed are skipped: pip install movement supervision datum
 environment of their own, since they bring other versions of NumPy and OpenCV.
 """
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -154,6 +156,7 @@ def test_datumaro_imports_coco_as_cvat_does(made):
     (folder / "annotations").mkdir(parents=True)
     coco = made.results / "export" / "coco" / "two.json"
     (folder / "annotations" / "instances_default.json").write_bytes(coco.read_bytes())
+    shutil.copytree(made.dataset / "JPEGImages" / "two", folder / "images" / "default")
     dataset = dataset_class.import_from(str(folder), "coco")
     counts = [len(item.annotations) for item in dataset]
     assert sorted(counts) == [1] * 2 + [2] * (NUM_FRAMES - 2)

@@ -925,7 +925,7 @@ def test_the_flags_are_those_of_the_documentation_and_have_defaults():
     assert names == {
         *("dataset", "sequences", "video", "label", "guidance", "selection", "preset", "head"),
         *("weights", "results", "seed", "precision", "shard", "save-weights", "overwrite"),
-        *("progress", "dry-run"),
+        *("progress", "dry-run", "fine-tuned", "together", "frames", "shot-changes"),
     }
 
 
