@@ -54,6 +54,7 @@ from utils.export.tables import (
     join_tables,
     write_parquet,
 )
+from utils.media.video_part import VideoPart
 from utils.media.videos import FrameFolder
 
 MAX_CSV_LINES = 200_000  # of the table of all videos; beyond, there is a Parquet file as well
@@ -151,7 +152,7 @@ def export_tables(folder: Path, video: SegmentedVideo, masks: Iterable[np.ndarra
     tracks = follow_animals(masks, video.animals)
     times, pixel_aspect = frame_times(video)
     export_table(tables[0], video, tracks, times, confidence, pixel_aspect)
-    export_deeplabcut(tables[1], tracks, confidence)
+    export_deeplabcut(tables[1], tracks, confidence, video.first_frame)
     export_via_tracks(tables[2], video, tracks, confidence)
     return tables
 
@@ -175,6 +176,9 @@ def frame_file_names(video: SegmentedVideo) -> list[str]:
         frames = open_input(video)
         if isinstance(frames, FrameFolder):
             return [path.name for path in frames.frame_paths]
+        if isinstance(frames, VideoPart) and isinstance(frames.whole, FrameFolder):
+            suffixes = {path.stem: path.suffix for path in frames.whole.frame_paths}
+            return [stem + suffixes[stem] for stem in frames.frame_names]
     return [path.name for path in video.mask_paths]
 
 
@@ -192,14 +196,18 @@ def frame_times(video: SegmentedVideo) -> tuple[list[float] | None, float | None
                 f"{video.name}: its pixels are {frames.pixel_aspect:.4g} times as wide as high; "
                 "lengths, areas and angles are in stored pixels."
             )
-        if isinstance(frames, FrameFolder):  # which does not say how fast they were
+        if isinstance(
+            getattr(frames, "whole", frames), FrameFolder
+        ):  # which does not say how fast they were
             return None, frames.pixel_aspect
         if not frames.has_times:
             print(
                 f"{video.name}: time_seconds is estimated at {frames.frames_per_second:.4g} frames "
                 "per second, since the file has no times."
             )
-        return frames.times_seconds(), frames.pixel_aspect
+        is_part = isinstance(frames, VideoPart)
+        times = frames.times_in_whole() if is_part else frames.times_seconds()
+        return times, frames.pixel_aspect
 
 
 def show_progress(masks: Iterable[np.ndarray], video: SegmentedVideo) -> Iterable[np.ndarray]:

@@ -56,11 +56,15 @@ from utils.inputs.guidance import (
     parse_guidance,
     read_labels,
 )
+from utils.inputs.parts import require_one_shot, take_sequence_part
 from utils.inputs.sequences import VideoSequence, find_sequences
+from utils.media.video_part import VideoPart, parse_part
+from utils.media.videos import Video
 from utils.stage3.find_animals import find_labels
 from utils.stage3.fine_tuning import FineTuner
 from utils.stage3.partial_run import PartialRun, partial_dir
 from utils.stage3.pipeline import Pipeline
+from utils.stage3.plan import PlannedVideo, find_pace, format_plan, is_dark
 from utils.stage3.presets import PRESETS, PresetName
 from utils.stage3.run_record import (
     finished_record,
@@ -82,9 +86,16 @@ class Config:
     dataset: Path | None = setting(None, "folder with JPEGImages/ and Annotations/")
     sequences: tuple[str, ...] = setting((), "names of the data set's videos (default: all)")
     video: tuple[Path, ...] = setting((), "video files or folders of frames instead of a data set")
+    name: str | None = setting(None, "name of the results of the one video (default: its file's)")
     label: tuple[Path, ...] = setting((), "masks of labelled frames, named after their frames")
     guidance: str = setting(
         "auto", "auto, bubblenet, first, middle, last, frames (12 or 12,40), or none: no label"
+    )
+    frames: str | None = setting(
+        None, "A:B: only from frame A up to, but without, B; frames keep their numbers"
+    )
+    shot_changes: Literal["refuse", "ignore"] = setting(
+        "refuse", "what to do with a video of several shots, across which nothing can be followed"
     )
     selection: Literal["BNLF", "BN0", "all", "rule"] | None = setting(
         None,
@@ -120,6 +131,7 @@ class Job:
     guidance: Guidance
     key: dict[str, Any]  # what the masks depend on
     learns: bool = True  # False: a network that has been fine-tuned is used as it is
+    is_finished: bool = False
 
     @property
     def name(self) -> str:
@@ -172,6 +184,7 @@ def main(config: Config) -> int:
 def check_flags(config: Config) -> None:
     """Raises UsageError or InputError for flags that are wrong whatever the videos are."""
     parse_guidance(config.guidance)
+    parse_part(config.frames or ":")
     if not 0 <= config.seed < 2**32:
         raise UsageError(f"--seed must be 0 to {2**32 - 1}, not {config.seed}.")
     if config.fine_tuned and config.weights:
@@ -211,7 +224,7 @@ def prepare_jobs(config: Config, weights_sha256: str) -> tuple[list[Job], dict[s
     Raises: InputError if only one video was asked for and it cannot be processed; UsageError.
     """
     dataset, open_by_name = find_sequences(
-        config.dataset, config.sequences, config.video, config.label, config.guidance
+        config.dataset, config.sequences, config.video, config.label, config.guidance, config.name
     )
     if config.dataset is None and dataset == paths.SAMPLE_DATASET:
         print(f"{paths.FINETUNE_TEST_DATASET} holds no videos: running on the sample, {dataset}.")
@@ -226,10 +239,37 @@ def prepare_jobs(config: Config, weights_sha256: str) -> tuple[list[Job], dict[s
             if isinstance(error, UsageError) or len(open_by_name) == 1:
                 raise
             failed[name] = report_error(name, error)
-    return share_labels(jobs) if config.together else jobs, failed
+    jobs = share_labels(jobs, config) if config.together else jobs
+    if len(jobs) + len(failed) > 1:
+        print(describe_plan(jobs, failed, config), flush=True)
+    return jobs, failed
 
 
-def share_labels(jobs: list[Job]) -> list[Job]:
+def describe_plan(jobs: list[Job], failed: dict[str, str], config: Config) -> str:
+    """The table of all videos, before anything is trained: state, size, estimated time."""
+    preset = PRESETS[config.preset]
+    pace = find_pace(config.results, preset, keras.config.dtype_policy().name)
+    planned = []
+    for job in jobs:
+        video, frames, minutes = job.sequence.video, job.guidance.frames, 0.0
+        if not job.is_finished:
+            animals = read_labels(job.sequence, frames)[frames[0]].animals if frames else (1,)
+            minutes = pace.minutes(
+                preset,
+                len(video),
+                learns=job.learns,
+                surveyed=0 if frames else min(len(video), Finding().num_surveyed),
+                animals=len(animals),
+            )
+        state = "finished" if job.is_finished else "dark" if is_dark(video) else "usable"
+        label = ",".join(str(f + video.first_frame) for f in frames) or "none"
+        planned.append(PlannedVideo(job.name, state, video, label, minutes))
+        video.close()
+    planned += [PlannedVideo(name, "cannot be used, see above") for name in failed]
+    return format_plan(planned, pace)
+
+
+def share_labels(jobs: list[Job], config: Config) -> list[Job]:
     """The same videos for --together: their masks depend on the labels of all of them.
 
     Raises: InputError if none has a label.
@@ -244,7 +284,21 @@ def share_labels(jobs: list[Job]) -> list[Job]:
             f"--together: expected a label of at least one of these videos, found none for "
             f"{', '.join(job.name for job in jobs[:5])}. Label one with annotate.py."
         )
-    return [replace(job, key=job.key | {"together": labelled}, learns=False) for job in jobs]
+    return [
+        replace(
+            job,
+            key=(key := job.key | {"together": labelled}),
+            learns=False,
+            is_finished=is_finished(job.sequence.video, key, config, False),
+        )
+        for job in jobs
+    ]
+
+
+def is_finished(video: Video, key: dict[str, Any], config: Config, learns: bool) -> bool:
+    """Whether an earlier run has done the same, and this one is not to do it again."""
+    needs_network = config.save_weights and learns
+    return not config.overwrite and bool(finished_record(config.results, video, key, needs_network))
 
 
 def prepare_job(
@@ -263,12 +317,23 @@ def prepare_job(
         weights_sha256: of the weights to start from.
         get_chooser: gives the chooser if `--guidance bubblenet` finds no selection.
     """
-    video, preset = sequence.video, PRESETS[config.preset]
+    preset, whole = PRESETS[config.preset], sequence
+    if config.frames:
+        sequence = take_sequence_part(sequence, *parse_part(config.frames))
+    video = sequence.video
     needs_no_label = config.fine_tuned or config.together
     if config.guidance == "none" or (needs_no_label and not sequence.labels):
         guidance = Guidance((), "no label")
     else:
-        selected, selected_by = select_frames(sequence, config, dataset, get_chooser)
+        selected, selected_by = select_frames(whole, config, dataset, get_chooser)
+        selected = [
+            n - video.first_frame for n in selected if n - video.first_frame in range(len(video))
+        ]
+        if config.guidance == "bubblenet" and not selected:
+            raise InputError(
+                f"{video.name}: the frame that BubbleNets chose is not in --frames "
+                f"{config.frames}. Name another part, or a labelled frame with --guidance."
+            )
         guidance = choose_guidance(sequence, config.guidance, selected, selected_by)
     start = time.perf_counter()
     warnings = video.check()
@@ -295,11 +360,16 @@ def prepare_job(
     }
     if not guidance.frames:
         key["finding"] = asdict(Finding())
+    learns, finished = bool(guidance.frames), False
+    if not config.together:  # whose labels are not known yet
+        finished = is_finished(video, key, config, learns)
+    if config.shot_changes == "refuse" and not finished:
+        require_one_shot(video)
     warnings.append(namesake_warning(config.results, video, key))
     for warning in filter(None, warnings):
         print(f"warning: {warning}", flush=True)
     video.close()  # many videos may be waiting: no decoder stays open
-    return Job(sequence, guidance, key, learns=bool(guidance.frames))
+    return Job(sequence, guidance, key, learns, finished)
 
 
 def select_frames(
@@ -322,8 +392,7 @@ def learn_labels(
 ) -> SavedNetwork:
     """Fine-tunes the one network of --together, unless all videos are finished. Returns it."""
     folder = together_dir(config.results)
-    finished = (finished_record(config.results, j.sequence.video, j.key, False) for j in jobs)
-    if all(finished) and not config.overwrite and not config.save_weights:
+    if all(job.is_finished for job in jobs) and not config.save_weights:
         return start
     labelled = [
         LabelledVideo(job.sequence.video, read_labels(job.sequence, job.guidance.frames))
@@ -398,7 +467,8 @@ def segment(
         tuner.start_again()
         labels = find_labels(tuner.model, preset, video, state, display, network)
     pipeline = Pipeline(tuner, preset, video, labels, config.results, state, display)
-    animals, frames = pipeline.animals, ", ".join(map(str, labels))
+    animals, numbers = pipeline.animals, [frame + video.first_frame for frame in labels]
+    frames = ", ".join(map(str, numbers))
     several = f", {len(animals)} animals, one after the other" if len(animals) > 1 else ""
     origin = f"label of frame {frames}" if labelled else f"found in frame {frames}"
     print(
@@ -409,7 +479,7 @@ def segment(
     def save_network(animal: int) -> None:
         file = f"{config.head}_animal{animal}" if len(animals) > 1 else config.head
         path = paths.FINE_TUNE_WEIGHTS / video.name / f"{file}.safetensors"
-        this = tuned_on_video(video.name, labelled, [animal], job.key["sha256"]["frames"])
+        this = tuned_on_video(video.name, numbers, [animal], job.key["sha256"]["frames"])
         zoom = pipeline.views[animal].zoom_of_animal
         facts = network_facts(config.head, config.preset, [*network.tuned_on, this], zoom)
         saved[path.name] = save_weights(tuner.model, path, facts)
@@ -423,7 +493,7 @@ def segment(
         job.guidance,
         started,
         animals=animals,
-        found_in=None if labelled else list(labels),
+        found_in=None if labelled else numbers,
         confidence_mean=round(float(np.mean(pipeline.confidence_of_frames())), 4),
         scores=scores,
         seconds=timing.summary(time.perf_counter() - start),
@@ -440,7 +510,7 @@ def score(
     sequence: VideoSequence, mask_dir: Path, labelled: tuple[int, ...]
 ) -> dict[str, Any] | None:
     """Scores the masks where there are other annotations, which are opened only now."""
-    if sequence.annotation_dir is None:
+    if sequence.annotation_dir is None or isinstance(sequence.video, VideoPart):
         return None
     names = sequence.video.frame_names
     try:
@@ -462,7 +532,9 @@ def print_dry_run(config: Config, jobs: list[Job], failed: dict[str, str]) -> No
     print(f"preset {config.preset}: {PRESETS[config.preset]}")
     for job in jobs:
         video = job.sequence.video
-        frames = ", ".join(f"{i} ({job.sequence.labels[i]})" for i in job.guidance.frames)
+        frames = ", ".join(
+            f"{i + video.first_frame} ({job.sequence.labels[i]})" for i in job.guidance.frames
+        )
         label = f"label of frame {frames}, " if frames else ""
         print(
             f"{video.name}: {len(video)} frames of {video.height}x{video.width}, "

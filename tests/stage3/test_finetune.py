@@ -925,7 +925,8 @@ def test_the_flags_are_those_of_the_documentation_and_have_defaults():
     assert names == {
         *("dataset", "sequences", "video", "label", "guidance", "selection", "preset", "head"),
         *("weights", "results", "seed", "precision", "shard", "save-weights", "overwrite"),
-        *("progress", "dry-run", "fine-tuned", "together", "frames", "shot-changes"),
+        *("progress", "dry-run", "fine-tuned", "together", "frames", "name"),
+        "shot-changes",
     }
 
 

@@ -4,13 +4,15 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
+import export
 import finetune_test
 from finetune_test import Config
-from tests.stage3_world import NUM_FRAMES, animal
+from tests.stage3_world import NUM_FRAMES, animal, frame
 from utils import paths
 from utils.errors import InputError, UsageError
-from utils.evaluation.results import list_results
+from utils.evaluation.results import State, list_results, open_input, open_segmented
 from utils.stage3 import find_animals, window
 from utils.stage3.fine_tuning import FineTuner
 from utils.training.weights import read_weights
@@ -288,3 +290,108 @@ def test_the_network_of_all_videos_is_no_video(world):
     world.add("ant", frames=2, labelled=(1,)).add("bee", frames=2, labelled=())
     world.run(together=True)
     assert list_results(world.results) == ["ant", "bee"]
+
+
+# Videos as they come from cameras
+
+
+def test_a_part_of_a_video_keeps_the_numbers_of_the_whole(world):
+    world.add("hen", labelled=(1, 4))
+    assert world.run(frames="3:6") == 0
+    assert [path.name for path in world.mask_paths()] == ["00003.png", "00004.png", "00005.png"]
+    for index, mask in enumerate(world.masks(), start=3):
+        assert overlap(mask == 1, animal(index) == 1) > 0.6, index
+    record = world.record()
+    assert record["labelled_frames"] == [4] and record["part"] == [3, 6]
+    video = open_segmented(world.results, "hen")
+    assert video.labelled_frames == [1] and video.state is State.FINISHED
+    with open_input(video) as frames:
+        np.testing.assert_array_equal(frames.read(1), frame(4))
+    assert export.main(export.Config("csv", results=world.results)) == 0
+    rows = (world.results / "export" / "csv" / "hen.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[0] for row in rows] == ["3", "4", "5"]
+
+
+def test_guidance_names_a_frame_of_the_whole(world):
+    world.add("hen", labelled=(1, 3, 4))
+    assert world.run(frames="2:5", guidance="3") == 0
+    assert world.record()["labelled_frames"] == [3]
+    with pytest.raises(InputError, match="there is no frame 1, the video has frames 2 to 4"):
+        world.run(frames="2:5", guidance="1")
+
+
+def test_a_label_outside_of_the_part_is_refused_by_name(world):
+    world.add("hen")
+    label = world.annotation("hen", 2)
+    with pytest.raises(InputError, match="labels frame 2, which is not in the part"):
+        world.run(frames="3:", video=(world.frames("hen"),), label=(label,))
+
+
+def test_the_same_part_is_skipped_and_another_one_is_segmented(world, monkeypatch):
+    world.add("hen")
+    world.run(frames="1:4")
+    with monkeypatch.context() as patched:
+        patched.setattr(finetune_test, "segment", lambda *_: pytest.fail("done again"))
+        assert world.run(frames="1:4") == 0
+    assert world.run(frames="1:5") == 0
+    assert len(world.mask_paths()) == 4
+
+
+def night(index):
+    return np.full_like(frame(index), 15) + np.uint8(index)
+
+
+def add_cut(world, name="cut"):
+    for index in range(NUM_FRAMES):
+        image = frame(index) if index < 4 else night(index)
+        world.write_frame(name, f"{index:05d}.png", image)
+    world.write_label(name, 2)
+
+
+def test_a_video_of_several_shots_is_refused_with_their_times(world):
+    add_cut(world)
+    with pytest.raises(InputError, match=r"00004.png \(frame 4\).*--frames 0:4"):
+        world.run()
+    assert world.run(frames="0:4") == 0
+    assert world.run(shot_changes="ignore") == 0
+    assert len(world.mask_paths("cut")) == NUM_FRAMES
+
+
+def test_all_videos_are_listed_before_anything_is_trained(world, monkeypatch, capsys):
+    world.add("ant").add("bee", labelled=(4,)).add("cow", labelled=())
+    add_cut(world)
+    for index in range(3):
+        world.write_frame("owl", f"{index:05d}.png", frame(index) // 30)
+    world.write_label("owl", 1)
+    (world.frames("ant") / "00003.png").write_bytes(b"broken")
+    texts = []
+
+    def fit(*_, **__):
+        texts.append(capsys.readouterr().out)
+        raise InputError("stopped here")
+
+    monkeypatch.setattr(FineTuner, "fit", fit)
+    assert world.run() == 1
+    table = [line.split() for line in texts[0].splitlines()]
+    states = {line[0]: line[1] for line in table if line and line[0] in "ant bee cow cut owl"}
+    assert states == {
+        "bee": "usable", "owl": "dark", "ant": "cannot", "cow": "cannot", "cut": "cannot"
+    }  # fmt: skip
+    assert "minutes in all" in texts[0]
+
+
+def test_videos_of_one_file_name_have_their_own_results(world):
+    for day, labelled in (("day1", 1), ("day2", 2)):
+        folder = world.root / day / "GX1"
+        for index in range(3):
+            path = folder / f"{index:05d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(frame(index)).save(path)
+        label = paths.LABELS / f"{day}_GX1" / f"{labelled:05d}.png"
+        label.parent.mkdir(parents=True)
+        Image.fromarray(animal(labelled) * np.uint8(255)).save(label)
+    videos = tuple(world.root / day / "GX1" for day in ("day1", "day2"))
+    assert world.run(video=videos) == 0
+    assert world.record("day1_GX1")["labelled_frames"] == [1]
+    assert world.record("day2_GX1")["labelled_frames"] == [2]
+    assert world.run(video=videos[:1], name="day1_GX1") == 0  # the same run, finished before

@@ -68,7 +68,7 @@ def export_table(
                     "" if confidence is None else f"{confidence.of(animal)[frame]:.4f}"
                 )
                 yield [
-                    frame,
+                    video.first_frame + frame,
                     mask_path.name,
                     time,
                     animal,
@@ -106,7 +106,10 @@ def _format_number(name: str, value: float) -> str:
 
 
 def export_deeplabcut(
-    path: Path, tracks: dict[int, MaskTrack], confidence: Confidence | None
+    path: Path,
+    tracks: dict[int, MaskTrack],
+    confidence: Confidence | None,
+    first_frame: int = 0,
 ) -> None:
     """Writes the centroids as DeepLabCut writes its points.
 
@@ -119,6 +122,7 @@ def export_deeplabcut(
         path: the file to write.
         tracks: from `utils.evaluation.mask_tracks.follow_animals`; at least one.
         confidence: the network's own, None if there is none.
+        first_frame: the number of the first frame.
     """
     animals = list(tracks)
     header = [["scorer", *[PROGRAM] * 3 * len(animals)]]
@@ -133,7 +137,7 @@ def export_deeplabcut(
 
     def rows() -> Iterator[list]:
         for frame in range(len(tracks[animals[0]].shapes)):
-            row: list = [frame]
+            row: list = [first_frame + frame]
             for animal, track in tracks.items():
                 if track.column("area_px")[frame] > 0:
                     x, y = (track.column(name)[frame] for name in ("centroid_x", "centroid_y"))
@@ -174,7 +178,7 @@ def export_via_tracks(
                 yield [
                     mask_path.name,
                     -1,  # VIA's own "not known" for the size of the file
-                    json.dumps({"frame": frame}),
+                    json.dumps({"frame": video.first_frame + frame}),
                     len(seen),
                     place,
                     json.dumps({"name": "rect", **box}),

@@ -71,10 +71,8 @@ class VideoPart:
         sound = self.whole.sound
         if sound is None:
             return None
-        times = self.times_seconds()
-        start = self.whole.times_seconds()[self.first_frame]
-        seconds = times[-1] - times[0] + 1 / self.frames_per_second
-        return Sound(sound.path, sound.start_seconds + start, seconds)
+        seconds = self.times_seconds()[-1] + 1 / self.frames_per_second
+        return Sound(sound.path, sound.start_seconds + self.times_in_whole()[0], seconds)
 
     def read(self, index: int) -> np.ndarray:
         """Reads one frame of the part, see `VideoFile.read`."""
@@ -83,7 +81,12 @@ class VideoPart:
         return self.whole.read(self.first_frame + index)
 
     def times_seconds(self) -> list[float]:
-        """Returns the time of each frame in seconds; the first one of the whole is at 0."""
+        """Returns the time of each frame in seconds, the first of the part at 0."""
+        times = self.times_in_whole()
+        return [seconds - times[0] for seconds in times]
+
+    def times_in_whole(self) -> list[float]:
+        """Returns the time of each frame in seconds, the first of the whole at 0."""
         return self.whole.times_seconds()[self.first_frame : self.first_frame + self._count]
 
     def locate(self, index: int) -> str:

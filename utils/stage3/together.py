@@ -142,4 +142,5 @@ def _samples(labelled: LabelledVideo, zoom: float, preset: Preset) -> list[Frame
 def _describe(labelled: LabelledVideo) -> dict[str, Any]:
     animals = sorted({a for label in labelled.labels.values() for a in label.shown_animals})
     video = labelled.video
-    return tuned_on_video(video.name, list(labelled.labels), animals, video.sha256())
+    frames = [frame + video.first_frame for frame in labelled.labels]
+    return tuned_on_video(video.name, frames, animals, video.sha256())

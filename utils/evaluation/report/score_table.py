@@ -91,7 +91,7 @@ def _make_row(report: VideoReport, anchor: str) -> Row:
         scores=_scores_by_protocol(report),
         lowest_trust=float(report.trust.min()),
         num_frames=len(video),
-        labelled=", ".join(map(str, video.labelled_frames)) or nothing,
+        labelled=", ".join(str(f + video.first_frame) for f in video.labelled_frames) or nothing,
         minutes=_minutes(video),
     )
 
