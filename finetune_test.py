@@ -44,11 +44,10 @@ from utils.command_line import run_script, setting, shard_slice
 from utils.console import make_display
 from utils.environment import describe_environment
 from utils.errors import InputError, UsageError, one_line
-from utils.evaluation.scoring import NothingToScoreError, format_table, score_folders
+from utils.evaluation.scoring import score_run
 from utils.files import check_writable, hold_lock, sha256_of, write_json
-from utils.frame_choice.chooser import Chooser, find_selection, load_chooser
+from utils.frame_choice.chooser import Chooser, load_chooser, select_frames
 from utils.inputs.guidance import (
-    SELECTION_PREFERENCE,
     Guidance,
     check_visible,
     choose_guidance,
@@ -58,13 +57,13 @@ from utils.inputs.guidance import (
 )
 from utils.inputs.parts import require_one_shot, take_sequence_part
 from utils.inputs.sequences import VideoSequence, find_sequences
-from utils.media.video_part import VideoPart, parse_part
+from utils.media.video_part import parse_part
 from utils.media.videos import Video
 from utils.stage3.find_animals import find_labels
 from utils.stage3.fine_tuning import FineTuner
 from utils.stage3.partial_run import PartialRun, partial_dir
 from utils.stage3.pipeline import Pipeline
-from utils.stage3.plan import PlannedVideo, find_pace, format_plan, is_dark
+from utils.stage3.plan import PlannedVideo, find_pace, format_plan, plan_video
 from utils.stage3.presets import PRESETS, PresetName
 from utils.stage3.run_record import (
     finished_record,
@@ -251,20 +250,19 @@ def describe_plan(jobs: list[Job], failed: dict[str, str], config: Config) -> st
     pace = find_pace(config.results, preset, keras.config.dtype_policy().name)
     planned = []
     for job in jobs:
-        video, frames, minutes = job.sequence.video, job.guidance.frames, 0.0
-        if not job.is_finished:
-            animals = read_labels(job.sequence, frames)[frames[0]].animals if frames else (1,)
-            minutes = pace.minutes(
+        frames = job.guidance.frames
+        animals = read_labels(job.sequence, frames)[frames[0]].animals if frames else ()
+        planned.append(
+            plan_video(
+                job.sequence.video,
                 preset,
-                len(video),
-                learns=job.learns,
-                surveyed=0 if frames else min(len(video), Finding().num_surveyed),
+                pace,
+                labelled=frames,
                 animals=len(animals),
+                learns=job.learns,
+                is_finished=job.is_finished,
             )
-        state = "finished" if job.is_finished else "dark" if is_dark(video) else "usable"
-        label = ",".join(str(f + video.first_frame) for f in frames) or "none"
-        planned.append(PlannedVideo(job.name, state, video, label, minutes))
-        video.close()
+        )
     planned += [PlannedVideo(name, "cannot be used, see above") for name in failed]
     return format_plan(planned, pace)
 
@@ -325,15 +323,16 @@ def prepare_job(
     if config.guidance == "none" or (needs_no_label and not sequence.labels):
         guidance = Guidance((), "no label")
     else:
-        selected, selected_by = select_frames(whole, config, dataset, get_chooser)
-        selected = [
-            n - video.first_frame for n in selected if n - video.first_frame in range(len(video))
-        ]
-        if config.guidance == "bubblenet" and not selected:
-            raise InputError(
-                f"{video.name}: the frame that BubbleNets chose is not in --frames "
-                f"{config.frames}. Name another part, or a labelled frame with --guidance."
-            )
+        selected, selected_by = select_frames(
+            whole,
+            config.guidance,
+            config.selection,
+            paths.frame_selection_dir(dataset, sequence.name),
+            get_chooser,
+            write=not config.dry_run,
+        )
+        selected = [n - video.first_frame for n in selected]
+        selected = [frame for frame in selected if 0 <= frame < len(video)]
         guidance = choose_guidance(sequence, config.guidance, selected, selected_by)
     start = time.perf_counter()
     warnings = video.check()
@@ -370,21 +369,6 @@ def prepare_job(
         print(f"warning: {warning}", flush=True)
     video.close()  # many videos may be waiting: no decoder stays open
     return Job(sequence, guidance, key, learns, finished)
-
-
-def select_frames(
-    sequence: VideoSequence, config: Config, dataset: Path, get_chooser: Callable[[], Chooser]
-) -> tuple[list[int], str]:
-    """What a selection file or, where `--guidance bubblenet` asks for it, BubbleNets suggest:
-    frames, best first, and who says so."""
-    folder = paths.frame_selection_dir(dataset, sequence.name)
-    if config.guidance == "auto":
-        wanted = (config.selection,) if config.selection else SELECTION_PREFERENCE
-        return find_selection(sequence.video, folder, wanted)
-    if config.guidance == "bubblenet":
-        wanted = (config.selection or "BNLF",)
-        return find_selection(sequence.video, folder, wanted, get_chooser, write=not config.dry_run)
-    return [], ""
 
 
 def learn_labels(
@@ -486,7 +470,7 @@ def segment(
 
     keeps_networks = config.save_weights and job.learns
     pipeline.run(save_network if keeps_networks else lambda animal: None, learns=job.learns)
-    scores = score(sequence, mask_paths(config.results, video)[0].parent, labelled)
+    scores = score_run(sequence, mask_paths(config.results, video)[0].parent, labelled)
     timing = pipeline.timing
     return make_record(
         sequence,
@@ -504,24 +488,6 @@ def segment(
         environment=describe_environment(),
         key=job.key,
     )
-
-
-def score(
-    sequence: VideoSequence, mask_dir: Path, labelled: tuple[int, ...]
-) -> dict[str, Any] | None:
-    """Scores the masks where there are other annotations, which are opened only now."""
-    if sequence.annotation_dir is None or isinstance(sequence.video, VideoPart):
-        return None
-    names = sequence.video.frame_names
-    try:
-        result = score_folders(sequence.name, mask_dir, sequence.annotation_dir, names, labelled)
-    except NothingToScoreError:
-        return None
-    except (InputError, OSError) as error:  # the masks are finished; only the comparison is not
-        print(f"{sequence.name}: not scored: {error}", flush=True)
-        return None
-    print(format_table([result]), flush=True)
-    return {"protocol": result.protocol, "num_scored": len(result.frames), **result.means()}
 
 
 def print_dry_run(config: Config, jobs: list[Job], failed: dict[str, str]) -> None:

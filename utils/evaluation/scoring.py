@@ -12,14 +12,17 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tabulate import SEPARATING_LINE, tabulate
 
 from utils.errors import InputError
 from utils.evaluation.measures import NUMBERS, mean_scores, score_sequence
+from utils.inputs.sequences import VideoSequence
 from utils.media.images import list_frames
 from utils.media.labels import VOID, iterate_labels, read_label
+from utils.media.video_part import VideoPart
 
 FIRST, CHOSEN, UNKNOWN = "first", "chosen", "unknown"
 NO_LABEL = "no label"
@@ -105,6 +108,27 @@ def score_folders(
         frames=frames,
         scores=_score_masks(predictions, annotations),
     )
+
+
+def score_run(
+    sequence: VideoSequence, mask_dir: Path, labelled: Sequence[int]
+) -> dict[str, Any] | None:
+    """Scores the masks of a run where there are other annotations, which are opened only now.
+
+    Returns: for run.json; None where there is nothing to compare with, as for a part of a video.
+    """
+    if sequence.annotation_dir is None or isinstance(sequence.video, VideoPart):
+        return None
+    names = sequence.video.frame_names
+    try:
+        result = score_folders(sequence.name, mask_dir, sequence.annotation_dir, names, labelled)
+    except NothingToScoreError:
+        return None
+    except (InputError, OSError) as error:  # the masks are finished; only the comparison is not
+        print(f"{sequence.name}: not scored: {error}", flush=True)
+        return None
+    print(format_table([result]), flush=True)
+    return {"protocol": result.protocol, "num_scored": len(result.frames), **result.means()}
 
 
 def mean_by_protocol(scores: Sequence[SequenceScore]) -> dict[str, dict]:

@@ -60,6 +60,11 @@ def choose_guidance(
         frames = {"first": 0, "middle": num_frames // 2, "last": num_frames - 1}[guidance]
         frames, reason = (frames,), f"--guidance {guidance}"
     elif guidance == "bubblenet":
+        if not selected:
+            raise InputError(
+                f"{sequence.name}: the frame that BubbleNets chose is not in the part that "
+                "--frames takes. Name other --frames, or a labelled frame with --guidance."
+            )
         frames, reason = (selected[0],), f"chosen by {selected_by}"
     else:
         frames = tuple(sorted({int(number) - start for number in guidance.split(",")}))

@@ -11,7 +11,7 @@ from tabulate import tabulate
 from utils import paths
 from utils.files import read_json
 from utils.media.videos import Video
-from utils.stage3.settings import Preset
+from utils.stage3.settings import Finding, Preset
 
 # Seconds per step, and per frame and look at it, on two cores (docs/time_and_memory.md): for
 # whoever has no earlier run to measure.
@@ -91,6 +91,39 @@ class PlannedVideo:
     video: Video | None = None
     label: str = ""
     minutes: float = 0.0
+
+
+def plan_video(
+    video: Video,
+    preset: Preset,
+    pace: Pace,
+    *,
+    labelled: Sequence[int],
+    animals: int,
+    learns: bool,
+    is_finished: bool,
+) -> PlannedVideo:
+    """The line of a video that can be used.
+
+    Args:
+        video: is closed.
+        preset: see `utils.stage3.settings.Preset`.
+        pace: of this machine.
+        labelled: indices of the labelled frames; none: its animals are to be found.
+        animals: in the label.
+        learns: whether a network is fine-tuned for it.
+        is_finished: by an earlier run.
+    """
+    minutes = 0.0
+    if not is_finished:
+        surveyed = 0 if labelled else min(len(video), Finding().num_surveyed)
+        minutes = pace.minutes(
+            preset, len(video), learns=learns, surveyed=surveyed, animals=max(1, animals)
+        )
+    state = "finished" if is_finished else "dark" if is_dark(video) else "usable"
+    label = ",".join(str(frame + video.first_frame) for frame in labelled) or "none"
+    video.close()  # many videos may be waiting: no decoder stays open
+    return PlannedVideo(video.name, state, video, label, minutes)
 
 
 def format_plan(videos: Sequence[PlannedVideo], pace: Pace) -> str:
