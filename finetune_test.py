@@ -363,7 +363,7 @@ def prepare_job(
     if not config.together:  # whose labels are not known yet
         finished = is_finished(video, key, config, learns)
     if config.shot_changes == "refuse" and not finished:
-        require_one_shot(video)
+        require_one_shot(video, make_display(config.progress))
     warnings.append(namesake_warning(config.results, video, key))
     for warning in filter(None, warnings):
         print(f"warning: {warning}", flush=True)

@@ -270,6 +270,7 @@ def test_json_progress_is_one_object_per_line(world, capsys, monkeypatch):
     captured = capsys.readouterr()
     lines = [json.loads(line) for line in captured.out.splitlines() if line.startswith("{")]
     assert {line["title"] for line in lines} == {
+        "hen: looking for shot changes",
         "hen: fine-tuning",
         "hen: segmenting",
         "hen: writing masks",

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from utils.console import Display
 from utils.errors import InputError
 from utils.inputs.sequences import VideoSequence
 from utils.media.shot_changes import find_shot_changes
@@ -34,13 +35,18 @@ def take_sequence_part(sequence: VideoSequence, first: int, end: int | None) -> 
     return replace(sequence, video=video, labels=inside)
 
 
-def require_one_shot(video: Video) -> None:
+def require_one_shot(video: Video, display: Display) -> None:
     """Refuses a video, or a part of one, across whose shot changes nothing can be followed.
+
+    Args:
+        video: all of its frames are read.
+        display: shows progress.
 
     Raises:
         InputError: naming the times, and how to take one shot.
     """
-    cuts = find_shot_changes(video)
+    title = f"{video.name}: looking for shot changes"
+    cuts = find_shot_changes(video, lambda frames: display.frames(frames, title, total=len(video)))
     if not cuts:
         return
     start = video.first_frame

@@ -1,5 +1,7 @@
 """Finds the shot changes of a video: cuts, after which nothing is where it was."""
 
+from collections.abc import Callable, Iterable
+
 import cv2
 import numpy as np
 
@@ -14,7 +16,9 @@ MIN_CHANGE = 0.25  # share of the picture whose colours are others
 TIMES_NEIGHBOURS = 1.5
 
 
-def find_shot_changes(video: Video) -> list[int]:
+def find_shot_changes(
+    video: Video, show_progress: Callable[[Iterable[int]], Iterable[int]] = iter
+) -> list[int]:
     """The first frames of new shots.
 
     A frame begins a new shot if its colours differ from those of the frame before, and more than
@@ -24,11 +28,12 @@ def find_shot_changes(video: Video) -> list[int]:
 
     Args:
         video: all of its frames are read.
+        show_progress: hands the numbers of the frames on, one by one.
 
     Returns: indices, increasing.
     """
     before, changes = None, []
-    for index in range(len(video)):
+    for index in show_progress(range(len(video))):
         colours = count_colours(video.read(index))
         changes.append(0.0 if before is None else float(np.abs(colours - before).sum()) / 2)
         before = colours
