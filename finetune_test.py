@@ -27,7 +27,7 @@ import datetime
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -61,9 +61,9 @@ from utils.media.video_part import parse_part
 from utils.media.videos import Video
 from utils.stage3.find_animals import find_labels
 from utils.stage3.fine_tuning import FineTuner
+from utils.stage3.job import Job, describe_jobs, share_labels
 from utils.stage3.partial_run import PartialRun, partial_dir
 from utils.stage3.pipeline import Pipeline
-from utils.stage3.plan import PlannedVideo, find_pace, format_plan, plan_video
 from utils.stage3.presets import PRESETS, PresetName
 from utils.stage3.run_record import (
     finished_record,
@@ -120,21 +120,6 @@ class Config:
     overwrite: bool = setting(False, "redo videos that are finished or half done, from the start")
     progress: Literal["bars", "json"] = setting("bars", "bars, or JSON lines for programs")
     dry_run: bool = setting(False, "check everything, print the configuration, write nothing")
-
-
-@dataclass(frozen=True)
-class Job:
-    """One video, with everything that was checked before training."""
-
-    sequence: VideoSequence
-    guidance: Guidance
-    key: dict[str, Any]  # what the masks depend on
-    learns: bool = True  # False: a network that has been fine-tuned is used as it is
-    is_finished: bool = False
-
-    @property
-    def name(self) -> str:
-        return self.sequence.name
 
 
 def main(config: Config) -> int:
@@ -238,59 +223,12 @@ def prepare_jobs(config: Config, weights_sha256: str) -> tuple[list[Job], dict[s
             if isinstance(error, UsageError) or len(open_by_name) == 1:
                 raise
             failed[name] = report_error(name, error)
-    jobs = share_labels(jobs, config) if config.together else jobs
+    if config.together:
+        jobs = share_labels(jobs, lambda video, key: is_finished(video, key, config, False))
     if len(jobs) + len(failed) > 1:
-        print(describe_plan(jobs, failed, config), flush=True)
+        preset, precision = PRESETS[config.preset], keras.config.dtype_policy().name
+        print(describe_jobs(jobs, failed, preset, config.results, precision), flush=True)
     return jobs, failed
-
-
-def describe_plan(jobs: list[Job], failed: dict[str, str], config: Config) -> str:
-    """The table of all videos, before anything is trained: state, size, estimated time."""
-    preset = PRESETS[config.preset]
-    pace = find_pace(config.results, preset, keras.config.dtype_policy().name)
-    planned = []
-    for job in jobs:
-        frames = job.guidance.frames
-        animals = read_labels(job.sequence, frames)[frames[0]].animals if frames else ()
-        planned.append(
-            plan_video(
-                job.sequence.video,
-                preset,
-                pace,
-                labelled=frames,
-                animals=len(animals),
-                learns=job.learns,
-                is_finished=job.is_finished,
-            )
-        )
-    planned += [PlannedVideo(name, "cannot be used, see above") for name in failed]
-    return format_plan(planned, pace)
-
-
-def share_labels(jobs: list[Job], config: Config) -> list[Job]:
-    """The same videos for --together: their masks depend on the labels of all of them.
-
-    Raises: InputError if none has a label.
-    """
-    labelled = {
-        job.name: {name: job.key["sha256"][name] for name in ("frames", "labels")}
-        for job in jobs
-        if job.guidance.frames
-    }
-    if not labelled:
-        raise InputError(
-            f"--together: expected a label of at least one of these videos, found none for "
-            f"{', '.join(job.name for job in jobs[:5])}. Label one with annotate.py."
-        )
-    return [
-        replace(
-            job,
-            key=(key := job.key | {"together": labelled}),
-            learns=False,
-            is_finished=is_finished(job.sequence.video, key, config, False),
-        )
-        for job in jobs
-    ]
 
 
 def is_finished(video: Video, key: dict[str, Any], config: Config, learns: bool) -> bool:
