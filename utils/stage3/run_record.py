@@ -117,7 +117,7 @@ def _summary_row(name: str, record: dict[str, Any]) -> tuple:
         name,
         record["num_frames"],
         len(record["animals"]) if "animals" in record else record.get("num_animals", 1),
-        ",".join(map(str, record["labelled_frames"])),
+        ",".join(map(str, record["labelled_frames"])) or "none",
         *("-" if value is None else f"{value:.3f}" for value in numbers),
         f"{record['seconds']['total']:.0f}",
     )
