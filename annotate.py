@@ -42,6 +42,9 @@ MAX_CHECKED_FRAMES = 1000  # of a longer video, only the ends are decoded before
 @dataclass(frozen=True)
 class Config:
     video: Path | None = setting(None, "a video file or a folder of frames")
+    name: str | None = setting(
+        None, "name of the video's labels, where another video's file has the same name"
+    )
     dataset: Path | None = setting(None, "a folder with JPEGImages/, instead of a video")
     sequence: str | None = setting(None, "one of its videos; if absent, the first without a label")
     port: int = setting(0, "port of the web page (0: any free port)")
@@ -83,7 +86,7 @@ def open_task(config: Config) -> AnnotationTask:
     """The video to label and the frame to begin with. Raises: InputError, UsageError."""
     names = (config.sequence,) if config.sequence else ()
     videos = (config.video,) if config.video else ()
-    dataset, open_by_name = find_sequences(config.dataset, names, videos, (), "auto")
+    dataset, open_by_name = find_sequences(config.dataset, names, videos, (), "auto", config.name)
     if config.video and len(open_by_name) > 1:
         raise UsageError(
             f"--video must be one video, {config.video} holds {len(open_by_name)}: "
@@ -102,7 +105,7 @@ def open_task(config: Config) -> AnnotationTask:
             "checked; finetune_test.py --dry-run checks all."
         )
     first_frame, reason = choose_first_frame(sequence, dataset)
-    flags = ("--video", str(config.video))
+    flags = ("--video", str(config.video), *(("--name", config.name) if config.name else ()))
     if not config.video:
         place = dataset.relative_to(Path.cwd()) if dataset.is_relative_to(Path.cwd()) else dataset
         flags = ("--dataset", str(place), "--sequences", name)

@@ -176,6 +176,8 @@ def score_one(sequence: str, dataset_dir: Path, config: Config) -> SequenceScore
     # The masks name every frame as well, where there are no frames.
     frames_dir = sequence_dir(dataset_dir, "JPEGImages", sequence)
     frame_names = [path.stem for path in list_frames(frames_dir)] if frames_dir else []
+    if "part" in video.record:
+        raise NothingToScoreError(f"{sequence}: not scored, its masks are of a part of the video")
     num_frames = video.record.get("num_frames", len(frame_names))
     if frames_dir and num_frames != len(frame_names):
         raise NothingToScoreError(

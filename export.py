@@ -4,8 +4,10 @@
     davis    RESULTS/export/davis/Annotations/SEQ/STEM.png, indices in the DAVIS palette, and
              RESULTS/export/davis/meta.json, as YouTube-VOS has it
     csv      RESULTS/export/csv/SEQ.csv: area, centroid, box, orientation, ... per frame and animal
-             (utils/export/tables.py and utils/evaluation/mask_tracks.py explain each column), and
-             RESULTS/export/deeplabcut/SEQ.csv: the centroids as DeepLabCut writes its points
+             (utils/export/tables.py and utils/evaluation/mask_tracks.py explain each column);
+             RESULTS/export/deeplabcut/SEQ.csv: the centroids as DeepLabCut writes its points, and
+             RESULTS/export/via_tracks/SEQ.csv: the boxes as VIA writes its tracks. With --all also
+             RESULTS/export/all.csv, one table of all videos, and, if it is large, all.parquet
     cutout   RESULTS/export/cutout/SEQ/STEM.png and SEQ.webm: the animal on a transparent
              background; needs the video that was segmented where run.json says it is
 
@@ -29,7 +31,7 @@ from tqdm import tqdm
 
 from utils import paths
 from utils.command_line import run_script, setting
-from utils.errors import InputError, one_line
+from utils.errors import InputError, UsageError, one_line
 from utils.evaluation.confidence import read_confidence
 from utils.evaluation.mask_tracks import follow_animals
 from utils.evaluation.results import (
@@ -45,9 +47,17 @@ from utils.evaluation.results import (
 from utils.export.coco import export_coco
 from utils.export.cutout import export_cutout
 from utils.export.davis import export_davis
-from utils.export.tables import export_deeplabcut, export_table
+from utils.export.tables import (
+    export_deeplabcut,
+    export_table,
+    export_via_tracks,
+    join_tables,
+    write_parquet,
+)
+from utils.media.video_part import VideoPart
 from utils.media.videos import FrameFolder
 
+MAX_CSV_LINES = 200_000  # of the table of all videos; beyond, there is a Parquet file as well
 Format = Literal["coco", "davis", "csv", "cutout"]
 
 
@@ -58,6 +68,7 @@ class Config:
     )
     results: Path = setting(paths.RESULTS, "folder with segmentation/SEQ; export/ is written here")
     sequences: tuple[str, ...] = setting((), "only these videos (default: all with masks)")
+    all: bool = setting(False, "csv: also one table of all videos")
     cutout_as: Literal["both", "png", "webm"] = setting("both", "which files cutout writes")
 
 
@@ -65,18 +76,24 @@ def main(config: Config) -> int:
     names = choose_results(config.results, config.sequences)
     if config.format == "list":
         return print_list(config.results, names)
-    failed, unfinished = False, []
+    if config.all and config.format != "csv":
+        raise UsageError("--all makes one table, so it goes with csv: python export.py csv --all.")
+    failed, unfinished, tables = False, [], {}
     for name in names:
         try:
             video = open_segmented(config.results, name)
             require_finished(video)
             for path in export(video, config):
                 print(f"{name}: {path}", flush=True)
+                if path.parent.name == "csv":
+                    tables[name] = path
         except UnfinishedError:
             unfinished.append(f"{name} ({video.progress})")
         except (InputError, OSError) as error:
             failed = True  # the other videos are exported nevertheless
             print(f"error: {name}: {one_line(error)}", file=sys.stderr, flush=True)
+    if config.all and tables:
+        export_all(config.results / paths.EXPORT, tables)
     if unfinished:
         print(
             f"error: unfinished, not exported: {', '.join(unfinished)}. To finish them, run "
@@ -129,13 +146,28 @@ def export(video: SegmentedVideo, config: Config) -> list[Path]:
 
 def export_tables(folder: Path, video: SegmentedVideo, masks: Iterable[np.ndarray]) -> list[Path]:
     """Exports the tables of one video. Returns: the files written."""
-    tables = [folder / kind / f"{video.name}.csv" for kind in ("csv", "deeplabcut")]
+    kinds = ("csv", "deeplabcut", "via_tracks")
+    tables = [folder / kind / f"{video.name}.csv" for kind in kinds]
     confidence = read_confidence(video)
     tracks = follow_animals(masks, video.animals)
     times, pixel_aspect = frame_times(video)
     export_table(tables[0], video, tracks, times, confidence, pixel_aspect)
-    export_deeplabcut(tables[1], tracks, confidence)
+    export_deeplabcut(tables[1], tracks, confidence, video.first_frame)
+    export_via_tracks(tables[2], video, tracks, confidence)
     return tables
+
+
+def export_all(folder: Path, tables: dict[str, Path]) -> None:
+    """Joins the tables of all videos, as CSV and, where that is large, as Parquet as well."""
+    path, parquet = folder / "all.csv", folder / "all.parquet"
+    parquet.unlink(missing_ok=True)  # never that of another time
+    count = join_tables(path, tables)
+    print(f"all videos: {path}, {count} lines", flush=True)
+    if count > MAX_CSV_LINES:
+        if write_parquet(parquet, path):
+            print(f"all videos: {parquet}", flush=True)
+        else:
+            print("It is large: with pip install pyarrow, it is written as Parquet as well.")
 
 
 def frame_file_names(video: SegmentedVideo) -> list[str]:
@@ -144,6 +176,9 @@ def frame_file_names(video: SegmentedVideo) -> list[str]:
         frames = open_input(video)
         if isinstance(frames, FrameFolder):
             return [path.name for path in frames.frame_paths]
+        if isinstance(frames, VideoPart) and isinstance(frames.whole, FrameFolder):
+            suffixes = {path.stem: path.suffix for path in frames.whole.frame_paths}
+            return [stem + suffixes[stem] for stem in frames.frame_names]
     return [path.name for path in video.mask_paths]
 
 
@@ -161,14 +196,18 @@ def frame_times(video: SegmentedVideo) -> tuple[list[float] | None, float | None
                 f"{video.name}: its pixels are {frames.pixel_aspect:.4g} times as wide as high; "
                 "lengths, areas and angles are in stored pixels."
             )
-        if isinstance(frames, FrameFolder):  # which does not say how fast they were
+        if isinstance(
+            getattr(frames, "whole", frames), FrameFolder
+        ):  # which does not say how fast they were
             return None, frames.pixel_aspect
         if not frames.has_times:
             print(
                 f"{video.name}: time_seconds is estimated at {frames.frames_per_second:.4g} frames "
                 "per second, since the file has no times."
             )
-        return frames.times_seconds(), frames.pixel_aspect
+        is_part = isinstance(frames, VideoPart)
+        times = frames.times_in_whole() if is_part else frames.times_seconds()
+        return times, frames.pixel_aspect
 
 
 def show_progress(masks: Iterable[np.ndarray], video: SegmentedVideo) -> Iterable[np.ndarray]:

@@ -8,12 +8,15 @@ Reads   DIR/JPEGImages/480p/SEQ and the labelled frame's DIR/Annotations/480p/SE
         --video and --label; the best weights of stage 2, stage 1 or ImageNet in weights/.
 
 Writes  results/segmentation/SEQ/STEM.png, results/overlay/SEQ.mp4 and SEQ.png,
-        results/runs/SEQ/confidence.json and run.json.
+        results/runs/SEQ/confidence.json and run.json; with --together results/together.
 
 SEQ is the video's name, STEM the frame's (00037), DIR the data set. Your own video:
 python finetune_test.py --video my_video.mp4
 
 A label may show several animals, an index or colour each; each takes the time of a video with one.
+Videos without a label: --fine-tuned FILE uses a network that --save-weights kept, and --together
+one that learns the labels of all videos of the call. The animals of a video are then those that the
+network finds where they are clearest.
 A finished video is skipped unless something it depends on changed; one that was cut off continues
 where it was.
 Paper: Xue et al., "One-shot Learning-based Animal Video Segmentation", IEEE TII 2022, the XFCN and
@@ -38,13 +41,12 @@ import numpy as np
 from models import HeadName, build_model
 from utils.command_line import run_script, setting, shard_slice
 from utils.console import make_display
-from utils.environment import describe_environment, git_commit
+from utils.environment import describe_environment
 from utils.errors import InputError, UsageError, one_line
-from utils.evaluation.scoring import NothingToScoreError, format_table, score_folders
+from utils.evaluation.scoring import score_run
 from utils.files import check_writable, hold_lock, sha256_of, write_json
-from utils.frame_choice.chooser import Chooser, find_selection, load_chooser
+from utils.frame_choice.chooser import Chooser, load_chooser, select_frames
 from utils.inputs.guidance import (
-    SELECTION_PREFERENCE,
     Guidance,
     check_visible,
     choose_guidance,
@@ -52,8 +54,13 @@ from utils.inputs.guidance import (
     parse_guidance,
     read_labels,
 )
+from utils.inputs.parts import require_one_shot, take_sequence_part
 from utils.inputs.sequences import VideoSequence, find_sequences
+from utils.media.video_part import parse_part
+from utils.media.videos import Video
+from utils.stage3.find_animals import find_labels
 from utils.stage3.fine_tuning import FineTuner, make_loss
+from utils.stage3.job import Job, describe_jobs, share_labels
 from utils.stage3.outline import OutlineFilter
 from utils.stage3.partial_run import PartialRun, partial_dir
 from utils.stage3.pipeline import Pipeline
@@ -65,7 +72,9 @@ from utils.stage3.run_record import (
     mask_paths,
     namesake_warning,
 )
-from utils.stage3.settings import DenseCrf, GuidedFilter
+from utils.stage3.saved_network import SavedNetwork, network_facts, tuned_on_video
+from utils.stage3.settings import DenseCrf, Finding, GuidedFilter
+from utils.stage3.together import LabelledVideo, keep_network, learn_together, together_dir
 from utils.training.weights import find_weights, load_weights, save_weights
 
 EXPECTED = (InputError, OSError, FloatingPointError)  # anything else is a bug
@@ -76,8 +85,17 @@ class Config:
     dataset: Path | None = setting(None, "folder with JPEGImages/ and Annotations/")
     sequences: tuple[str, ...] = setting((), "names of the data set's videos (default: all)")
     video: tuple[Path, ...] = setting((), "video files or folders of frames instead of a data set")
+    name: str | None = setting(None, "name of the results of the one video (default: its file's)")
     label: tuple[Path, ...] = setting((), "masks of labelled frames, named after their frames")
-    guidance: str = setting("auto", "auto, bubblenet, first, middle, last, or frames: 12 or 12,40")
+    guidance: str = setting(
+        "auto", "auto, bubblenet, first, middle, last, frames (12 or 12,40), or none: no label"
+    )
+    frames: str | None = setting(
+        None, "A:B: only from frame A up to, but without, B; frames keep their numbers"
+    )
+    shot_changes: Literal["refuse", "ignore"] = setting(
+        "refuse", "what to do with a video of several shots, across which nothing can be followed"
+    )
     selection: Literal["BNLF", "BN0", "all", "rule"] | None = setting(
         None,
         "file of bubblenet_select.py to follow (default: BNLF; with --guidance auto the most "
@@ -88,6 +106,12 @@ class Config:
     crf: bool = setting(False, "redraw outlines with a dense CRF, as the paper (0.5 s per frame)")
     guided_filter: bool = setting(False, "redraw outlines with a guided filter (0.1 s per frame)")
     weights: Path | None = setting(None, "weights to start from (default: the best in weights/)")
+    fine_tuned: Path | None = setting(
+        None, "network that --save-weights kept: a video without a label needs no training"
+    )
+    together: bool = setting(
+        False, "one network learns all labels of these videos; those without a label need none"
+    )
     results: Path = setting(paths.RESULTS, "folder for masks, overlays and records")
     seed: int = setting(0, "seed of augmentation and of untrained layers")
     precision: Literal["auto", "float32", "mixed_bfloat16"] = setting(
@@ -105,42 +129,35 @@ class Config:
         return DenseCrf() if self.crf else GuidedFilter() if self.guided_filter else None
 
 
-@dataclass(frozen=True)
-class Job:
-    """One video, with everything that was checked before training."""
-
-    sequence: VideoSequence
-    guidance: Guidance
-    key: dict[str, Any]  # what the masks depend on
-
-    @property
-    def name(self) -> str:
-        return self.sequence.name
-
-
 def main(config: Config) -> int:
     check_flags(config)
     preset = PRESETS[config.preset]
-    weights, weights_reason = find_weights(config.head, config.weights)
+    weights, weights_reason = find_weights(config.head, config.fine_tuned or config.weights)
+    if config.fine_tuned:
+        weights_reason = "named by --fine-tuned"
 
     precision = backend.choose_precision() if config.precision == "auto" else config.precision
     keras.config.set_dtype_policy(precision)
     backend.make_deterministic(config.seed, precision == "float32" or not backend.has_gpu())
     model = build_model(config.head)
-    weights_sha256 = load_weights(model, weights)["sha256"]
+    network = SavedNetwork(weights, load_weights(model, weights))
+    if config.fine_tuned:
+        network.require_fine_tuned()
     print(f"weights: {weights} ({weights_reason})")
     print(f"precision: {precision} ({'measured' if config.precision == 'auto' else 'as asked'})")
 
-    jobs, failed = prepare_jobs(config, weights_sha256)
+    jobs, failed = prepare_jobs(config, network.sha256)
     if config.dry_run:
         print_dry_run(config, jobs, failed)
         return 1 if failed else 0
 
     tuner = FineTuner(model, make_loss(preset), preset.fine_tuning, config.seed)
+    if config.together:
+        network = learn_labels(jobs, config, tuner, network)
     records = {}
     for job in jobs:
         try:
-            records[job.name] = run_job(job, config, tuner, weights)
+            records[job.name] = run_job(job, config, tuner, network)
         except Exception as error:
             if len(jobs) == 1 and not isinstance(error, EXPECTED):
                 raise
@@ -157,10 +174,24 @@ def main(config: Config) -> int:
 def check_flags(config: Config) -> None:
     """Raises UsageError or InputError for flags that are wrong whatever the videos are."""
     parse_guidance(config.guidance)
+    parse_part(config.frames or ":")
     if not 0 <= config.seed < 2**32:
         raise UsageError(f"--seed must be 0 to {2**32 - 1}, not {config.seed}.")
     if config.crf and config.guided_filter:
         raise UsageError("--crf and --guided-filter both redraw the outline: choose one of them.")
+    if config.fine_tuned and config.weights:
+        raise UsageError("--fine-tuned stands in place of --weights. Give one of them.")
+    if config.guidance == "none" and not config.fine_tuned:
+        raise UsageError(
+            "--guidance none uses no label, so it needs a network that was fine-tuned before: "
+            "name it with --fine-tuned."
+        )
+    if config.together and config.shard != "1/1":
+        raise UsageError(
+            "--together does not go with --shard: each part would train a network of its own. "
+            "Train once, with --together --save-weights, then give its file to the parts with "
+            "--fine-tuned."
+        )
     for name in ("", paths.SEGMENTATION, paths.OVERLAY, paths.RUNS):
         check_writable(config.results / name, "another folder with --results")
 
@@ -185,7 +216,7 @@ def prepare_jobs(config: Config, weights_sha256: str) -> tuple[list[Job], dict[s
     Raises: InputError if only one video was asked for and it cannot be processed; UsageError.
     """
     dataset, open_by_name = find_sequences(
-        config.dataset, config.sequences, config.video, config.label, config.guidance
+        config.dataset, config.sequences, config.video, config.label, config.guidance, config.name
     )
     if config.dataset is None and dataset == paths.SAMPLE_DATASET:
         print(f"{paths.FINETUNE_TEST_DATASET} holds no videos: running on the sample, {dataset}.")
@@ -200,7 +231,18 @@ def prepare_jobs(config: Config, weights_sha256: str) -> tuple[list[Job], dict[s
             if isinstance(error, UsageError) or len(open_by_name) == 1:
                 raise
             failed[name] = report_error(name, error)
+    if config.together:
+        jobs = share_labels(jobs, lambda video, key: is_finished(video, key, config, False))
+    if len(jobs) + len(failed) > 1:
+        preset, precision = PRESETS[config.preset], keras.config.dtype_policy().name
+        print(describe_jobs(jobs, failed, preset, config.results, precision), flush=True)
     return jobs, failed
+
+
+def is_finished(video: Video, key: dict[str, Any], config: Config, learns: bool) -> bool:
+    """Whether an earlier run has done the same, and this one is not to do it again."""
+    needs_network = config.save_weights and learns
+    return not config.overwrite and bool(finished_record(config.results, video, key, needs_network))
 
 
 def prepare_job(
@@ -219,9 +261,25 @@ def prepare_job(
         weights_sha256: of the weights to start from.
         get_chooser: gives the chooser if `--guidance bubblenet` finds no selection.
     """
-    video, preset = sequence.video, PRESETS[config.preset]
-    selected, selected_by = select_frames(sequence, config, dataset, get_chooser)
-    guidance = choose_guidance(sequence, config.guidance, selected, selected_by)
+    preset, whole = PRESETS[config.preset], sequence
+    if config.frames:
+        sequence = take_sequence_part(sequence, *parse_part(config.frames))
+    video = sequence.video
+    needs_no_label = config.fine_tuned or config.together
+    if config.guidance == "none" or (needs_no_label and not sequence.labels):
+        guidance = Guidance((), "no label")
+    else:
+        selected, selected_by = select_frames(
+            whole,
+            config.guidance,
+            config.selection,
+            paths.frame_selection_dir(dataset, sequence.name),
+            get_chooser,
+            write=not config.dry_run,
+        )
+        selected = [n - video.first_frame for n in selected]
+        selected = [frame for frame in selected if 0 <= frame < len(video)]
+        guidance = choose_guidance(sequence, config.guidance, selected, selected_by)
     start = time.perf_counter()
     warnings = video.check()
     seconds = time.perf_counter() - start
@@ -231,7 +289,7 @@ def prepare_job(
         f"{video.name}: {len(video)} frames of {video.height}x{video.width} checked in "
         f"{seconds:.1f} s ({len(video) / max(seconds, 1e-3):.0f} frames/s)"
     )
-    print("\n".join(describe_labels(sequence, labels)), flush=True)
+    print("\n".join(describe_labels(sequence, labels) or [f"{video.name}: no label"]), flush=True)
     key = {
         "preset": asdict(preset),
         "head": config.head,
@@ -247,33 +305,57 @@ def prepare_job(
     }
     if config.outline:  # absent otherwise, so that runs without it keep their key
         key["outline"] = {type(config.outline).__name__: asdict(config.outline)}
+    if not guidance.frames:
+        key["finding"] = asdict(Finding())
+    learns, finished = bool(guidance.frames), False
+    if not config.together:  # whose labels are not known yet
+        finished = is_finished(video, key, config, learns)
+    if config.shot_changes == "refuse" and not finished:
+        require_one_shot(video, make_display(config.progress))
     warnings.append(namesake_warning(config.results, video, key))
     for warning in filter(None, warnings):
         print(f"warning: {warning}", flush=True)
     video.close()  # many videos may be waiting: no decoder stays open
-    return Job(sequence, guidance, key)
+    return Job(sequence, guidance, key, learns, finished)
 
 
-def select_frames(
-    sequence: VideoSequence, config: Config, dataset: Path, get_chooser: Callable[[], Chooser]
-) -> tuple[list[int], str]:
-    """What a selection file or, where `--guidance bubblenet` asks for it, BubbleNets suggest:
-    frames, best first, and who says so."""
-    folder = paths.frame_selection_dir(dataset, sequence.name)
-    if config.guidance == "auto":
-        wanted = (config.selection,) if config.selection else SELECTION_PREFERENCE
-        return find_selection(sequence.video, folder, wanted)
-    if config.guidance == "bubblenet":
-        wanted = (config.selection or "BNLF",)
-        return find_selection(sequence.video, folder, wanted, get_chooser, write=not config.dry_run)
-    return [], ""
+def learn_labels(
+    jobs: list[Job], config: Config, tuner: FineTuner, start: SavedNetwork
+) -> SavedNetwork:
+    """Fine-tunes the one network of --together, unless all videos are finished. Returns it."""
+    folder = together_dir(config.results)
+    if all(job.is_finished for job in jobs) and not config.save_weights:
+        return start
+    labelled = [
+        LabelledVideo(job.sequence.video, read_labels(job.sequence, job.guidance.frames))
+        for job in jobs
+        if job.guidance.frames
+    ]
+    key = {name: v for name, v in jobs[0].key.items() if name not in ("labelled_frames", "finding")}
+    key["sha256"] = {"weights": start.sha256}
+    with hold_lock(folder.with_name(f"{folder.name}.lock"), str(folder)):
+        network = learn_together(
+            tuner,
+            PRESETS[config.preset],
+            labelled,
+            folder,
+            key,
+            make_display(config.progress),
+            head=config.head,
+            preset_name=config.preset,
+            learnt_before=start.tuned_on,
+            starts_over=config.overwrite,
+        )
+    if config.save_weights:
+        print(f"network: {keep_network(network)}", flush=True)
+    return network
 
 
 def run_job(
     job: Job,
     config: Config,
     tuner: FineTuner,
-    weights: Path,
+    network: SavedNetwork,
     keep_state: Callable[[PartialRun, dict[str, Any]], None] = lambda state, record: None,
 ) -> dict[str, Any]:
     """Segments one video and writes its results, or finds it finished. Returns its record.
@@ -285,7 +367,8 @@ def run_job(
     def find_finished() -> dict[str, Any] | None:
         if config.overwrite:
             return None
-        return finished_record(config.results, video, job.key, config.save_weights)
+        needs_network = config.save_weights and job.learns
+        return finished_record(config.results, video, job.key, needs_network)
 
     record = find_finished()
     # A process that is killed right after it has written run.json leaves its state behind.
@@ -294,7 +377,7 @@ def run_job(
             record = find_finished()  # again: another process may just have finished it
             state = PartialRun(config.results, job.name, job.key, config.overwrite)
             if record is None:
-                record = segment(job, config, tuner, weights, state)
+                record = segment(job, config, tuner, network, state)
                 keep_state(state, record)
                 write_json(run_dir / paths.RUN_FILE, record)  # last: it says "finished"
                 state.remove()
@@ -305,67 +388,56 @@ def run_job(
 
 
 def segment(
-    job: Job, config: Config, tuner: FineTuner, weights: Path, state: PartialRun
+    job: Job, config: Config, tuner: FineTuner, network: SavedNetwork, state: PartialRun
 ) -> dict[str, Any]:
     """Segments one video, writes masks and overlays, and scores. Returns its record."""
     started, start = datetime.datetime.now(datetime.UTC), time.perf_counter()
     sequence, video, labelled = job.sequence, job.sequence.video, job.guidance.frames
-    labels = read_labels(sequence, labelled)
     preset, display = PRESETS[config.preset], make_display(config.progress)
+    labels = read_labels(sequence, labelled)
+    if not labelled:
+        tuner.start_again()
+        labels = find_labels(tuner.model, preset, video, state, display, network)
     pipeline = Pipeline(
         tuner, preset, video, labels, config.results, state, display, outline=config.outline
     )
-    animals, frames = pipeline.animals, ", ".join(map(str, labelled))
+    animals, numbers = pipeline.animals, [frame + video.first_frame for frame in labels]
+    frames = ", ".join(map(str, numbers))
     several = f", {len(animals)} animals, one after the other" if len(animals) > 1 else ""
+    origin = f"label of frame {frames}" if labelled else f"found in frame {frames}"
     print(
-        f"{video.name}: {len(video)} frames, label of frame {frames} ({job.guidance.reason})"
-        f"{several}",
-        flush=True,
+        f"{video.name}: {len(video)} frames, {origin} ({job.guidance.reason}){several}", flush=True
     )
     saved = {}
 
     def save_network(animal: int) -> None:
         file = f"{config.head}_animal{animal}" if len(animals) > 1 else config.head
         path = paths.FINE_TUNE_WEIGHTS / video.name / f"{file}.safetensors"
-        facts = {"stage": "fine_tune", "head": config.head, "data": video.name}
-        facts |= {"commit": git_commit(), "labelled_frames": frames}
+        this = tuned_on_video(video.name, numbers, [animal], job.key["sha256"]["frames"])
+        zoom = pipeline.views[animal].zoom_of_animal
+        facts = network_facts(config.head, config.preset, [*network.tuned_on, this], zoom)
         saved[path.name] = save_weights(tuner.model, path, facts)
 
-    pipeline.run(save_network if config.save_weights else lambda animal: None)
-    scores = score(sequence, mask_paths(config.results, video)[0].parent, labelled)
+    keeps_networks = config.save_weights and job.learns
+    pipeline.run(save_network if keeps_networks else lambda animal: None, learns=job.learns)
+    scores = score_run(sequence, mask_paths(config.results, video)[0].parent, labelled)
     timing = pipeline.timing
     return make_record(
         sequence,
         job.guidance,
         started,
         animals=animals,
+        found_in=None if labelled else numbers,
         confidence_mean=round(float(np.mean(pipeline.confidence_of_frames())), 4),
         scores=scores,
         seconds=timing.summary(time.perf_counter() - start),
         losses={str(a): [round(x, 5) for x in losses] for a, losses in timing.losses.items()},
-        weights=str(weights),
+        weights=str(network.path),
+        network=network.record() if network.tuned_on else None,
         saved_weights_sha256=saved or None,
         environment=describe_environment(),
         key=job.key,
     )
-
-
-def score(
-    sequence: VideoSequence, mask_dir: Path, labelled: tuple[int, ...]
-) -> dict[str, Any] | None:
-    """Scores the masks where there are other annotations, which are opened only now."""
-    if sequence.annotation_dir is None:
-        return None
-    names = sequence.video.frame_names
-    try:
-        result = score_folders(sequence.name, mask_dir, sequence.annotation_dir, names, labelled)
-    except NothingToScoreError:
-        return None
-    except (InputError, OSError) as error:  # the masks are finished; only the comparison is not
-        print(f"{sequence.name}: not scored: {error}", flush=True)
-        return None
-    print(format_table([result]), flush=True)
-    return {"protocol": result.protocol, "num_scored": len(result.frames), **result.means()}
 
 
 def print_dry_run(config: Config, jobs: list[Job], failed: dict[str, str]) -> None:
@@ -376,10 +448,13 @@ def print_dry_run(config: Config, jobs: list[Job], failed: dict[str, str]) -> No
     print(f"preset {config.preset}: {PRESETS[config.preset]}")
     for job in jobs:
         video = job.sequence.video
-        frames = ", ".join(f"{i} ({job.sequence.labels[i]})" for i in job.guidance.frames)
+        frames = ", ".join(
+            f"{i + video.first_frame} ({job.sequence.labels[i]})" for i in job.guidance.frames
+        )
+        label = f"label of frame {frames}, " if frames else ""
         print(
-            f"{video.name}: {len(video)} frames of {video.height}x{video.width}, label of "
-            f"frame {frames}, {job.guidance.reason}"
+            f"{video.name}: {len(video)} frames of {video.height}x{video.width}, "
+            f"{label}{job.guidance.reason}"
         )
     print(f"dry run: {len(jobs)} to process, {len(failed)} cannot be; nothing was written")
 

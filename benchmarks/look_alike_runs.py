@@ -25,6 +25,7 @@ from utils.stage3.fine_tuning import FineTuner
 from utils.stage3.inference import predict_probability
 from utils.stage3.partial_run import PartialRun, to_bytes
 from utils.stage3.presets import PRESETS
+from utils.stage3.saved_network import SavedNetwork
 
 FINE_TUNED, BEFORE = "fine_tuned", "before"  # networks whose probabilities are kept
 
@@ -97,7 +98,8 @@ def _run(
             probability = state.probability(record["animals"][0], index)
             _write(_folder(results, sequence.name, FINE_TUNED) / f"{stem}.png", probability)
 
-    finetune_test.run_job(job, config, tuner, weights, keep_probabilities)
+    network = SavedNetwork(weights, {"sha256": weights_sha256})
+    finetune_test.run_job(job, config, tuner, network, keep_probabilities)
 
 
 def _predict_before(

@@ -21,6 +21,7 @@ from utils.files import sha256_of
 from utils.inputs.sequences import open_dataset_sequence
 from utils.stage3.fine_tuning import FineTuner, make_loss
 from utils.stage3.presets import PRESETS
+from utils.stage3.saved_network import SavedNetwork
 from utils.training.weights import find_weights, load_weights
 
 NUMBERS = ("j", "f", "j_left_out", "f_left_out")  # of `Run`, in the order of the tables
@@ -74,7 +75,9 @@ def start_stage3(
         )
         sequence = open_dataset_sequence(dataset, name)
         job = finetune_test.prepare_job(sequence, config, dataset, weights_sha256, no_chooser)
-        finetune_test.run_job(job, config, tuner, weights_path)
+        finetune_test.run_job(
+            job, config, tuner, SavedNetwork(weights_path, {"sha256": weights_sha256})
+        )
         masks = folder / paths.SEGMENTATION / name
         names = sequence.video.frame_names
         means = []

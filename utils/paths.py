@@ -38,6 +38,7 @@ RUNS = "runs"  # RUNS / SEQ / run.json
 RUN_FILE = "run.json"
 LOCK_FILE = "lock"  # held while a video is worked on
 PARTIAL = "partial"  # RUNS / SEQ / partial, the state of an unfinished video
+TOGETHER = "together"  # the network of --together, and what --save-weights keeps of it
 CONFIDENCE_FILE = "confidence.json"  # beside it; see utils/evaluation/confidence.py
 EXPORT = "export"  # EXPORT / FORMAT, by export.py
 REPORT_FILE = "report/index.html"  # by evaluate.py --report

@@ -12,6 +12,7 @@ from utils.inputs.guidance import choose_guidance
 from utils.inputs.sequences import (
     choose_sequences,
     find_made_labels,
+    find_sequences,
     list_sequences,
     list_video_paths,
     open_dataset_sequence,
@@ -153,7 +154,7 @@ def test_a_video_without_label_names_the_file_in_datasets_labels(world):
 def test_a_folder_of_videos_stands_for_all_of_them(tmp_path):
     for name in ("b.mp4", "a 10.MOV", "a 9.mov", "notes.txt", ".hidden.mp4"):
         (tmp_path / name).touch()
-    found = [path.name for path in list_video_paths([tmp_path])]
+    found = [path.name for path in list_video_paths([tmp_path]).values()]
     assert found == ["a 9.mov", "a 10.MOV", "b.mp4"]
 
 
@@ -164,21 +165,50 @@ def test_a_folder_of_frames_and_a_video_file_names_both(world):
         list_video_paths([world.frames])
     assert "00000.png, 00001.png and 7 more and hen 2.mp4" in str(error.value)
     assert str(world.frames) in str(error.value)
-    assert list_video_paths([world.frames / "hen 2.mp4"]) == [world.frames / "hen 2.mp4"]
+    assert list_video_paths([world.frames / "hen 2.mp4"]) == {"hen 2": world.frames / "hen 2.mp4"}
 
 
 def test_a_folder_of_frames_is_one_video(world):
-    assert list_video_paths([world.frames]) == [world.frames]
+    assert list_video_paths([world.frames]) == {"hen": world.frames}
 
 
-def test_two_videos_of_one_name_are_a_usage_error(tmp_path):
-    for name in ("a/hen.mp4", "b/hen.mov"):
-        (tmp_path / name).parent.mkdir()
-        (tmp_path / name).touch()
+def make_videos(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return [folder / name for name in names]
+
+
+def test_videos_of_one_file_name_are_named_by_their_relative_paths(tmp_path):
+    names = ("day1/GX1.mp4", "day2/pm/gx1.MP4", "day2/other.mp4")
+    found = list_video_paths(make_videos(tmp_path, *names))
+    assert list(found) == ["day1_GX1", "day2_pm_gx1", "other"]
+    folders = list_video_paths([tmp_path / "day1", tmp_path / "day2" / "pm"])
+    assert list(folders) == ["day1_GX1", "day2_pm_gx1"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("hen.mp4", "hen.mov"), ("a/hen.mp4", "a/hen.mov"), ("a/b/hen.mp4", "a_b/hen.mp4")],
+)
+def test_two_videos_of_one_name_all_the_same_are_a_usage_error(tmp_path, names):
+    with pytest.raises(UsageError, match="Two videos are named"):
+        list_video_paths(make_videos(tmp_path, *names))
+
+
+def test_the_same_video_twice_is_a_usage_error(tmp_path):
+    (path,) = make_videos(tmp_path, "a/hen.mp4")
     with pytest.raises(UsageError, match="Two videos are named hen"):
-        list_video_paths([tmp_path / "a", tmp_path / "b"])
-    with pytest.raises(UsageError, match="Two videos are named hen"):
-        list_video_paths([tmp_path / "a", tmp_path / "a" / "hen.mp4"])
+        list_video_paths([path.parent, path])
+
+
+def test_a_name_is_given_to_one_video(tmp_path):
+    videos = make_videos(tmp_path, "a/hen.mp4", "b/cow.mp4")
+    assert list(find_sequences(None, (), videos[:1], (), "auto", "a_hen")[1]) == ["a_hen"]
+    with pytest.raises(UsageError, match="--name goes with one --video"):
+        find_sequences(None, (), videos, (), "auto", "a_hen")
+    with pytest.raises(UsageError, match="--name goes with --video"):
+        find_sequences(tmp_path, (), (), (), "auto", "a_hen")
 
 
 def test_a_missing_video_is_named_in_the_error(tmp_path):

@@ -270,6 +270,7 @@ def test_json_progress_is_one_object_per_line(world, capsys, monkeypatch):
     captured = capsys.readouterr()
     lines = [json.loads(line) for line in captured.out.splitlines() if line.startswith("{")]
     assert {line["title"] for line in lines} == {
+        "hen: looking for shot changes",
         "hen: fine-tuning",
         "hen: segmenting",
         "hen: writing masks",
@@ -926,6 +927,7 @@ def test_the_flags_are_those_of_the_documentation_and_have_defaults():
         *("dataset", "sequences", "video", "label", "guidance", "selection", "preset", "head"),
         *("weights", "results", "seed", "precision", "shard", "save-weights", "overwrite"),
         *("progress", "dry-run", "crf", "guided-filter"),
+        *("fine-tuned", "together", "frames", "name", "shot-changes"),
     }
 
 

@@ -19,6 +19,7 @@ from utils.files import read_json
 from utils.media.images import list_files
 from utils.media.labels import VOID, read_label
 from utils.media.name_order import natural_key
+from utils.media.video_part import take_part
 from utils.media.videos import FrameFolder, Video, VideoFile
 
 
@@ -85,7 +86,17 @@ class SegmentedVideo:
     def labelled_frames(self) -> list[int]:
         """Indices of the frames that a person labelled; none where no record says so."""
         labelled = self.record.get("labelled_frames") or []
-        return [frame for frame in labelled if 0 <= frame < len(self)]
+        return [n - self.first_frame for n in labelled if 0 <= n - self.first_frame < len(self)]
+
+    @property
+    def first_frame(self) -> int:
+        """The number of the first frame, which is not 0 in a part of a video (`--frames`)."""
+        return self.record["part"][0] if "part" in self.record else 0
+
+    @property
+    def is_without_label(self) -> bool:
+        """Whether its record says that no label was used."""
+        return self.record.get("labelled_frames") == []
 
     @property
     def progress(self) -> str:
@@ -221,6 +232,8 @@ def open_input(video: SegmentedVideo) -> Video:
             f'put them back, or correct "input" in {run_file}.'
         )
     frames = FrameFolder(path, video.name) if path.is_dir() else VideoFile(path, video.name)
+    if "part" in video.record and video.record["part"][1] <= len(frames):
+        frames = take_part(frames, *video.record["part"])
     if frames.frame_names != video.frame_names:
         raise InputError(
             f"{path}: expected {len(video)} frames named as the masks of {video.name}, found "
@@ -243,7 +256,7 @@ def _read_record(run_file: Path) -> dict[str, Any]:
     record = read_json(run_file)
     if not isinstance(record, dict) or not record:
         raise InputError(f"{run_file}: not the record of a run; segment the video again.")
-    for name in ("labelled_frames", "animals"):
+    for name in ("labelled_frames", "animals", "part"):
         numbers = record.get(name)
         # Some programs keep the confidence of each animal here, as evaluation/confidence.py says.
         if numbers is None or (name == "animals" and isinstance(numbers, dict)):

@@ -4,6 +4,7 @@ Protocols (never mixed in one mean):
 - "first": frame 0 was labelled; comparable with all published tables.
 - "chosen": another frame, or several, were labelled; the official frames are scored.
 - "chosen, labelled frame left out": the same without the labelled frames; the honest number.
+- "no label": a network that was fine-tuned on other videos found the animals.
 - "unknown": there is no record of what was labelled.
 """
 
@@ -11,6 +12,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tabulate import SEPARATING_LINE, tabulate
@@ -18,10 +20,13 @@ from tabulate import SEPARATING_LINE, tabulate
 from utils.errors import InputError
 from utils.evaluation.measures import NUMBERS, mean_scores, score_sequence
 from utils.evaluation.temporal_stability import temporal_stability
+from utils.inputs.sequences import VideoSequence
 from utils.media.images import list_frames
 from utils.media.labels import VOID, iterate_labels, read_label
+from utils.media.video_part import VideoPart
 
 FIRST, CHOSEN, UNKNOWN = "first", "chosen", "unknown"
+NO_LABEL = "no label"
 LEFT_OUT = "chosen, labelled frame left out"
 STABILITY = "T-Mean"  # where it was asked for; see `temporal_stability`
 
@@ -37,7 +42,7 @@ class SequenceScore:
     Attributes:
         sequence: the video's name.
         protocol: one of those above.
-        labelled_frames: indices; None if unknown.
+        labelled_frames: indices, empty where no label was used; None if unknown.
         num_frames: of the video.
         num_annotated: frames that have an annotation.
         frames: stems of the scored frames.
@@ -107,12 +112,33 @@ def score_folders(
     return SequenceScore(
         sequence=sequence_name,
         protocol=_protocol(labelled_frames, exclude_guidance),
-        labelled_frames=list(labelled_frames) if labelled_frames else None,
+        labelled_frames=None if labelled_frames is None else list(labelled_frames),
         num_frames=len(frame_names),
         num_annotated=len(annotations),
         frames=frames,
         scores=scores,
     )
+
+
+def score_run(
+    sequence: VideoSequence, mask_dir: Path, labelled: Sequence[int]
+) -> dict[str, Any] | None:
+    """Scores the masks of a run where there are other annotations, which are opened only now.
+
+    Returns: for run.json; None where there is nothing to compare with, as for a part of a video.
+    """
+    if sequence.annotation_dir is None or isinstance(sequence.video, VideoPart):
+        return None
+    names = sequence.video.frame_names
+    try:
+        result = score_folders(sequence.name, mask_dir, sequence.annotation_dir, names, labelled)
+    except NothingToScoreError:
+        return None
+    except (InputError, OSError) as error:  # the masks are finished; only the comparison is not
+        print(f"{sequence.name}: not scored: {error}", flush=True)
+        return None
+    print(format_table([result]), flush=True)
+    return {"protocol": result.protocol, "num_scored": len(result.frames), **result.means()}
 
 
 def mean_by_protocol(scores: Sequence[SequenceScore]) -> dict[str, dict]:
@@ -173,8 +199,10 @@ def format_table(scores: Sequence[SequenceScore]) -> str:
 
 
 def _protocol(labelled_frames: Sequence[int] | None, exclude_guidance: bool) -> str:
-    if not labelled_frames:
+    if labelled_frames is None:
         return UNKNOWN
+    if not labelled_frames:
+        return NO_LABEL
     if list(labelled_frames) == [0]:
         return FIRST  # frame 0 is never scored, so leaving it out changes nothing
     return LEFT_OUT if exclude_guidance else CHOSEN
@@ -190,7 +218,7 @@ def _check_frames(
     unexpected = [path for frame, path in annotations.items() if frame not in set(frame_names)]
     if unexpected:
         raise InputError(f"{unexpected[0]}: no frame of {sequence_name} has this name; rename it")
-    if exclude_guidance and not labelled_frames:
+    if exclude_guidance and labelled_frames is None:
         raise InputError(
             f"{sequence_name}: the labelled frames are not known, so --exclude-guidance cannot "
             'leave them out; run.json needs "labelled_frames"'

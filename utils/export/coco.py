@@ -32,14 +32,15 @@ def export_coco(
     def write(temporary_path: Path) -> None:
         # The escape of a byte that is not UTF-8 is also that of JSON.
         with temporary_path.open("w", encoding="utf-8", errors="backslashreplace") as file:
-            _write_coco(file, video.name, masks, file_names)
+            _write_coco(file, video, masks, file_names)
 
     write_atomically(path, write)
 
 
 def _write_coco(
-    file: TextIO, name: str, masks: Iterable[np.ndarray], file_names: Sequence[str]
+    file: TextIO, video: SegmentedVideo, masks: Iterable[np.ndarray], file_names: Sequence[str]
 ) -> None:
+    name, first_frame = video.name, video.first_frame
     head = {
         "info": {"description": f"{name}, segmented by {PROGRAM}"},
         "licenses": [],
@@ -47,18 +48,20 @@ def _write_coco(
     }
     # Piece by piece, since the annotations of a long video are many.
     file.write(json.dumps(head, ensure_ascii=False)[:-1] + ', "annotations": [')
-    height, width = _write_annotations(file, masks)
+    height, width = _write_annotations(file, masks, first_frame)
     size = {"height": height, "width": width}
     file.write('\n], "images": [')
     for frame, file_name in enumerate(file_names):
         image = {"id": frame + 1, "file_name": file_name, **size}
-        image |= {"video_id": 1, "frame_index": frame}
+        image |= {"video_id": 1, "frame_index": first_frame + frame}
         file.write((",\n" if frame else "\n") + json.dumps(image, ensure_ascii=False))
     videos = [{"id": 1, "name": name, "length": len(file_names), **size}]
     file.write('\n], "videos": ' + json.dumps(videos, ensure_ascii=False) + "}\n")
 
 
-def _write_annotations(file: TextIO, masks: Iterable[np.ndarray]) -> tuple[int, int]:
+def _write_annotations(
+    file: TextIO, masks: Iterable[np.ndarray], first_frame: int
+) -> tuple[int, int]:
     """Writes the annotations of all masks and returns the height and width of the masks."""
     annotation_id, shape = 0, (0, 0)
     for frame, mask in enumerate(masks):
@@ -67,7 +70,7 @@ def _write_annotations(file: TextIO, masks: Iterable[np.ndarray]) -> tuple[int, 
             annotation_id += 1
             annotation = {"id": annotation_id, "image_id": frame + 1, "category_id": 1}
             annotation |= _encode_region(mask == animal)
-            annotation |= {"video_id": 1, "frame_index": frame, "track_id": animal}
+            annotation |= {"video_id": 1, "frame_index": first_frame + frame, "track_id": animal}
             file.write((",\n" if annotation_id > 1 else "\n") + json.dumps(annotation))
     return shape
 

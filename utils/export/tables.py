@@ -1,7 +1,9 @@
-"""Tables of each animal's place and shape per frame: CSV, and points as DeepLabCut writes them."""
+"""Tables of each animal's place and shape per frame: CSV and Parquet, points as DeepLabCut writes
+them, and boxes as VIA does."""
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +21,17 @@ TABLE_HEADER = (
     "animal",  # its number in the label
     "visible",  # True or False; where False, the shape's columns are empty
     *COLUMNS,  # utils/evaluation/mask_tracks.py
+    "speed_px_per_second",  # of the centroid, since the frame before; empty where there is none
     "consistency",  # 0..1, from the masks alone: utils/evaluation/confidence.py
     "confidence",  # 0..1, the network's own; empty where stage 3 saved none
     "labelled",  # whether a person labelled this frame
     "pixel_aspect",  # width of a pixel as shown over its height; shapes are in stored pixels
 )
+ALL_HEADER = ("video", *TABLE_HEADER)
+VIA_HEADER = (
+    "filename", "file_size", "file_attributes", "region_count", "region_id",
+    "region_shape_attributes", "region_attributes",
+)  # fmt: skip
 _WHOLE_NUMBERS = (
     "area_px", "num_components", "largest_component_px", "box_x", "box_y", "box_width", "box_height"
 )  # fmt: skip
@@ -43,11 +51,12 @@ def export_table(
         path: the file to write.
         video: gives the names of the masks and the labelled frames.
         tracks: from `utils.evaluation.mask_tracks.follow_animals`.
-        times_seconds: time of each frame; None leaves the column empty.
+        times_seconds: time of each frame; None leaves its column and that of the speed empty.
         confidence: the network's own; None leaves the column empty.
         pixel_aspect: of the video's pixels; None leaves the column empty.
     """
     consistencies = {animal: consistency(track) for animal, track in tracks.items()}
+    speeds = {animal: compute_speed(track, times_seconds) for animal, track in tracks.items()}
     labelled = set(video.labelled_frames)
 
     def rows() -> Iterator[list]:
@@ -59,12 +68,13 @@ def export_table(
                     "" if confidence is None else f"{confidence.of(animal)[frame]:.4f}"
                 )
                 yield [
-                    frame,
+                    video.first_frame + frame,
                     mask_path.name,
                     time,
                     animal,
                     bool(shape["area_px"] > 0),
                     *(_format_number(name, value) for name, value in shape.items()),
+                    _format_number("speed_px_per_second", speeds[animal][frame]),
                     f"{consistencies[animal][frame]:.4f}",
                     confidence_text,
                     frame in labelled,
@@ -74,6 +84,21 @@ def export_table(
     _write_rows(path, [TABLE_HEADER], rows())
 
 
+def compute_speed(track: MaskTrack, times_seconds: Sequence[float] | None) -> np.ndarray:
+    """How fast the centroid of an animal moved since the frame before.
+
+    Returns:
+        float64 (frames,), px/s; NaN where the animal is not seen in this frame and the one before,
+        in the first frame, and everywhere if the times are not known.
+    """
+    speed = np.full(len(track.shapes), np.nan)
+    if times_seconds is not None and len(speed) > 1:
+        way = np.hypot(np.diff(track.column("centroid_x")), np.diff(track.column("centroid_y")))
+        seconds = np.diff(np.asarray(times_seconds, "float64"))
+        speed[1:] = np.divide(way, seconds, out=np.full(len(way), np.nan), where=seconds > 0)
+    return speed
+
+
 def _format_number(name: str, value: float) -> str:
     if np.isnan(value):
         return ""
@@ -81,7 +106,10 @@ def _format_number(name: str, value: float) -> str:
 
 
 def export_deeplabcut(
-    path: Path, tracks: dict[int, MaskTrack], confidence: Confidence | None
+    path: Path,
+    tracks: dict[int, MaskTrack],
+    confidence: Confidence | None,
+    first_frame: int = 0,
 ) -> None:
     """Writes the centroids as DeepLabCut writes its points.
 
@@ -94,6 +122,7 @@ def export_deeplabcut(
         path: the file to write.
         tracks: from `utils.evaluation.mask_tracks.follow_animals`; at least one.
         confidence: the network's own, None if there is none.
+        first_frame: the number of the first frame.
     """
     animals = list(tracks)
     header = [["scorer", *[PROGRAM] * 3 * len(animals)]]
@@ -108,7 +137,7 @@ def export_deeplabcut(
 
     def rows() -> Iterator[list]:
         for frame in range(len(tracks[animals[0]].shapes)):
-            row: list = [frame]
+            row: list = [first_frame + frame]
             for animal, track in tracks.items():
                 if track.column("area_px")[frame] > 0:
                     x, y = (track.column(name)[frame] for name in ("centroid_x", "centroid_y"))
@@ -118,6 +147,97 @@ def export_deeplabcut(
             yield row
 
     _write_rows(path, header, rows())
+
+
+def export_via_tracks(
+    path: Path,
+    video: SegmentedVideo,
+    tracks: dict[int, MaskTrack],
+    confidence: Confidence | None,
+) -> None:
+    """Writes the bounding boxes as VIA writes its tracks: a line per frame and animal in it.
+
+    Args:
+        path: the file to write.
+        video: gives the names of the masks, which are those of the frames.
+        tracks: from `utils.evaluation.mask_tracks.follow_animals`.
+        confidence: the network's own; None leaves it out.
+    """
+
+    def rows() -> Iterator[list]:
+        for frame, mask_path in enumerate(video.mask_paths):
+            seen = [a for a, track in tracks.items() if track.column("area_px")[frame] > 0]
+            for place, animal in enumerate(seen):
+                box = {
+                    side: int(tracks[animal].column(f"box_{side}")[frame])
+                    for side in ("x", "y", "width", "height")
+                }
+                region = {"track": str(animal)}
+                if confidence is not None:
+                    region["confidence"] = f"{confidence.of(animal)[frame]:.4f}"
+                yield [
+                    mask_path.name,
+                    -1,  # VIA's own "not known" for the size of the file
+                    json.dumps({"frame": video.first_frame + frame}),
+                    len(seen),
+                    place,
+                    json.dumps({"name": "rect", **box}),
+                    json.dumps(region),
+                ]
+
+    _write_rows(path, [VIA_HEADER], rows())
+
+
+def join_tables(path: Path, tables: Mapping[str, Path]) -> int:
+    """Writes the tables of many videos as one, with the video's name in the first column.
+
+    Args:
+        path: the file to write.
+        tables: name of a video -> its table, written by `export_table`.
+
+    Returns: the number of its lines, without the header.
+    """
+    count = 0
+
+    def rows() -> Iterator[list]:
+        nonlocal count
+        for name, table in tables.items():
+            with table.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+                reader = csv.reader(file)
+                next(reader)
+                for row in reader:
+                    count += 1
+                    yield [name, *row]
+
+    _write_rows(path, [ALL_HEADER], rows())
+    return count
+
+
+def write_parquet(path: Path, table: Path) -> bool:
+    """Writes a table of `join_tables` as a Parquet file, in pieces, so that memory does not grow.
+
+    Returns: whether it was written; it is not where pyarrow is not installed.
+    """
+    try:
+        import pyarrow
+        from pyarrow import csv as arrow_csv
+        from pyarrow import parquet
+    except ImportError:
+        return False
+    kinds = {"frame": pyarrow.int32(), "animal": pyarrow.int32()}
+    kinds |= dict.fromkeys(("video", "file"), pyarrow.dictionary(pyarrow.int32(), pyarrow.string()))
+    kinds |= dict.fromkeys(("visible", "labelled"), pyarrow.bool_())
+    kinds |= {name: pyarrow.float64() for name in ALL_HEADER if name not in kinds}
+    options = arrow_csv.ConvertOptions(column_types=kinds, null_values=[""])
+
+    def write(temporary_path: Path) -> None:
+        with arrow_csv.open_csv(table, convert_options=options) as reader:
+            with parquet.ParquetWriter(temporary_path, reader.schema) as writer:
+                for batch in reader:
+                    writer.write_batch(batch)
+
+    write_atomically(path, write)
+    return True
 
 
 def _write_rows(path: Path, header: Iterable[Sequence], rows: Iterable[Sequence]) -> None:

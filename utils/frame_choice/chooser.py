@@ -32,6 +32,7 @@ from utils.frame_choice.selection_files import (
     suggestions,
 )
 from utils.inputs.guidance import DEFAULT_RULE, SELECTION_PREFERENCE
+from utils.inputs.sequences import VideoSequence
 from utils.media.videos import Video
 from utils.training.weights import load_weights, read_weights
 
@@ -208,6 +209,31 @@ def find_selection(
     video.check()
     choice = rank_video(video, folder, load(), write=write)
     return choice.frames(selections[0]), choice.reason(selections[0])
+
+
+def select_frames(
+    sequence: VideoSequence,
+    guidance: str,
+    selection: str | None,
+    folder: Path,
+    load: Callable[[], Chooser],
+    write: bool,
+) -> tuple[list[int], str]:
+    """What `--guidance` and `--selection` of stage 3 ask for.
+
+    Args:
+        sequence: the video, not a part of it.
+        guidance, selection: the flags.
+        folder, load, write: as of `find_selection`; a chooser is loaded for `bubblenet` alone.
+
+    Returns: as `find_selection`; nothing if the labelled frame is named otherwise.
+    """
+    if guidance == "auto":
+        wanted = (selection,) if selection else SELECTION_PREFERENCE
+        return find_selection(sequence.video, folder, wanted)
+    if guidance == "bubblenet":
+        return find_selection(sequence.video, folder, (selection or "BNLF",), load, write)
+    return [], ""
 
 
 def _load_bubblenet(path, name):

@@ -26,7 +26,7 @@ class Guidance:
     """The labelled frames that fine-tuning sees.
 
     Attributes:
-        frames: their indices.
+        frames: their indices; none for a video that is segmented without a label.
         reason: why these, in words.
     """
 
@@ -53,28 +53,34 @@ def choose_guidance(
             the file to create.
     """
     num_frames, labels = len(sequence.video), sequence.labels
+    start = sequence.video.first_frame
     if guidance == "auto":
         return _automatic_guidance(sequence, selected, selected_by)
     if guidance in ("first", "middle", "last"):
         frames = {"first": 0, "middle": num_frames // 2, "last": num_frames - 1}[guidance]
         frames, reason = (frames,), f"--guidance {guidance}"
     elif guidance == "bubblenet":
+        if not selected:
+            raise InputError(
+                f"{sequence.name}: the frame that BubbleNets chose is not in the part that "
+                "--frames takes. Name other --frames, or a labelled frame with --guidance."
+            )
         frames, reason = (selected[0],), f"chosen by {selected_by}"
     else:
-        frames = tuple(sorted({int(number) for number in guidance.split(",")}))
+        frames = tuple(sorted({int(number) - start for number in guidance.split(",")}))
         reason = f"--guidance {guidance}"
     for frame in frames:
-        if frame >= num_frames:
+        if not 0 <= frame < num_frames:
             raise InputError(
-                f"{sequence.name}: there is no frame {frame}, the video has frames 0 to "
-                f"{num_frames - 1}."
+                f"{sequence.name}: there is no frame {frame + start}, the video has frames {start} "
+                f"to {start + num_frames - 1}."
             )
         if frame not in labels:
             stem = sequence.video.frame_names[frame]
             raise InputError(
-                f"{sequence.name}: frame {frame} ({reason}) has no label. "
+                f"{sequence.name}: frame {frame + start} ({reason}) has no label. "
                 f"Make {sequence.label_path.replace('{}', stem)}, or choose a labelled frame with "
-                "--guidance" + (f" ({_few(labels)})." if labels else ".")
+                "--guidance" + (f" ({_few(f + start for f in labels)})." if labels else ".")
             )
     return Guidance(frames, reason)
 
@@ -87,13 +93,13 @@ def parse_guidance(text: str) -> str:
     Raises:
         UsageError: if it has none of the forms.
     """
-    if text in ("auto", "bubblenet", "first", "middle", "last") or re.fullmatch(
+    if text in ("auto", "bubblenet", "first", "middle", "last", "none") or re.fullmatch(
         r"\d+(,\d+)*", text
     ):
         return text
     raise UsageError(
-        "--guidance must be auto, bubblenet, first, middle, last or frame numbers (12 or 12,40), "
-        f"not {text!r}."
+        "--guidance must be auto, bubblenet, first, middle, last, none or frame numbers (12 or "
+        f"12,40), not {text!r}."
     )
 
 
@@ -197,7 +203,8 @@ def describe_labels(sequence: VideoSequence, labels: dict[int, LabelMap]) -> lis
         animals = ", ".join(f"animal {n} {_percent(share)}" for n, share in shares.items())
         path = sequence.labels[frame]
         lines.append(
-            f"{sequence.name}: label {path}: frame {frame} ({sequence.video.locate(frame)}), "
+            f"{sequence.name}: label {path}: frame {frame + sequence.video.first_frame} "
+            f"({sequence.video.locate(frame)}), "
             f"{animals} of the frame"
         )
         lines += [
@@ -234,10 +241,11 @@ def _automatic_guidance(
         return Guidance(tuple(sorted(labels)), "given by --label")
     if len(labels) == 1:
         return Guidance(tuple(labels), "the only labelled frame")
+    start = sequence.video.first_frame
     several, hint = f"of {len(labels)} annotated frames", ""
     if sequence.source == "datasets/labels":  # made to be used, unlike annotations to score with
         several = f"of {len(labels)} labelled frames"
-        hint = f"; for all: --guidance {','.join(map(str, sorted(labels)))}"
+        hint = f"; for all: --guidance {','.join(str(f + start) for f in sorted(labels))}"
     for frame in selected:
         if frame in labels:
             return Guidance((frame,), f"{several} the best by {selected_by}{hint}")

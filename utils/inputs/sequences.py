@@ -1,6 +1,5 @@
 """Finds videos and the labels that exist for them, by file names alone."""
 
-import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from utils import paths
 from utils.errors import InputError, UsageError
+from utils.inputs.video_names import name_videos, video_name
 from utils.media.images import FRAME_SUFFIXES, join_few, list_files, list_frames
 from utils.media.name_order import has_decimals, natural_key
 from utils.media.videos import FrameFolder, Video, VideoFile, list_videos
@@ -127,10 +127,11 @@ def choose_sequences(dataset_dir: Path, names: Sequence[str]) -> list[str]:
     return list(names) or known
 
 
-def list_video_paths(arguments: Sequence[Path]) -> list[Path]:
+def list_video_paths(arguments: Sequence[Path]) -> dict[str, Path]:
     """Finds the videos that `--video` names.
 
-    Returns: video files and folders of frames. A folder of video files stands for all of them.
+    Returns: name -> video file or folder of frames, see `name_videos`. A folder of video files
+        stands for all of them.
 
     Raises:
         UsageError: if two have one name, since their results would share a folder.
@@ -149,14 +150,7 @@ def list_video_paths(arguments: Sequence[Path]) -> list[Path]:
                 "the video file with --video."
             )
         found += videos or [path]
-    names = [video_name(path) for path in found]
-    lowered = [name.casefold() for name in names]  # some file systems do not tell them apart
-    for name in names:
-        if lowered.count(name.casefold()) > 1:
-            raise UsageError(
-                f"Two videos are named {name}; their results would share a folder. Rename one."
-            )
-    return found
+    return name_videos(found)
 
 
 def find_sequences(
@@ -165,6 +159,7 @@ def find_sequences(
     videos: Sequence[Path],
     labels: Sequence[Path],
     guidance: str,
+    name: str | None = None,
 ) -> tuple[Path, dict[str, Callable[[], VideoSequence]]]:
     """Finds the videos that the flags of a command line stand for; opens none of them.
 
@@ -174,6 +169,7 @@ def find_sequences(
         videos: --video.
         labels: --label.
         guidance: --guidance.
+        name: of the only one of `videos`, in place of its own.
 
     Returns:
         the data set's folder (`datasets/` for videos), and name -> function that opens the video.
@@ -183,6 +179,8 @@ def find_sequences(
         InputError: as `choose_sequences` and `list_video_paths`.
     """
     if not videos:
+        if name is not None:
+            raise UsageError("--name goes with --video.")
         folder = dataset or default_dataset()
         names = choose_sequences(folder, names)
         if labels and len(names) > 1:
@@ -195,18 +193,16 @@ def find_sequences(
     if dataset or names:
         raise UsageError("--video stands in place of --dataset and --sequences. Give one of them.")
     found = list_video_paths(videos)
+    if name is not None and len(found) > 1:
+        raise UsageError(f"--name goes with one --video, there are {len(found)}.")
     if labels and len(found) > 1:
         raise UsageError(
             f"--label goes with one --video, there are {len(found)}. Run them one by one."
         )
     return paths.DATASETS, {
-        video_name(path): partial(open_video_sequence, path, labels, guidance) for path in found
+        video: partial(open_video_sequence, path, labels, guidance, video)
+        for video, path in ((name or own, path) for own, path in found.items())
     }
-
-
-def video_name(path: Path) -> str:
-    """Returns the name of a video's results: a folder's (or link's) own name, or a file's stem."""
-    return Path(os.path.abspath(path)).name if path.is_dir() else path.stem
 
 
 def open_dataset_sequence(
@@ -231,18 +227,21 @@ def open_dataset_sequence(
     return VideoSequence(name, video, *source, annotation_dir, f"{expected / '{}.png'}")
 
 
-def open_video_sequence(path: Path, labels: Sequence[Path], guidance: str) -> VideoSequence:
+def open_video_sequence(
+    path: Path, labels: Sequence[Path], guidance: str, name: str | None = None
+) -> VideoSequence:
     """Opens a video file, or a folder of frames, named by `--video`.
 
     Args:
         path: of the file or folder.
         labels: --label.
         guidance: --guidance.
+        name: of its results; None takes its own.
 
     Raises:
         UsageError, InputError: as `open_dataset_sequence`.
     """
-    name = video_name(path)
+    name = name or video_name(path)
     video = FrameFolder(path, name) if path.is_dir() else VideoFile(path, name)
     source = _find_labels(video, None, labels, guidance)
     return VideoSequence(name, video, *source, None, f"{paths.LABELS / name / '{}.png'}")

@@ -38,6 +38,7 @@ class FrameFolder:
     frames_per_second = FRAMES_PER_SECOND
     has_times = False
     pixel_aspect = 1.0
+    first_frame = 0
     sound = None
 
     def __init__(self, folder: Path, name: str | None = None):

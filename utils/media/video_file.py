@@ -53,6 +53,8 @@ class VideoFile:
         InputError: at the first use if there is no such file or no video in it that decodes.
     """
 
+    first_frame = 0
+
     def __init__(self, path: Path, name: str | None = None):
         self.path = Path(path)
         self.name = name or self.path.stem

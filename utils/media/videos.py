@@ -22,6 +22,8 @@ class Video(Protocol):
     Attributes:
         name: of the sequence, as in the names of its results.
         path: the folder of frames or the file.
+        first_frame: the number of the first frame; 0 but in a part of a video, whose frames keep
+            the numbers of the whole. Indices here always count from 0.
         frame_names: stems of the mask files, one per frame.
         height, width: of the upright frames, pixels.
         frames_per_second: the average rate.
@@ -32,6 +34,7 @@ class Video(Protocol):
 
     name: str
     path: Path
+    first_frame: int
     frame_names: tuple[str, ...]
     height: int
     width: int

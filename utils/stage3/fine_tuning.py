@@ -40,7 +40,7 @@ class FineTuner:
         self.settings = settings
         self.seed = seed
         self.epochs_done = 0
-        self.start_weights = [keras.ops.convert_to_numpy(v.value) for v in model.variables]
+        self.keep_as_start()
         freeze_first_blocks(model, settings.frozen_blocks)
         # Only the fused output learns here (the paper's "supervision 3").
         self.trained = keras.Model(model.input, {"mask": model.output["mask"]})
@@ -49,6 +49,15 @@ class FineTuner:
             loss={"mask": loss},
             jit_compile=backend.jit_compile(),
         )
+
+    def start_again(self) -> None:
+        """The model holds the start weights."""
+        for variable, value in zip(self.model.variables, self.start_weights, strict=True):
+            variable.assign(value)
+
+    def keep_as_start(self) -> None:
+        """What the model has learnt is from now on what each video starts from."""
+        self.start_weights = [keras.ops.convert_to_numpy(v.value) for v in self.model.variables]
 
     def fit(
         self,
@@ -72,8 +81,7 @@ class FineTuner:
         Raises:
             FloatingPointError: if the loss is not finite.
         """
-        for variable, value in zip(self.model.variables, self.start_weights, strict=True):
-            variable.assign(value)
+        self.start_again()
         reset_optimizer(self.trained.optimizer)
         self.epochs_done = Backup(backup_path).restore(self.trained) if backup_path else 0
         return self._train(frames, self.settings.epochs, backup_path, callbacks, zoom)

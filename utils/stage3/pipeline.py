@@ -135,7 +135,9 @@ class Pipeline:
         self.timing = Timing()
         self.confidence: dict[int, list[float]] = {animal: [] for animal in self.animals}
 
-    def run(self, keep_network: Callable[[int], None] = lambda animal: None) -> None:
+    def run(
+        self, keep_network: Callable[[int], None] = lambda animal: None, *, learns: bool = True
+    ) -> None:
         """Writes `segmentation/NAME/STEM.png` for every frame, `runs/NAME/confidence.json` and the
         overlays below the results folder.
 
@@ -144,9 +146,12 @@ class Pipeline:
 
         Args:
             keep_network: called with each animal while the tuner's network is that of the animal.
+            learns: False: the network to start from has been fine-tuned, and is used as it is.
         """
         for animal in self.animals:
-            if not self.partial.load_fine_tuned(self.tuner.model, animal):
+            if not learns:
+                self.tuner.start_again()
+            elif not self.partial.load_fine_tuned(self.tuner.model, animal):
                 labelled = self.labelled_frames(animal)
                 self.fine_tune(animal, labelled)
                 certain = self.identify(self.survey(animal))

@@ -13,6 +13,7 @@ from utils.environment import git_commit, peak_memory_mib
 from utils.files import read_json, sha256_of
 from utils.inputs.guidance import Guidance
 from utils.inputs.sequences import VideoSequence
+from utils.media.video_part import VideoPart
 from utils.media.videos import Video
 
 
@@ -28,14 +29,16 @@ def make_record(
         facts: further entries.
     """
     video = sequence.video
+    is_part = isinstance(video, VideoPart)
     return {
         "sequence": video.name,
         "input": os.path.abspath(
             video.path
         ),  # absolute, so that it resolves from any working directory
         "num_frames": len(video),
+        **({"part": [video.first_frame, video.first_frame + len(video)]} if is_part else {}),
         "size": [video.height, video.width],
-        "labelled_frames": list(guidance.frames),
+        "labelled_frames": [frame + video.first_frame for frame in guidance.frames],
         "guidance": guidance.reason,
         **facts,
         "peak_memory_mib": peak_memory_mib(),
@@ -114,7 +117,7 @@ def _summary_row(name: str, record: dict[str, Any]) -> tuple:
         name,
         record["num_frames"],
         len(record["animals"]) if "animals" in record else record.get("num_animals", 1),
-        ",".join(map(str, record["labelled_frames"])),
+        ",".join(map(str, record["labelled_frames"])) or "none",
         *("-" if value is None else f"{value:.3f}" for value in numbers),
         f"{record['seconds']['total']:.0f}",
     )

@@ -151,6 +151,28 @@ class Window:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """What counts as an animal in a video without a label, see `utils.stage3.find_animals`.
+
+    Attributes:
+        num_surveyed: frames looked at, evenly spaced; all of a shorter video.
+        min_share: of the frame that an animal covers.
+        min_of_largest: of the area of the largest animal in the frame.
+        gap: share of the diagonal; pieces that are nearer to each other are one animal.
+        support: share of the frames that show animals in which more of them may be seen than there
+            are, by mistake.
+        min_confidence: of a frame that counts, see `temporal_filter.mask_confidence`.
+    """
+
+    num_surveyed: int = 50
+    min_share: float = 0.0005
+    min_of_largest: float = 0.25
+    gap: float = 0.02
+    support: float = 0.1
+    min_confidence: float = 0.5
+
+
+@dataclass(frozen=True)
 class Preset:
     """One row of `--preset`'s table, `utils.stage3.presets`.
 

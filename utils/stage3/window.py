@@ -67,6 +67,7 @@ class WindowedView:
         self.settings = settings
         self.threshold = threshold
         self.flip = flip
+        self.zoom_of_animal = zoom
         # From here on zooms are relative to the frames as they are read.
         working = min(1.0, lines / min(size))
         self.zoom = zoom * working

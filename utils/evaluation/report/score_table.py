@@ -7,12 +7,13 @@ import numpy as np
 
 from utils.evaluation.report.video_report import VideoReport
 from utils.evaluation.results import SegmentedVideo
-from utils.evaluation.scoring import CHOSEN, FIRST, LEFT_OUT, UNKNOWN
+from utils.evaluation.scoring import CHOSEN, FIRST, LEFT_OUT, NO_LABEL, UNKNOWN
 
 PROTOCOLS = {
     FIRST: "frame 0 was labelled; comparable with published tables.",
     CHOSEN: "another frame, or several, were labelled, and these are scored as well.",
     LEFT_OUT: "the same without the labelled frames.",
+    NO_LABEL: "a network that was fine-tuned on other videos found the animals.",
     UNKNOWN: "there is no record of which frame was labelled.",
 }
 Scores = tuple[float, float, float]  # J&F, J, F
@@ -83,13 +84,14 @@ def make_score_table(reports: Sequence[VideoReport], anchors: Sequence[str]) -> 
 
 def _make_row(report: VideoReport, anchor: str) -> Row:
     video = report.video
+    nothing = "none" if video.is_without_label else "?"
     return Row(
         anchor=anchor,
         name=video.name,
         scores=_scores_by_protocol(report),
         lowest_trust=float(report.trust.min()),
         num_frames=len(video),
-        labelled=", ".join(map(str, video.labelled_frames)) or "?",
+        labelled=", ".join(str(f + video.first_frame) for f in video.labelled_frames) or nothing,
         minutes=_minutes(video),
     )
 

@@ -142,12 +142,16 @@ def _open_overlay(report: VideoReport) -> tuple[VideoFile | None, str]:
 
 def _list_facts(report: VideoReport) -> dict[str, str]:
     video, score = report.video, report.score
-    labelled = ", ".join(map(str, video.labelled_frames)) or "unknown"
+    nothing = "none" if video.is_without_label else "unknown"
+    labelled = ", ".join(str(f + video.first_frame) for f in video.labelled_frames) or nothing
     reason = video.record.get("guidance")
     facts = {
         "frames": f"{len(video)}, {report.size[1]} x {report.size[0]}",
         "labelled frame": f"{labelled} ({reason})" if reason else labelled,
     }
+    if "part" in video.record:
+        first, end = video.record["part"]
+        facts["frames"] += f"; frames {first} to {end - 1} of the video, counted from 0 here"
     if len(report.animals) > 1:
         facts["animals"] = ", ".join(map(str, report.animals))
     if score is None:

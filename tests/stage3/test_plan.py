@@ -1,0 +1,59 @@
+"""The table of all videos before a run: state, size, length, and how long it will take."""
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+from utils.media.frame_folder import FrameFolder
+from utils.stage3.plan import Pace, PlannedVideo, find_pace, format_plan, is_dark
+from utils.stage3.settings import FineTuning, Preset, SecondLook
+
+PRESET = Preset(FineTuning(steps=100), second_look=SecondLook(epochs=2))
+
+
+class Frames(FrameFolder):
+    def __init__(self, level):
+        super().__init__("hen")
+        self.level = level
+
+    def __len__(self):
+        return 9
+
+    def read(self, index):
+        return np.full((4, 6, 3), self.level if index else 200, "uint8")
+
+
+def test_minutes_count_steps_and_every_look_at_a_frame():
+    pace = Pace(per_step=0.6, per_frame=0.3, source="")
+    ways = {"learns": True, "surveyed": 0, "animals": 1}
+    assert pace.minutes(PRESET, 200, **ways) == pytest.approx((150 * 0.6 + 250 * 0.3) / 60)
+    ways = {"learns": False, "surveyed": 50, "animals": 2}
+    assert pace.minutes(PRESET, 200, **ways) == pytest.approx(450 * 0.3 / 60)
+
+
+def test_the_pace_is_that_of_earlier_runs_with_the_same_preset(tmp_path):
+    key = {"preset": asdict(PRESET), "precision": "float32"}
+    other = key | {"preset": asdict(Preset(FineTuning(steps=1)))}
+    for name, key_of, per_step in (("a", key, 2.0), ("b", key, 4.0), ("c", other, 100.0)):
+        path = tmp_path / "runs" / name / "run.json"
+        path.parent.mkdir(parents=True)
+        seconds = {"per_step": per_step, "per_frame": 0.5}
+        path.write_text(json.dumps({"key": key_of, "seconds": seconds}))
+    broken = tmp_path / "runs" / "d" / "run.json"
+    broken.parent.mkdir()
+    broken.write_text("[")
+    pace = find_pace(tmp_path, PRESET, "float32")
+    assert (pace.per_step, pace.per_frame) == (3.0, 0.5) and "earlier runs" in pace.source
+    assert "two cores" in find_pace(tmp_path, PRESET, "mixed_bfloat16").source
+
+
+@pytest.mark.parametrize("level, dark", [(5, True), (60, False)])
+def test_a_video_is_dark_if_most_of_its_frames_are(level, dark):
+    assert is_dark(Frames(level)) == dark
+
+
+def test_a_video_that_cannot_be_opened_has_its_line(tmp_path):
+    table = format_plan([PlannedVideo("ant", "cannot be used")], Pace(1, 1, "by hand"))
+    assert "ant" in table and "cannot be used" in table and "about 0 minutes in all" in table

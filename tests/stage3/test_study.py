@@ -1,0 +1,397 @@
+"""Label once, use on many: a saved network on another video, and one network for several."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import export
+import finetune_test
+from finetune_test import Config
+from tests.stage3_world import NUM_FRAMES, animal, frame
+from utils import paths
+from utils.errors import InputError, UsageError
+from utils.evaluation.results import State, list_results, open_input, open_segmented
+from utils.stage3 import find_animals, window
+from utils.stage3.fine_tuning import FineTuner
+from utils.training.weights import read_weights
+
+pytestmark = pytest.mark.usefixtures("small_stage3")
+
+
+@pytest.fixture
+def no_training(monkeypatch):
+    return lambda: monkeypatch.setattr(
+        FineTuner, "fit", lambda *_, **__: pytest.fail("training began")
+    )
+
+
+@pytest.fixture
+def saved(world):
+    """The network of a video, `hen`, whose masks are then removed."""
+    world.add("hen")
+    assert world.run(sequences=("hen",), save_weights=True) == 0
+    return paths.FINE_TUNE_WEIGHTS / "hen" / "deeplab.safetensors"
+
+
+def overlap(mask, truth):
+    return (mask & truth).sum() / (mask | truth).sum()
+
+
+def use(world, saved, name="cock", **flags):
+    flags = {"weights": None, "sequences": (name,), "fine_tuned": saved, **flags}
+    return world.run(**flags)
+
+
+# A saved network on another video
+
+
+def test_a_saved_network_segments_a_video_without_a_label_and_without_training(
+    world, saved, no_training
+):
+    world.add("cock", frames=5, labelled=())
+    no_training()
+    assert use(world, saved) == 0
+    for index, mask in enumerate(world.masks("cock")):
+        assert overlap(mask == 1, animal(index) == 1) > 0.6, index
+    record = world.record("cock")
+    assert record["labelled_frames"] == [] and record["guidance"] == "no label"
+    assert record["animals"] == [1] and record["found_in"][0] in range(5)
+    assert record["seconds"]["steps"] == 0 and record["losses"] == {}
+
+
+def test_run_json_names_the_network_and_what_it_was_tuned_on(world, saved):
+    world.add("cock", frames=3, labelled=())
+    use(world, saved)
+    record = world.record("cock")
+    hen = world.record("hen")
+    assert record["weights"] == record["network"]["file"] == str(saved)
+    assert record["network"]["sha256"] == record["key"]["sha256"]["weights"]
+    assert record["network"]["tuned_on"] == [
+        {"video": "hen", "frames": [2], "animals": [1], "sha256": hen["key"]["sha256"]["frames"]}
+    ]
+    assert hen["network"] is None and hen["found_in"] is None
+
+
+def test_a_saved_network_records_preset_and_versions(saved):
+    _, facts = read_weights(saved)
+    assert facts["stage"] == "fine_tune" and facts["preset"] == "fast"
+    assert json.loads(facts["versions"]).keys() == {"backend", "backend_version", "keras"}
+    assert float(facts["zoom"]) >= 1
+
+
+def test_with_a_label_fine_tuning_continues_from_the_saved_network(world, saved):
+    world.add("cock", frames=3, labelled=(1,))
+    assert use(world, saved, save_weights=True) == 0
+    record = world.record("cock")
+    assert record["labelled_frames"] == [1] and record["seconds"]["steps"] == 8
+    assert record["losses"]["1"][0] < world.record("hen")["losses"]["1"][0]
+    _, facts = read_weights(paths.FINE_TUNE_WEIGHTS / "cock" / "deeplab.safetensors")
+    assert [entry["video"] for entry in json.loads(facts["tuned_on"])] == ["hen", "cock"]
+
+
+def test_guidance_none_uses_no_label_where_there_is_one(world, saved, no_training):
+    world.add("cock", labelled=range(NUM_FRAMES))
+    no_training()
+    assert use(world, saved, guidance="none") == 0
+    scores = world.record("cock")["scores"]
+    assert scores["protocol"] == "no label" and scores["J-Mean"] > 0.6
+
+
+def test_every_animal_that_is_found_gets_a_number_and_a_track(world, no_training):
+    for index in range(NUM_FRAMES):
+        world.write_frame("pair", f"{index:05d}.png", frame_of_red_pair(index))
+    world.add("hen")
+    world.run(sequences=("hen",), save_weights=True)
+    no_training()
+    assert use(world, paths.FINE_TUNE_WEIGHTS / "hen" / "deeplab.safetensors", "pair") == 0
+    record, masks = world.record("pair"), world.masks("pair")
+    assert record["animals"] == [1, 2]
+    for index, mask in enumerate(masks):
+        truth = two_apart(index)
+        assert overlap(mask == 1, truth == 1) > 0.5, index
+        assert overlap(mask == 2, truth == 2) > 0.5, index
+
+
+def two_apart(index):
+    """Two animals of one colour, one above the other; the first is larger."""
+    mask = np.zeros_like(animal(index))
+    mask[4:22, 6 + 4 * index : 28 + 4 * index] = 1
+    mask[32:46, 34 - 4 * index : 58 - 4 * index] = 2
+    return mask
+
+
+def frame_of_red_pair(index):
+    rng = np.random.default_rng(index)
+    image = rng.integers(60, 90, (*animal(index).shape, 3)).astype("uint8")
+    image[two_apart(index) > 0] = (230, 60, 40)
+    return image
+
+
+def test_a_video_in_which_nothing_is_found_is_reported_and_the_others_are_done(
+    world, saved, capsys
+):
+    for index in range(3):
+        grey = np.full((48, 64, 3), 75, "uint8")
+        world.write_frame("ant", f"{index:05d}.png", grey)
+    world.add("cock", frames=2, labelled=())
+    assert use(world, saved, sequences=("ant", "cock")) == 1
+    assert "error: ant: ant: the network" in capsys.readouterr().out
+    assert len(world.mask_paths("cock")) == 2 and not world.mask_paths("ant")
+
+
+def test_a_finished_video_without_a_label_is_skipped_also_with_save_weights(
+    world, saved, monkeypatch
+):
+    world.add("cock", frames=2, labelled=())
+    use(world, saved)
+    monkeypatch.setattr(finetune_test, "segment", lambda *_: pytest.fail("done again"))
+    assert use(world, saved) == 0 and use(world, saved, save_weights=True) == 0
+
+
+def test_a_run_without_a_label_that_was_cut_off_continues_to_the_same_masks(world, saved):
+    world.add("cock", frames=4, labelled=())
+    flags = {"weights": None, "sequences": ("cock",), "fine_tuned": saved}
+    use(world, saved)
+    expected = world.masks("cock")
+    for calls in (2, 6):  # while the animals are looked for, and while they are followed
+        world.results = world.root / f"again{calls}"
+        world.run_cut_off(window, "predict_probability", calls, **flags)
+        assert world.run(**flags) == 0
+        np.testing.assert_array_equal(world.masks("cock"), expected)
+
+
+def test_frames_that_were_looked_at_before_a_kill_are_not_looked_at_again(
+    world, saved, monkeypatch, capsys
+):
+    world.add("cock", frames=4, labelled=())
+    flags = {"weights": None, "sequences": ("cock",), "fine_tuned": saved}
+    world.run_cut_off(find_animals, "clearest_frame", 0, **flags)
+    monkeypatch.setattr(
+        find_animals.WindowedView, "whole", lambda *_: pytest.fail("looked at again")
+    )
+    monkeypatch.setattr(find_animals, "clearest_frame", lambda *_: None)
+    assert world.run(**flags) == 1
+    assert "finds no animal in the 4 frames" in capsys.readouterr().out
+
+
+def test_weights_of_another_stage_are_no_saved_network(world):
+    world.add("cock", labelled=())
+    with pytest.raises(InputError, match="expected a network that --save-weights kept"):
+        use(world, world.weights)
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        ({"guidance": "none"}, "--fine-tuned"),
+        ({"fine_tuned": "a", "weights": "b"}, "Give one of them"),
+        ({"together": True, "shard": "1/2"}, "--together --save-weights"),
+    ],
+)
+def test_flags_that_exclude_each_other_are_usage_errors(flags, message):
+    with pytest.raises(UsageError, match=message):
+        finetune_test.main(Config(**flags))
+
+
+def test_a_dry_run_says_that_no_label_is_used(world, saved, capsys):
+    world.add("cock", frames=2, labelled=())
+    before = world.listing()
+    assert use(world, saved, dry_run=True) == 0
+    assert "cock: 2 frames of 48x64, no label" in capsys.readouterr().out
+    assert world.listing() == before
+
+
+# One network for several videos
+
+
+def test_one_network_is_trained_once_and_segments_videos_with_and_without_a_label(
+    world, monkeypatch
+):
+    world.add("ant").add("bee", labelled=(4,)).add("cat", frames=4, labelled=())
+    real, fits = FineTuner.fit, []
+
+    def fit(self, frames, *arguments, **options):
+        fits.append(len(frames))
+        return real(self, frames, *arguments, **options)
+
+    monkeypatch.setattr(FineTuner, "fit", fit)
+    assert world.run(together=True) == 0
+    assert fits == [2]
+    for name, frames in (("ant", NUM_FRAMES), ("bee", NUM_FRAMES), ("cat", 4)):
+        masks = world.masks(name)
+        assert len(masks) == frames
+        for index, mask in enumerate(masks):
+            assert overlap(mask == 1, animal(index) == 1) > 0.6, (name, index)
+        tuned_on = world.record(name)["network"]["tuned_on"]
+        assert [entry["video"] for entry in tuned_on] == ["ant", "bee"]
+    assert world.record("cat")["labelled_frames"] == []
+    assert world.record("bee")["labelled_frames"] == [4]
+
+
+def test_a_further_video_without_a_label_costs_no_training(world, no_training):
+    world.add("ant").add("bee", frames=2, labelled=())
+    world.run(together=True)
+    expected = world.masks("bee")
+    world.add("cat", frames=3, labelled=())
+    no_training()
+    assert world.run(together=True) == 0
+    assert len(world.masks("cat")) == 3
+    np.testing.assert_array_equal(world.masks("bee"), expected)
+
+
+def test_a_further_label_redoes_all_videos(world):
+    world.add("ant").add("bee", frames=3, labelled=())
+    world.run(together=True)
+    world.write_label("bee", 1)
+    assert world.run(together=True) == 0
+    for name in ("ant", "bee"):
+        tuned_on = world.record(name)["network"]["tuned_on"]
+        assert [entry["video"] for entry in tuned_on] == ["ant", "bee"]
+
+
+def test_finished_videos_are_skipped_without_training(world, no_training, monkeypatch):
+    world.add("ant", frames=2, labelled=(1,)).add("bee", frames=2, labelled=())
+    world.run(together=True)
+    no_training()
+    monkeypatch.setattr(finetune_test, "segment", lambda *_: pytest.fail("done again"))
+    assert world.run(together=True) == 0
+
+
+def test_a_run_together_that_was_cut_off_continues_without_training_again(world, no_training):
+    world.add("ant", frames=3, labelled=(1,)).add("bee", frames=3, labelled=())
+    world.run(together=True)
+    expected = world.masks("bee")
+    world.results = world.root / "again"
+    world.run_cut_off(window, "predict_probability", 2, together=True)
+    no_training()
+    assert world.run(together=True) == 0
+    np.testing.assert_array_equal(world.masks("bee"), expected)
+
+
+def test_save_weights_keeps_the_network_of_all_videos_for_others(world, no_training):
+    world.add("ant", labelled=(1, 3)).add("bee", labelled=(4,))
+    assert world.run(together=True, save_weights=True, guidance="auto") == 0
+    kept = paths.FINE_TUNE_WEIGHTS / "together" / "deeplab.safetensors"
+    world.add("cat", frames=3, labelled=())
+    no_training()
+    assert use(world, kept, "cat") == 0
+    assert len(world.masks("cat")) == 3
+
+
+def test_without_any_label_together_says_so(world):
+    world.add("ant", labelled=()).add("bee", labelled=())
+    with pytest.raises(InputError, match="a label of at least one of these videos"):
+        world.run(together=True)
+
+
+def test_the_network_of_all_videos_is_no_video(world):
+    world.add("ant", frames=2, labelled=(1,)).add("bee", frames=2, labelled=())
+    world.run(together=True)
+    assert list_results(world.results) == ["ant", "bee"]
+
+
+# Videos as they come from cameras
+
+
+def test_a_part_of_a_video_keeps_the_numbers_of_the_whole(world):
+    world.add("hen", labelled=(1, 4))
+    assert world.run(frames="3:6") == 0
+    assert [path.name for path in world.mask_paths()] == ["00003.png", "00004.png", "00005.png"]
+    for index, mask in enumerate(world.masks(), start=3):
+        assert overlap(mask == 1, animal(index) == 1) > 0.6, index
+    record = world.record()
+    assert record["labelled_frames"] == [4] and record["part"] == [3, 6]
+    video = open_segmented(world.results, "hen")
+    assert video.labelled_frames == [1] and video.state is State.FINISHED
+    with open_input(video) as frames:
+        np.testing.assert_array_equal(frames.read(1), frame(4))
+    assert export.main(export.Config("csv", results=world.results)) == 0
+    rows = (world.results / "export" / "csv" / "hen.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[0] for row in rows] == ["3", "4", "5"]
+
+
+def test_guidance_names_a_frame_of_the_whole(world):
+    world.add("hen", labelled=(1, 3, 4))
+    assert world.run(frames="2:5", guidance="3") == 0
+    assert world.record()["labelled_frames"] == [3]
+    with pytest.raises(InputError, match="there is no frame 1, the video has frames 2 to 4"):
+        world.run(frames="2:5", guidance="1")
+
+
+def test_a_label_outside_of_the_part_is_refused_by_name(world):
+    world.add("hen")
+    label = world.annotation("hen", 2)
+    with pytest.raises(InputError, match="labels frame 2, which is not in the part"):
+        world.run(frames="3:", video=(world.frames("hen"),), label=(label,))
+
+
+def test_the_same_part_is_skipped_and_another_one_is_segmented(world, monkeypatch):
+    world.add("hen")
+    world.run(frames="1:4")
+    with monkeypatch.context() as patched:
+        patched.setattr(finetune_test, "segment", lambda *_: pytest.fail("done again"))
+        assert world.run(frames="1:4") == 0
+    assert world.run(frames="1:5") == 0
+    assert len(world.mask_paths()) == 4
+
+
+def night(index):
+    return np.full_like(frame(index), 15) + np.uint8(index)
+
+
+def add_cut(world, name="cut"):
+    for index in range(NUM_FRAMES):
+        image = frame(index) if index < 4 else night(index)
+        world.write_frame(name, f"{index:05d}.png", image)
+    world.write_label(name, 2)
+
+
+def test_a_video_of_several_shots_is_refused_with_their_times(world):
+    add_cut(world)
+    with pytest.raises(InputError, match=r"00004.png \(frame 4\).*--frames 0:4"):
+        world.run()
+    assert world.run(frames="0:4") == 0
+    assert world.run(shot_changes="ignore") == 0
+    assert len(world.mask_paths("cut")) == NUM_FRAMES
+
+
+def test_all_videos_are_listed_before_anything_is_trained(world, monkeypatch, capsys):
+    world.add("ant").add("bee", labelled=(4,)).add("cow", labelled=())
+    add_cut(world)
+    for index in range(3):
+        world.write_frame("owl", f"{index:05d}.png", frame(index) // 30)
+    world.write_label("owl", 1)
+    (world.frames("ant") / "00003.png").write_bytes(b"broken")
+    texts = []
+
+    def fit(*_, **__):
+        texts.append(capsys.readouterr().out)
+        raise InputError("stopped here")
+
+    monkeypatch.setattr(FineTuner, "fit", fit)
+    assert world.run() == 1
+    table = [line.split() for line in texts[0].splitlines()]
+    states = {line[0]: line[1] for line in table if line and line[0] in "ant bee cow cut owl"}
+    assert states == {
+        "bee": "usable", "owl": "dark", "ant": "cannot", "cow": "cannot", "cut": "cannot"
+    }  # fmt: skip
+    assert "minutes in all" in texts[0]
+
+
+def test_videos_of_one_file_name_have_their_own_results(world):
+    for day, labelled in (("day1", 1), ("day2", 2)):
+        folder = world.root / day / "GX1"
+        for index in range(3):
+            path = folder / f"{index:05d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(frame(index)).save(path)
+        label = paths.LABELS / f"{day}_GX1" / f"{labelled:05d}.png"
+        label.parent.mkdir(parents=True)
+        Image.fromarray(animal(labelled) * np.uint8(255)).save(label)
+    videos = tuple(world.root / day / "GX1" for day in ("day1", "day2"))
+    assert world.run(video=videos) == 0
+    assert world.record("day1_GX1")["labelled_frames"] == [1]
+    assert world.record("day2_GX1")["labelled_frames"] == [2]
+    assert world.run(video=videos[:1], name="day1_GX1") == 0  # the same run, finished before

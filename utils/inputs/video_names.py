@@ -1,0 +1,48 @@
+"""The names under which the results of `--video` are stored."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from utils.errors import UsageError
+
+
+def video_name(path: Path) -> str:
+    """Returns the name of a video's results: a folder's (or link's) own name, or a file's stem."""
+    return Path(os.path.abspath(path)).name if path.is_dir() else path.stem
+
+
+def name_videos(videos: Sequence[Path]) -> dict[str, Path]:
+    """Names videos by their files, and those of one file name by their relative paths.
+
+    `day1/GX010001.mp4` and `day2/GX010001.mp4` are `day1_GX010001` and `day2_GX010001`, wherever
+    their common folder is.
+
+    Returns: name -> video, in the order given.
+
+    Raises:
+        UsageError: if two have one name all the same, since their results would share a folder.
+    """
+    names = [video_name(path) for path in videos]
+    # Some file systems do not tell upper from lower case.
+    shared = {_fold(name) for name in names if list(map(_fold, names)).count(_fold(name)) > 1}
+    for fold in shared:
+        places = [place for place, name in enumerate(names) if _fold(name) == fold]
+        folders = [Path(os.path.abspath(videos[place])).parent for place in places]
+        try:
+            common = os.path.commonpath(folders)
+        except ValueError:  # on different drives of Windows
+            continue
+        for place, folder in zip(places, folders, strict=True):
+            names[place] = "_".join([*folder.relative_to(common).parts, names[place]])
+    named = dict(zip(names, videos, strict=True))
+    for name in names:
+        if list(map(_fold, names)).count(_fold(name)) > 1:
+            raise UsageError(
+                f"Two videos are named {name}; their results would share a folder. Rename one."
+            )
+    return named
+
+
+def _fold(name: str) -> str:
+    return name.casefold()

@@ -1,0 +1,102 @@
+"""What stage 3 is going to do with each video, after everything was checked and before training."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from utils.errors import InputError
+from utils.inputs.guidance import Guidance, read_labels
+from utils.inputs.sequences import VideoSequence
+from utils.media.videos import Video
+from utils.stage3.plan import PlannedVideo, find_pace, format_plan, plan_video
+from utils.stage3.settings import Preset
+
+
+@dataclass(frozen=True)
+class Job:
+    """One video, with everything that was checked before training.
+
+    Attributes:
+        sequence: the video and its labels.
+        guidance: the labelled frames that are used.
+        key: what the masks depend on.
+        learns: False: a network that has been fine-tuned is used as it is.
+        is_finished: an earlier run has done the same.
+    """
+
+    sequence: VideoSequence
+    guidance: Guidance
+    key: dict[str, Any]
+    learns: bool = True
+    is_finished: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.sequence.name
+
+
+def describe_jobs(
+    jobs: Sequence[Job],
+    failed: dict[str, str],
+    preset: Preset,
+    results_dir: Path,
+    precision: str,
+) -> str:
+    """The table of all videos: state, size, estimated time.
+
+    Args:
+        jobs: the videos that can be used.
+        failed: names of the others, and what is wrong with them.
+        preset: see `utils.stage3.settings.Preset`.
+        results_dir: where the pace of earlier runs is found.
+        precision: of the network.
+    """
+    pace = find_pace(results_dir, preset, precision)
+    planned = []
+    for job in jobs:
+        frames = job.guidance.frames
+        animals = read_labels(job.sequence, frames)[frames[0]].animals if frames else ()
+        planned.append(
+            plan_video(
+                job.sequence.video,
+                preset,
+                pace,
+                labelled=frames,
+                animals=len(animals),
+                learns=job.learns,
+                is_finished=job.is_finished,
+            )
+        )
+    planned += [PlannedVideo(name, "cannot be used, see above") for name in failed]
+    return format_plan(planned, pace)
+
+
+def share_labels(
+    jobs: Sequence[Job], is_finished: Callable[[Video, dict[str, Any]], bool]
+) -> list[Job]:
+    """The same videos for one network: their masks depend on the labels of all of them.
+
+    Args:
+        jobs: each by itself.
+        is_finished: whether the run of a video with this key was done before.
+
+    Raises:
+        InputError: if none has a label.
+    """
+    labelled = {
+        job.name: {name: job.key["sha256"][name] for name in ("frames", "labels")}
+        for job in jobs
+        if job.guidance.frames
+    }
+    if not labelled:
+        raise InputError(
+            f"--together: expected a label of at least one of these videos, found none for "
+            f"{', '.join(job.name for job in jobs[:5])}. Label one with annotate.py."
+        )
+    shared = []
+    for job in jobs:
+        key = job.key | {"together": labelled}
+        done = is_finished(job.sequence.video, key)
+        shared.append(replace(job, key=key, learns=False, is_finished=done))
+    return shared
