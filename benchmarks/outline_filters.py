@@ -37,6 +37,7 @@ from utils.stage3.outline import OutlineFilter, redraw_outline
 from utils.stage3.partial_run import PartialRun, partial_dir
 from utils.stage3.pipeline import AnimalInFrame, merge_animals
 from utils.stage3.presets import PRESETS, PresetName
+from utils.stage3.saved_network import SavedNetwork
 from utils.stage3.settings import DenseCrf, GuidedFilter
 
 FILTERS: dict[str, OutlineFilter | None] = {
@@ -116,7 +117,8 @@ def run_stage3(config: Config, sequences: list[VideoSequence]) -> None:
                 target = config.results / "kept" / record["sequence"] / kind
                 shutil.copytree(state.folder / kind, target, dirs_exist_ok=True)
 
-        finetune_test.run_job(job, flags, tuner, weights, keep)
+        network = SavedNetwork(weights, {"sha256": sha256})
+        finetune_test.run_job(job, flags, tuner, network, keep)
 
 
 def kept_dir(config: Config, sequence: VideoSequence) -> Path | None:

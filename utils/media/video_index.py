@@ -160,7 +160,9 @@ def find_video_stream(container: Any, path: Path) -> Any:
     # The cover picture of a song is stored as a video stream as well.
     if stream is None or stream.disposition & av.stream.Disposition.attached_pic:
         kinds = sorted({other.type for other in container.streams if other is not stream})
-        found = f"only {', '.join(kinds)}" if kinds else "nothing, as in a file that is cut off"
+        found = f"only {', '.join(kinds)}" if kinds else "nothing"
+        if not {"audio", "subtitle", "video"} & set(kinds):
+            found += ", as in a file that is cut off"
         raise InputError(f"{path}: expected a video stream, found {found}; {RE_ENCODE}")
     if stream.codec_context is None:
         raise InputError(f"{path}: its video codec is unknown to FFmpeg; {RE_ENCODE}")

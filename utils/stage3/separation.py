@@ -105,19 +105,20 @@ class SeparationWatch:
     def _trace_back(self, pieces: np.ndarray, count: int) -> dict[int, np.ndarray]:
         """Follows the pieces of the last frame back; frame -> the newcomer, if one of them is."""
         owners = {self._seen[-1][0]: pieces}
-        areas = first_areas = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
+        largest = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
         vanished_at = {}
         after, owner = self._seen[-1][0], pieces
         for frame, region in list(self._seen)[-2::-1]:
             owner = inherit(owner, region, self._find_motion(frame, after), count)
             areas = np.bincount(owner.ravel(), minlength=count + 1)[1:]
             owners[frame] = owner
-            for piece in np.flatnonzero(areas < self.settings.vanished * first_areas):
+            largest = np.maximum(largest, areas)  # by now it may be leaving the frame
+            for piece in np.flatnonzero(areas < self.settings.vanished * largest):
                 vanished_at.setdefault(int(piece), (frame, np.count_nonzero(region)))
             after = frame
             if len(vanished_at) >= count - 1:
                 break
-        return self._judge(owners, first_areas, vanished_at)
+        return self._judge(owners, largest, vanished_at)
 
     def _is_far(self, owners, piece, vanished_at) -> bool:
         """Whether a piece that touched the animal at birth is now farther away than it is long. A
@@ -129,15 +130,18 @@ class SeparationWatch:
         side = np.sqrt(np.count_nonzero(owners[frames[-1]] == piece + 1))
         return first_gap <= least and gap > max(self.settings.far * side, 2 * least)
 
-    def _judge(self, owners, areas, vanished_at) -> dict[int, np.ndarray]:
+    def _judge(self, owners, largest, vanished_at) -> dict[int, np.ndarray]:
         """Which of the pieces that vanished are other animals, if any."""
         newcomers = []
-        stays = sum(area for piece, area in enumerate(areas) if piece not in vanished_at)
-        if stays < MIN_STAYS * sum(areas):
+        last = owners[self._seen[-1][0]]
+        now = np.bincount(last.ravel(), minlength=len(largest) + 1)[1:]
+        stays = sum(area for piece, area in enumerate(now) if piece not in vanished_at)
+        if stays < MIN_STAYS * now.sum():
             return {}
+        together = max(np.count_nonzero(owner) for owner in owners.values())
         for piece, (_, area_before) in vanished_at.items():
-            is_large = areas[piece] >= self.settings.min_area * stays
-            adds_up = stays + areas[piece] >= self.settings.growth * area_before
+            is_large = largest[piece] >= self.settings.min_area * stays
+            adds_up = together >= self.settings.growth * area_before
             if (is_large and adds_up) or self._is_far(owners, piece, vanished_at):
                 newcomers.append(piece)
         if not newcomers:

@@ -96,7 +96,7 @@ class Separation:
     gap: float = 0.02
     frames: int = 3
     memory: int = 60
-    vanished: float = 0.1
+    vanished: float = 0.2
     min_area: float = 0.25
     growth: float = 1.25
     far: float = 1.0
