@@ -32,11 +32,7 @@ class SeparationWatch:
         find_motion: from one frame to another, both by their indices.
     """
 
-    def __init__(
-        self,
-        settings: Separation,
-        find_motion: Callable[[int, int], Motion | None],
-    ):
+    def __init__(self, settings: Separation, find_motion: Callable[[int, int], Motion | None]):
         self.settings = settings
         self._find_motion = find_motion
         self._seen: deque[tuple[int, np.ndarray]] = deque(maxlen=settings.memory)
@@ -86,6 +82,8 @@ class SeparationWatch:
         if self._strays and np.count_nonzero(strays) > 2 * np.count_nonzero(last):
             self._strays = {}
         self._strays[frame] = strays
+        if len(self._strays) > self.settings.memory:
+            del self._strays[next(iter(self._strays))]
         area, whole = np.count_nonzero(strays), np.count_nonzero(region)
         alone = [np.count_nonzero(mask & ~self._strays.get(f, False)) for f, mask in self._seen]
         is_large = area >= self.settings.min_area * (whole - area) > 0
