@@ -377,7 +377,7 @@ def test_all_videos_are_listed_before_anything_is_trained(world, monkeypatch, ca
     assert states == {
         "bee": "usable", "owl": "dark", "ant": "cannot", "cow": "cannot", "cut": "cannot"
     }  # fmt: skip
-    assert "minutes in all" in texts[0]
+    assert "minute in all" in texts[0]
 
 
 def test_videos_of_one_file_name_have_their_own_results(world):

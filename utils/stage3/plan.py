@@ -141,7 +141,8 @@ def format_plan(videos: Sequence[PlannedVideo], pace: Pace) -> str:
     align = ("left", "left", *["right"] * 5)
     total = sum(planned.minutes for planned in videos)
     table = tabulate(rows, header, "plain", colalign=align, disable_numparse=True)
-    return f"{table}\nabout {total:.0f} minutes in all ({pace.source})"
+    in_all = "less than a minute" if total < 1 else f"about {total:.0f} minutes"
+    return f"{table}\n{in_all} in all ({pace.source})"
 
 
 def is_dark(video: Video) -> bool:
