@@ -232,17 +232,20 @@ def prepare_jobs(config: Config, weights_sha256: str) -> tuple[list[Job], dict[s
                 raise
             failed[name] = report_error(name, error)
     if config.together:
-        jobs = share_labels(jobs, lambda video, key: is_finished(video, key, config, False))
+        jobs = share_labels(jobs, lambda video, key: bool(find_finished(video, key, config, False)))
     if len(jobs) + len(failed) > 1:
         preset, precision = PRESETS[config.preset], keras.config.dtype_policy().name
         print(describe_jobs(jobs, failed, preset, config.results, precision), flush=True)
     return jobs, failed
 
 
-def is_finished(video: Video, key: dict[str, Any], config: Config, learns: bool) -> bool:
-    """Whether an earlier run has done the same, and this one is not to do it again."""
-    needs_network = config.save_weights and learns
-    return not config.overwrite and bool(finished_record(config.results, video, key, needs_network))
+def find_finished(
+    video: Video, key: dict[str, Any], config: Config, learns: bool
+) -> dict[str, Any] | None:
+    """The record of an earlier run that did the same, if this one is not to do it again."""
+    if config.overwrite:
+        return None
+    return finished_record(config.results, video, key, config.save_weights and learns)
 
 
 def prepare_job(
@@ -309,7 +312,7 @@ def prepare_job(
         key["finding"] = asdict(Finding())
     learns, finished = bool(guidance.frames), False
     if not config.together:  # whose labels are not known yet
-        finished = is_finished(video, key, config, learns)
+        finished = bool(find_finished(video, key, config, learns))
     if config.shot_changes == "refuse" and not finished:
         require_one_shot(video, make_display(config.progress))
     warnings.append(namesake_warning(config.results, video, key))
@@ -364,17 +367,12 @@ def run_job(
     """
     video, run_dir = job.sequence.video, config.results / paths.RUNS / job.name
 
-    def find_finished() -> dict[str, Any] | None:
-        if config.overwrite:
-            return None
-        needs_network = config.save_weights and job.learns
-        return finished_record(config.results, video, job.key, needs_network)
-
-    record = find_finished()
+    record = find_finished(video, job.key, config, job.learns)
     # A process that is killed right after it has written run.json leaves its state behind.
     if record is None or partial_dir(config.results, job.name).exists():
         with hold_lock(run_dir / paths.LOCK_FILE, str(run_dir)):
-            record = find_finished()  # again: another process may just have finished it
+            # Again: another process may just have finished it.
+            record = find_finished(video, job.key, config, job.learns)
             state = PartialRun(config.results, job.name, job.key, config.overwrite)
             if record is None:
                 record = segment(job, config, tuner, network, state)

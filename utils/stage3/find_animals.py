@@ -8,7 +8,6 @@ from a label.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import cv2
 import keras
 import numpy as np
 
@@ -16,6 +15,7 @@ from utils.console import Display
 from utils.errors import InputError
 from utils.media.images import resize_image, working_size
 from utils.media.labels import MAX_ANIMALS, VOID, LabelMap
+from utils.media.regions import number_pieces_across_gaps
 from utils.media.videos import Video
 from utils.stage3.partial_run import PartialRun, to_bytes
 from utils.stage3.saved_network import SavedNetwork
@@ -120,8 +120,7 @@ def find_pieces(probability: np.ndarray, threshold: float, finding: Finding) -> 
     """
     mask = probability > threshold * 255
     radius = round(finding.gap * np.hypot(*mask.shape) / 2)
-    disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    count, regions = cv2.connectedComponents(cv2.dilate(mask.astype("uint8"), disk))
+    regions, count = number_pieces_across_gaps(mask, 2 * radius + 1)
     areas = np.bincount(regions[mask], minlength=count)
     smallest = max(finding.min_share * mask.size, finding.min_of_largest * areas.max(), 1)
     large = [region for region in np.argsort(-areas, kind="stable") if areas[region] >= smallest]

@@ -85,11 +85,16 @@ def warp_mask(mask: np.ndarray, motion: Motion | None) -> np.ndarray:
     return _sample_at(mask.astype("float32"), motion.flow) > 0.5
 
 
+def warp_labels(labels: np.ndarray, motion: Motion | None) -> np.ndarray:
+    """Moves numbers of pixels of the other frame, uint8 (H, W), as `warp_mask` moves a mask."""
+    return labels if motion is None else _sample_at(labels, motion.flow, cv2.INTER_NEAREST)
+
+
 @lru_cache(maxsize=1)  # the same for all frames of a video, and asked for several times in each
 def _grid(height, width):
     return np.mgrid[:height, :width].astype("float32")
 
 
-def _sample_at(values, flow):
+def _sample_at(values, flow, interpolation=cv2.INTER_LINEAR):
     y, x = _grid(*flow.shape[:2])
-    return cv2.remap(values, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR)
+    return cv2.remap(values, x + flow[..., 0], y + flow[..., 1], interpolation)

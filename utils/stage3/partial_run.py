@@ -22,6 +22,22 @@ from utils.files import read_json, write_atomically, write_json
 _ENCODING = {".png": [cv2.IMWRITE_PNG_COMPRESSION, 1], ".jpg": [cv2.IMWRITE_JPEG_QUALITY, 90]}
 
 
+def open_state(folder: Path, key: dict[str, Any], starts_over: bool = False) -> None:
+    """Makes a folder for the state of a run; empties it if it is that of another run or code.
+
+    Args:
+        folder: of the state.
+        key: configuration and hashes that the state depends on.
+        starts_over: empties it even with the same key.
+    """
+    key = json.loads(json.dumps(key | {"code": code_digest()}))
+    if starts_over or read_json(folder / "key.json") != key:
+        if folder.exists():
+            shutil.rmtree(folder)  # raise if removal fails: stale state must not be reused
+        folder.mkdir(parents=True)
+        write_json(folder / "key.json", key)
+
+
 class PartialRun:
     """Reads and writes one video's state.
 
@@ -39,12 +55,7 @@ class PartialRun:
         self, results_dir: Path, name: str, key: dict[str, Any], starts_over: bool = False
     ):
         self.folder = partial_dir(results_dir, name)
-        key = json.loads(json.dumps(key | {"code": code_digest()}))
-        if starts_over or read_json(self.folder / "key.json") != key:
-            if self.folder.exists():
-                shutil.rmtree(self.folder)  # raise if removal fails: stale state must not be reused
-            self.folder.mkdir(parents=True)
-            write_json(self.folder / "key.json", key)
+        open_state(self.folder, key, starts_over)
 
     def remove(self) -> None:
         """Removes the state: the video is finished."""

@@ -15,9 +15,10 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from utils.media.regions import touching
-from utils.stage3.motion import Motion, warp_mask
+from utils.media.regions import number_pieces_across_gaps, touching
+from utils.stage3.motion import Motion, warp_labels, warp_mask
 from utils.stage3.settings import Separation
+from utils.stage3.temporal_filter import distance_to
 
 MIN_PIECE = 0.03  # share of the region's area: smaller ones say nothing
 MIN_STAYS = 0.3  # share of the area that does not vanish; with less, it is not clear who is who
@@ -154,7 +155,7 @@ def _gap(owner, piece, vanished_at) -> float:
     stays, mask = np.isin(owner, others), owner == piece + 1
     if not stays.any() or not mask.any():
         return 0.0
-    return float(cv2.distanceTransform((~stays).astype("uint8"), cv2.DIST_L2, 5)[mask].min())
+    return float(distance_to(stays)[mask].min())
 
 
 def pieces_apart(region: np.ndarray, gap: float) -> tuple[np.ndarray, int]:
@@ -167,9 +168,7 @@ def pieces_apart(region: np.ndarray, gap: float) -> tuple[np.ndarray, int]:
     Returns: uint8 (H, W), 0 outside, 1..N, and N; small pieces belong to the nearest large one.
     """
     reach = max(1, round(gap * np.hypot(*region.shape)))
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach | 1, reach | 1))
-    closed = cv2.dilate(region.astype("uint8"), kernel)
-    count, pieces = cv2.connectedComponents(closed, connectivity=8)
+    pieces, count = number_pieces_across_gaps(region, reach | 1)
     areas = np.bincount(pieces[region], minlength=count)
     large = np.flatnonzero(areas >= max(1, MIN_PIECE * areas.sum()))[:254]
     if len(large) < 2:
@@ -190,13 +189,7 @@ def inherit(owner: np.ndarray, region: np.ndarray, motion: Motion | None, count:
 
     Returns: uint8 (H, W), 0 outside of the region, 1..count.
     """
-    if motion is not None:
-        height, width = owner.shape
-        y, x = np.mgrid[:height, :width].astype("float32")
-        owner = cv2.remap(
-            owner, x + motion.flow[..., 0], y + motion.flow[..., 1], cv2.INTER_NEAREST
-        )
-    owner = fill_from_nearest(owner * region, region)
+    owner = fill_from_nearest(warp_labels(owner, motion) * region, region)
     if not owner.any():
         return owner
     side = (SMOOTH_PX, SMOOTH_PX)

@@ -1,7 +1,6 @@
 """One network for several videos: it learns the labels of all of them once, and is kept with the
 results, so that further videos need no training."""
 
-import json
 import shutil
 import time
 from collections.abc import Sequence
@@ -13,12 +12,11 @@ import numpy as np
 
 from utils import paths
 from utils.console import Display
-from utils.environment import code_digest
-from utils.files import read_json, write_json
 from utils.media.images import resize_image, resize_labels, working_size
 from utils.media.labels import VOID, LabelMap
 from utils.media.videos import Video
 from utils.stage3.fine_tuning import FineTuner
+from utils.stage3.partial_run import open_state
 from utils.stage3.saved_network import SavedNetwork, network_facts, tuned_on_video
 from utils.stage3.settings import Preset
 from utils.stage3.window import choose_zoom
@@ -69,12 +67,7 @@ def learn_together(
 
     Returns: the network that was learnt.
     """
-    key = json.loads(json.dumps(key | {"code": code_digest()}))
-    if starts_over or read_json(folder / "key.json") != key:
-        if folder.exists():
-            shutil.rmtree(folder)  # raise if removal fails: stale state must not be reused
-        folder.mkdir(parents=True)
-        write_json(folder / "key.json", key)
+    open_state(folder, key, starts_over)
     path, backup = folder / f"{head}.safetensors", folder / "training.npz"
     if not path.is_file():
         start, names = time.perf_counter(), ", ".join(v.video.name for v in videos)
