@@ -60,7 +60,7 @@ from utils.media.video_part import parse_part
 from utils.media.videos import Video
 from utils.stage3.find_animals import find_labels
 from utils.stage3.fine_tuning import FineTuner, make_loss
-from utils.stage3.job import Job, describe_jobs, share_labels
+from utils.stage3.job import Job, describe_jobs, preset_for, share_labels
 from utils.stage3.outline import OutlineFilter
 from utils.stage3.partial_run import PartialRun, partial_dir
 from utils.stage3.pipeline import Pipeline
@@ -92,6 +92,11 @@ class Config:
     )
     frames: str | None = setting(
         None, "A:B: only from frame A up to, but without, B; frames keep their numbers"
+    )
+    animals: int | None = setting(
+        None,
+        "how many animals of this kind there are in the picture at most, with the labelled ones "
+        "(default: any number); what looks like them is then not taken for another one",
     )
     shot_changes: Literal["refuse", "ignore"] = setting(
         "refuse", "what to do with a video of several shots, across which nothing can be followed"
@@ -127,6 +132,11 @@ class Config:
     def outline(self) -> OutlineFilter | None:
         """What redraws outlines."""
         return DenseCrf() if self.crf else GuidedFilter() if self.guided_filter else None
+
+    @property
+    def finding(self) -> Finding:
+        """What counts as an animal in a video without a label."""
+        return Finding(max_animals=self.animals)
 
 
 def main(config: Config) -> int:
@@ -177,6 +187,8 @@ def check_flags(config: Config) -> None:
     parse_part(config.frames or ":")
     if not 0 <= config.seed < 2**32:
         raise UsageError(f"--seed must be 0 to {2**32 - 1}, not {config.seed}.")
+    if config.animals is not None and config.animals < 1:
+        raise UsageError(f"--animals must be 1 or more, not {config.animals}.")
     if config.crf and config.guided_filter:
         raise UsageError("--crf and --guided-filter both redraw the outline: choose one of them.")
     if config.fine_tuned and config.weights:
@@ -264,7 +276,7 @@ def prepare_job(
         weights_sha256: of the weights to start from.
         get_chooser: gives the chooser if `--guidance bubblenet` finds no selection.
     """
-    preset, whole = PRESETS[config.preset], sequence
+    whole = sequence
     if config.frames:
         sequence = take_sequence_part(sequence, *parse_part(config.frames))
     video = sequence.video
@@ -287,6 +299,7 @@ def prepare_job(
     warnings = video.check()
     seconds = time.perf_counter() - start
     labels = read_labels(sequence, guidance.frames)
+    preset = preset_for(PRESETS[config.preset], labels, config.animals)
     check_visible(sequence, labels, preset.lines)
     print(
         f"{video.name}: {len(video)} frames of {video.height}x{video.width} checked in "
@@ -309,7 +322,7 @@ def prepare_job(
     if config.outline:  # absent otherwise, so that runs without it keep their key
         key["outline"] = {type(config.outline).__name__: asdict(config.outline)}
     if not guidance.frames:
-        key["finding"] = asdict(Finding())
+        key["finding"] = asdict(config.finding)
     learns, finished = bool(guidance.frames), False
     if not config.together:  # whose labels are not known yet
         finished = bool(find_finished(video, key, config, learns))
@@ -319,7 +332,7 @@ def prepare_job(
     for warning in filter(None, warnings):
         print(f"warning: {warning}", flush=True)
     video.close()  # many videos may be waiting: no decoder stays open
-    return Job(sequence, guidance, key, learns, finished)
+    return Job(sequence, guidance, key, preset, learns, finished)
 
 
 def learn_labels(
@@ -391,11 +404,12 @@ def segment(
     """Segments one video, writes masks and overlays, and scores. Returns its record."""
     started, start = datetime.datetime.now(datetime.UTC), time.perf_counter()
     sequence, video, labelled = job.sequence, job.sequence.video, job.guidance.frames
-    preset, display = PRESETS[config.preset], make_display(config.progress)
+    preset, display = job.preset, make_display(config.progress)
     labels = read_labels(sequence, labelled)
     if not labelled:
         tuner.start_again()
-        labels = find_labels(tuner.model, preset, video, state, display, network)
+        labels = find_labels(tuner.model, preset, video, state, display, network, config.finding)
+        preset = preset_for(preset, labels, config.animals)
     pipeline = Pipeline(
         tuner, preset, video, labels, config.results, state, display, outline=config.outline
     )

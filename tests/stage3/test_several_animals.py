@@ -18,6 +18,7 @@ from tests.stage3_world import (
     two_animals,
 )
 from utils import console
+from utils.errors import InputError, UsageError
 from utils.media import images
 from utils.media.labels import VOID, LabelMap, davis_palette
 from utils.media.videos import VideoFile
@@ -252,3 +253,26 @@ def test_a_pixel_claimed_by_two_animals_goes_to_the_more_probable(world, monkeyp
     segment(world, labels_of_two(), both, monkeypatch)
     for index, mask in enumerate(world.masks("pair")):
         assert set(np.unique(mask)) == {0, 2 if index % 2 else 1}
+
+
+# How many there are
+
+
+def test_where_all_are_labelled_nothing_that_looks_like_them_is_another(world):
+    world.add_two()
+    for animals in (2, 3, None):
+        world.run(sequences=("pair",), animals=animals)
+        preset = world.record("pair")["key"]["preset"]
+        assert (preset["separation"] is None) == (preset["refinement"]["entrance"] == 0)
+        assert (preset["separation"] is None) == (animals == 2)
+
+
+def test_a_label_with_more_animals_than_there_are_is_refused(world):
+    world.add_two()
+    with pytest.raises(InputError, match="shows 2 animals, but --animals"):
+        world.run(sequences=("pair",), animals=1)
+
+
+def test_less_than_one_animal_is_a_usage_error(world):
+    with pytest.raises(UsageError, match="--animals"):
+        world.run(animals=0)

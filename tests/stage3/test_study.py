@@ -114,6 +114,19 @@ def test_every_animal_that_is_found_gets_a_number_and_a_track(world, no_training
         assert overlap(mask == 2, truth == 2) > 0.5, index
 
 
+def test_of_the_animals_that_are_found_no_more_are_followed_than_there_are(world, no_training):
+    for index in range(NUM_FRAMES):
+        world.write_frame("pair", f"{index:05d}.png", frame_of_red_pair(index))
+    world.add("hen")
+    world.run(sequences=("hen",), save_weights=True)
+    no_training()
+    network = paths.FINE_TUNE_WEIGHTS / "hen" / "deeplab.safetensors"
+    assert use(world, network, "pair", animals=1) == 0
+    assert world.record("pair")["animals"] == [1]
+    for index, mask in enumerate(world.masks("pair")):
+        assert overlap(mask > 0, two_apart(index) == 1) > 0.5, index
+
+
 def two_apart(index):
     """Two animals of one colour, one above the other; the first is larger."""
     mask = np.zeros_like(animal(index))

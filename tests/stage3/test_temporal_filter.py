@@ -1,5 +1,7 @@
 """From probabilities to masks: what continues the animal stays, each frame once, at input size."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -151,6 +153,16 @@ def test_another_animal_that_walks_behind_is_told_apart_by_the_flow():
             motion = Motion(flow, np.zeros(SIZE, bool)) if flow_is_given else None
             kept = keep(probability(still, other), motion)
         assert (kept == still).all() == flow_is_given
+
+
+def test_what_enters_far_from_the_animal_is_another_unless_there_can_be_none():
+    animal = square(14, 10, 10)
+    newcomer = np.zeros(SIZE, bool)
+    newcomer[0:8, 10:20] = True  # touches the upper edge
+    for entrance, expected in ((0.05, animal), (0, animal | newcomer)):
+        keep = TemporalFilter(replace(REFINEMENT, radius=0.2, entrance=entrance), animal)
+        kept = keep(probability(animal, newcomer))
+        np.testing.assert_array_equal(kept, expected)
 
 
 def still_picture(reliable=True):

@@ -33,7 +33,7 @@ class Pieces:
 
     Attributes:
         values: uint8 (h, w): 0 background, 1..N animals, the largest first, 255 pieces that are too
-            small to be one.
+            small to be one, or one too many.
         count: N.
         confidence: that of all animals together, see `temporal_filter.mask_confidence`.
         area: of all animals together, pixels.
@@ -52,6 +52,7 @@ def find_labels(
     partial: PartialRun,
     display: Display,
     network: SavedNetwork,
+    finding: Finding,
 ) -> dict[int, LabelMap]:
     """Finds the animals of a video in the frame in which they are clearest.
 
@@ -62,13 +63,13 @@ def find_labels(
         partial: keeps what was found in each frame, for a run that is continued.
         display: shows progress.
         network: what the model was loaded from, for its zoom.
+        finding: what counts as an animal.
 
     Returns: index of that frame -> its label map at working size.
 
     Raises:
         InputError: if nothing was found.
     """
-    finding = Finding()
     size = working_size(video.height, video.width, preset.lines)
     fine_size = working_size(video.height, video.width, preset.fine_lines)
     view = WindowedView(
@@ -116,7 +117,7 @@ def find_pieces(probability: np.ndarray, threshold: float, finding: Finding) -> 
     Args:
         probability: uint8 (h, w), 0..255.
         threshold: probability above which a pixel is animal.
-        finding: how large a piece has to be, and how far from the others.
+        finding: how large a piece has to be, how far from the others, and how many there are.
     """
     mask = probability > threshold * 255
     radius = round(finding.gap * np.hypot(*mask.shape) / 2)
@@ -124,13 +125,14 @@ def find_pieces(probability: np.ndarray, threshold: float, finding: Finding) -> 
     areas = np.bincount(regions[mask], minlength=count)
     smallest = max(finding.min_share * mask.size, finding.min_of_largest * areas.max(), 1)
     large = [region for region in np.argsort(-areas, kind="stable") if areas[region] >= smallest]
+    large = large[: min(MAX_ANIMALS, finding.max_animals or MAX_ANIMALS)]
     numbers = np.full(count, VOID, "uint8")
-    numbers[large[:MAX_ANIMALS]] = np.arange(1, len(large[:MAX_ANIMALS]) + 1)
+    numbers[large] = np.arange(1, len(large) + 1)
     values = np.where(mask, numbers[regions], 0).astype("uint8")
     animals = (values > 0) & (values != VOID)
     return Pieces(
         values,
-        len(large[:MAX_ANIMALS]),
+        len(large),
         mask_confidence(probability, animals),
         int(np.count_nonzero(animals)),
     )

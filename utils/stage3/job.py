@@ -1,6 +1,6 @@
 """What stage 3 is going to do with each video, after everything was checked and before training."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from utils.errors import InputError
 from utils.inputs.guidance import Guidance, read_labels
 from utils.inputs.sequences import VideoSequence
+from utils.media.labels import LabelMap
 from utils.media.videos import Video
 from utils.stage3.plan import PlannedVideo, find_pace, format_plan, plan_video
 from utils.stage3.settings import Preset
@@ -21,6 +22,7 @@ class Job:
         sequence: the video and its labels.
         guidance: the labelled frames that are used.
         key: what the masks depend on.
+        preset: of `--preset`, as far as it suits the number of animals.
         learns: False: a network that has been fine-tuned is used as it is.
         is_finished: an earlier run has done the same.
     """
@@ -28,12 +30,35 @@ class Job:
     sequence: VideoSequence
     guidance: Guidance
     key: dict[str, Any]
+    preset: Preset
     learns: bool = True
     is_finished: bool = False
 
     @property
     def name(self) -> str:
         return self.sequence.name
+
+
+def preset_for(preset: Preset, labels: Mapping[int, LabelMap], max_animals: int | None) -> Preset:
+    """The preset of a video in which there are never more than so many animals of the kind.
+
+    Args:
+        preset: of `--preset`.
+        labels: labelled frame -> its label.
+        max_animals: of `--animals`; None: any number.
+
+    Raises:
+        InputError: if the labels show more.
+    """
+    labelled = {animal for label in labels.values() for animal in label.animals}
+    if max_animals is None or len(labelled) < max_animals:
+        return preset
+    if len(labelled) > max_animals:
+        raise InputError(
+            f"The label shows {len(labelled)} animals, but --animals says that there are never "
+            f"more than {max_animals}."
+        )
+    return preset.without_newcomers()
 
 
 def describe_jobs(

@@ -1,6 +1,6 @@
 """Everything of stage 3 that trades time for accuracy, as frozen dataclasses. Imports no Keras."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from utils.training.augmentation import AUGMENTATIONS, Augmentation
 
@@ -68,7 +68,7 @@ class Refinement:
             reliable for the known background to be moved along; otherwise the known background is
             reset.
         entrance: share of the diagonal from the animal's mask beyond which what enters through the
-            frame's edge is another animal.
+            frame's edge is another animal; 0: it never is.
     """
 
     threshold: float = 0.5
@@ -162,6 +162,7 @@ class Finding:
         support: share of the frames that show animals in which more of them may be seen than there
             are, by mistake.
         min_confidence: of a frame that counts, see `temporal_filter.mask_confidence`.
+        max_animals: that there are; None: any number.
     """
 
     num_surveyed: int = 50
@@ -170,6 +171,7 @@ class Finding:
     gap: float = 0.02
     support: float = 0.1
     min_confidence: float = 0.5
+    max_animals: int | None = None
 
 
 @dataclass(frozen=True)
@@ -202,6 +204,11 @@ class Preset:
         """Shorter side of frames at fine size, pixels: what windows are cut from, and outlines are
         drawn at."""
         return round(self.lines * self.window.max_zoom)
+
+    def without_newcomers(self) -> "Preset":
+        """The same for a video that shows no animal of this kind but those that are followed from
+        the beginning: whatever looks like one of them is a part of it."""
+        return replace(self, separation=None, refinement=replace(self.refinement, entrance=0))
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ class TemporalFilter:
                 distance_to(animal) > self.refinement.margin * diagonal
             )
             others = warp_mask(self.last_others, motion) | (found & known)
-            if not self.frames_since:
+            if self.refinement.entrance and not self.frames_since:
                 others |= found & self._entrance(animal, diagonal)
             mask, others = sort_regions(found, animal, radius, others)
         if mask.any():
