@@ -38,7 +38,7 @@ from utils import backend, paths  # backend before Keras: it starts it without n
 import keras
 import numpy as np
 
-from models import HeadName, build_model
+from models import HeadName, build_model, build_prompted_model
 from utils.command_line import run_script, setting, shard_slice
 from utils.console import make_display
 from utils.environment import describe_environment
@@ -59,12 +59,14 @@ from utils.inputs.sequences import VideoSequence, find_sequences
 from utils.media.video_part import parse_part
 from utils.media.videos import Video
 from utils.stage3.find_animals import find_labels
-from utils.stage3.fine_tuning import FineTuner, make_loss
+from utils.stage3.fine_tuning import FineTuner
 from utils.stage3.job import Job, describe_jobs, preset_for, share_labels
 from utils.stage3.outline import OutlineFilter
 from utils.stage3.partial_run import PartialRun, partial_dir
 from utils.stage3.pipeline import Pipeline
 from utils.stage3.presets import PRESETS, PresetName
+from utils.stage3.prompted_pipeline import PromptedPipeline
+from utils.stage3.prompted_tuning import make_tuner
 from utils.stage3.run_record import (
     finished_record,
     format_summary,
@@ -73,7 +75,7 @@ from utils.stage3.run_record import (
     namesake_warning,
 )
 from utils.stage3.saved_network import SavedNetwork, network_facts, tuned_on_video
-from utils.stage3.settings import DenseCrf, Finding, GuidedFilter
+from utils.stage3.settings import DenseCrf, Finding, GuidedFilter, PromptedPreset
 from utils.stage3.together import LabelledVideo, keep_network, learn_together, together_dir
 from utils.training.weights import find_weights, load_weights, save_weights
 
@@ -142,14 +144,16 @@ class Config:
 def main(config: Config) -> int:
     check_flags(config)
     preset = PRESETS[config.preset]
-    weights, weights_reason = find_weights(config.head, config.fine_tuned or config.weights)
+    weights, weights_reason = find_weights(
+        config.head, config.fine_tuned or config.weights, takes_prompts=takes_prompts(config)
+    )
     if config.fine_tuned:
         weights_reason = "named by --fine-tuned"
 
     precision = backend.choose_precision() if config.precision == "auto" else config.precision
     keras.config.set_dtype_policy(precision)
     backend.make_deterministic(config.seed, precision == "float32" or not backend.has_gpu())
-    model = build_model(config.head)
+    model = build_prompted_model() if takes_prompts(config) else build_model(config.head)
     network = SavedNetwork(weights, load_weights(model, weights))
     if config.fine_tuned:
         network.require_fine_tuned()
@@ -161,7 +165,7 @@ def main(config: Config) -> int:
         print_dry_run(config, jobs, failed)
         return 1 if failed else 0
 
-    tuner = FineTuner(model, make_loss(preset), preset.fine_tuning, config.seed)
+    tuner = make_tuner(model, preset, config.seed)
     if config.together:
         network = learn_labels(jobs, config, tuner, network)
     records = {}
@@ -181,6 +185,11 @@ def main(config: Config) -> int:
     return 1 if failed else 0
 
 
+def takes_prompts(config: Config) -> bool:
+    """Whether the preset is one for an animal among others that look alike."""
+    return isinstance(PRESETS[config.preset], PromptedPreset)
+
+
 def check_flags(config: Config) -> None:
     """Raises UsageError or InputError for flags that are wrong whatever the videos are."""
     parse_guidance(config.guidance)
@@ -189,6 +198,18 @@ def check_flags(config: Config) -> None:
         raise UsageError(f"--seed must be 0 to {2**32 - 1}, not {config.seed}.")
     if config.animals is not None and config.animals < 1:
         raise UsageError(f"--animals must be 1 or more, not {config.animals}.")
+    if takes_prompts(config):
+        for flag, given in (
+            ("--head xfcn", config.head != "deeplab"),
+            ("--together", config.together),
+            ("--fine-tuned", config.fine_tuned),
+            ("--save-weights", config.save_weights),
+        ):
+            if given:
+                raise UsageError(
+                    f"{flag} does not go with --preset {config.preset}, whose network takes "
+                    "prompts and learns each video by itself."
+                )
     if config.crf and config.guided_filter:
         raise UsageError("--crf and --guided-filter both redraw the outline: choose one of them.")
     if config.fine_tuned and config.weights:
@@ -410,7 +431,7 @@ def segment(
         tuner.start_again()
         labels = find_labels(tuner.model, preset, video, state, display, network, config.finding)
         preset = preset_for(preset, labels, config.animals)
-    pipeline = Pipeline(
+    pipeline = (PromptedPipeline if takes_prompts(config) else Pipeline)(
         tuner, preset, video, labels, config.results, state, display, outline=config.outline
     )
     animals, numbers = pipeline.animals, [frame + video.first_frame for frame in labels]

@@ -15,13 +15,15 @@ from utils import backend, paths  # backend before Keras: it starts it without n
 
 # isort: split
 import finetune_test
-from models import build_model
+from models import build_model, build_prompted_model
 from utils.evaluation.scoring import score_folders
 from utils.files import sha256_of
 from utils.inputs.sequences import open_dataset_sequence
-from utils.stage3.fine_tuning import FineTuner, make_loss
+from utils.stage3.fine_tuning import FineTuner
 from utils.stage3.presets import PRESETS
+from utils.stage3.prompted_tuning import make_tuner
 from utils.stage3.saved_network import SavedNetwork
+from utils.stage3.settings import PromptedPreset
 from utils.training.weights import find_weights, load_weights
 
 NUMBERS = ("j", "f", "j_left_out", "f_left_out")  # of `Run`, in the order of the tables
@@ -94,12 +96,13 @@ def start_stage3(
 def load_tuner(weights: Path | None, preset: str, seed: int) -> tuple[FineTuner, Path]:
     """Builds the network; returns it, with the weights to start from, and their file."""
     settings = PRESETS[preset]
-    weights_path, reason = find_weights("deeplab", weights)
+    takes_prompts = isinstance(settings, PromptedPreset)
+    weights_path, reason = find_weights("deeplab", weights, takes_prompts=takes_prompts)
     backend.make_deterministic(seed)
-    model = build_model("deeplab")
+    model = build_prompted_model() if takes_prompts else build_model("deeplab")
     load_weights(model, weights_path)
     print(f"weights: {weights_path} ({reason})", flush=True)
-    return FineTuner(model, make_loss(settings), settings.fine_tuning, seed), weights_path
+    return make_tuner(model, settings, seed), weights_path
 
 
 def make_row(name: str, method: str, result: Run) -> dict:

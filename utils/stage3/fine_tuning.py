@@ -110,10 +110,11 @@ class FineTuner:
         """
         return self._train(frames, self.settings.epochs + epochs, backup_path, callbacks, zoom)
 
-    def _train(self, frames, last_epoch, backup_path, callbacks, zoom):
+    def make_batches(self, frames: Sequence[Sample], zoom: float) -> Batches:
+        """The crops to learn from; for frames and zoom see `fit`."""
         settings = self.settings
         low, high = settings.augmentation.scale
-        batches = Batches(
+        return Batches(
             frames,
             settings.crop,
             settings.epoch_steps,
@@ -121,6 +122,9 @@ class FineTuner:
             replace(settings.augmentation, scale=(low * zoom, high * zoom)),
             self.seed,
         )
+
+    def _train(self, frames, last_epoch, backup_path, callbacks, zoom):
+        batches = self.make_batches(frames, zoom)
         check = keras.callbacks.LambdaCallback(on_epoch_end=_stop_if_not_finite)
         callbacks = [batches.follow_epochs(), check, *callbacks]  # the check before the backup
         if backup_path is not None:

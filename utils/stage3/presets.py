@@ -1,16 +1,18 @@
 """What `--preset` means: one table, and the flag's type, which follows from it."""
 
+from dataclasses import replace
 from typing import Literal
 
 from utils.stage3.settings import (
     FineTuning,
     PaperFineTuning,
     Preset,
+    PromptedPreset,
     Refinement,
     SecondLook,
     Window,
 )
-from utils.training.augmentation import Augmentation
+from utils.training.augmentation import AUGMENTATIONS, Augmentation
 
 # Xue et al. (2022), as far as their code tells; docs/how_it_works.md says what differs.
 PAPER = Preset(
@@ -30,12 +32,24 @@ PAPER = Preset(
     window=Window(pixels=10**9, max_zoom=1, margin=2, whole_every=10**9),
 )
 
+# One of many that look alike: chosen on four clips of pigs in a pen (docs/experiments.md).
+HERD = PromptedPreset(
+    FineTuning(
+        steps=150,
+        crop=(320, 320),
+        final_rate=0.3,
+        augmentation=replace(AUGMENTATIONS["fine_tune"], object_centred=0.9),
+    ),
+    separation=None,
+)
+
 PRESETS = {
     "default": Preset(FineTuning(steps=100), second_look=SecondLook(epochs=2)),
     "fast": Preset(
         FineTuning(steps=100, crop=(256, 448)), lines=360, window=Window(pixels=240_000)
     ),
     "accurate": Preset(FineTuning(steps=200), flip=True, second_look=SecondLook(epochs=4)),
+    "herd": HERD,
     "paper": PAPER,
 }
 PresetName = Literal[*PRESETS]  # the choices of every --preset flag

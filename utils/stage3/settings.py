@@ -212,6 +212,47 @@ class Preset:
 
 
 @dataclass(frozen=True)
+class Prompts:
+    """How the network learns to follow one animal among others that look alike, see
+    `utils.stage3.prompted_tuning`. Probabilities and shares 0..1.
+
+    Attributes:
+        body_px: length of the labelled animal as the network sees it; the crop is what it sees
+            around it.
+        composite: of copies of the labelled animal side by side, each of them the one in its turn.
+        shift: of the earlier mask, up to so many body lengths.
+        bleeding: of an earlier mask that also covers a part of a neighbour.
+        cut: of an earlier mask that lacks a part.
+        cut_share: of the mask that is missing, at most.
+        others: of the other animals' masks beside that of the one, where there are any.
+        overlap: share of a piece that the earlier mask covers, from which on it is a part of the
+            animal; the piece with the largest common area always is.
+        lost: share of the labelled area below which the animal is out of sight.
+    """
+
+    body_px: float = 100
+    composite: float = 0.6
+    shift: float = 0.5
+    bleeding: float = 0.4
+    cut: float = 0.4
+    cut_share: float = 0.7
+    others: float = 0.5
+    overlap: float = 0.3
+    lost: float = 0.15
+
+
+@dataclass(frozen=True)
+class PromptedPreset(Preset):
+    """The same for an animal among others that look alike: it is followed by prompts.
+
+    Attributes:
+        prompts: how.
+    """
+
+    prompts: Prompts = field(default_factory=Prompts)
+
+
+@dataclass(frozen=True)
 class DenseCrf:
     """The dense CRF that redraws outlines with `--crf`, see `utils.stage3.dense_crf`. The defaults
     are those of OnAVOS (Voigtlaender and Leibe, 2017), found by random search on DAVIS.

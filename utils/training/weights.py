@@ -148,12 +148,15 @@ def read_weights(
     return tensors, {**metadata, "sha256": found}
 
 
-def find_weights(head: str, weights: Path | None = None) -> tuple[Path, str]:
+def find_weights(
+    head: str, weights: Path | None = None, *, takes_prompts: bool = False
+) -> tuple[Path, str]:
     """Finds the best weights to fine-tune from: those of stage 2, else stage 1, else ImageNet.
 
     Args:
         head: one of `models.HEADS`.
         weights: the user's choice, which wins.
+        takes_prompts: whether the network does; only its own weights will do then.
 
     Returns: the file, and in words why this one.
 
@@ -163,6 +166,14 @@ def find_weights(head: str, weights: Path | None = None) -> tuple[Path, str]:
     if weights is not None:
         return Path(weights), "named by --weights"
     name = f"{head}.safetensors"
+    if takes_prompts:
+        path = paths.PROMPTED_WEIGHTS / name
+        if path.is_file():
+            return path, "prompted weights"
+        raise InputError(
+            f"{path}: no such file. It is part of the repository: restore it with git checkout; "
+            "or train one: python train_prompted.py."
+        )
     for path, words in (
         (paths.OBJECTNESS_WEIGHTS / name, "objectness weights (stage 2)"),
         (

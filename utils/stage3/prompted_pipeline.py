@@ -1,0 +1,170 @@
+"""One video in which others look like the labelled animal: it is followed by prompts.
+
+From frame to frame, the animal's mask, moved along the optical flow, tells the prompted network
+which one is meant. The network looks at a window of one size around it.
+"""
+
+from collections.abc import Callable, Iterator
+
+import cv2
+import numpy as np
+
+from utils.media.images import resize_image, resize_labels
+from utils.media.regions import rectangle_around
+from utils.stage3.motion import find_motion, warp_mask
+from utils.stage3.pipeline import AnimalInFrame, Pipeline
+from utils.stage3.prompted_tuning import NumberedFrame
+from utils.stage3.temporal_filter import make_passes
+from utils.training.animals import NumberedImage
+from utils.training.clicks import make_prompt
+from utils.training.prompted_network import PromptedNetwork
+from utils.training.simulated_prompts import body_length
+
+MIN_MOVED = 0.5  # share of the mask that the flow takes along; with less, it is wrong
+
+
+class PromptedView:
+    """Segments one animal in a window around it, given its earlier mask.
+
+    Args:
+        network: the prompted one.
+        read: gives a frame, uint8 (H, W, 3) RGB, all of one size.
+        size: height and width of these frames.
+        zoom: how much the network sees them enlarged.
+        crop: height and width of the window as the network sees it, pixels.
+    """
+
+    def __init__(
+        self,
+        network: PromptedNetwork,
+        read: Callable[[int], np.ndarray],
+        size: tuple[int, int],
+        *,
+        zoom: float,
+        crop: tuple[int, int],
+    ):
+        self.network = network
+        self.read = read
+        self.size = size
+        self.zoom = zoom
+        self.crop = crop
+
+    def around(
+        self, index: int, expected: np.ndarray | None, also_whole: bool = False
+    ) -> np.ndarray:
+        """The probability of the animal whose mask this was.
+
+        Args:
+            index: of the frame.
+            expected: bool (h, w) of any size, the animal's mask before, moved along.
+            also_whole: nothing is looked at outside of the window.
+
+        Returns: float32 (H, W), 0..1; 0 outside of the window.
+        """
+        if expected is None or not expected.any():
+            return np.zeros(self.size, "float32")
+        expected = resize_labels(expected.astype("uint8"), *self.size)
+        to_view, width_height = self._window(expected), self.crop[::-1]
+        image = cv2.warpAffine(
+            self.read(index), to_view, width_height,
+            flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101,
+        )  # fmt: skip
+        mask = cv2.warpAffine(expected, to_view, width_height, flags=cv2.INTER_NEAREST)
+        prompt = make_prompt(self.crop, mask=mask > 0)
+        probability = self.network.probability(self.network.look(image), prompt)
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        return cv2.warpAffine(probability, to_view, self.size[::-1], flags=flags)
+
+    def _window(self, expected: np.ndarray) -> np.ndarray:
+        """2x3 matrix from pixels of the frame to those of a window around a mask."""
+        box = rectangle_around(expected > 0)
+        middle = np.array([box.left + box.right, box.top + box.bottom]) / 2 - 0.5
+        in_view = (np.array(self.crop[::-1]) - 1) / 2
+        return np.hstack([self.zoom * np.eye(2), (in_view - self.zoom * middle)[:, None]])
+
+
+class PromptedPipeline(Pipeline):
+    """As `Pipeline`, with a preset that has `Prompts` and a `PromptedTuner`. The network is learnt
+    once for all labelled animals."""
+
+    def run(
+        self, keep_network: Callable[[int], None] = lambda animal: None, *, learns: bool = True
+    ) -> None:
+        """As `Pipeline.run`; it always learns."""
+        first = self.animals[0]
+        if not self.partial.load_fine_tuned(self.tuner.model, first):
+            self.fine_tune(first, [self._numbered_frame(frame) for frame in self.fine_labels])
+            self.partial.save_fine_tuned(self.tuner.model, first)
+        for animal in self.animals:
+            self.segment(animal)
+        keep_network(first)
+        self.write(self.settle_identities())
+
+    def _numbered_frame(self, frame: int) -> NumberedFrame:
+        image, label = self.frames.read(frame), self.fine_labels[frame]
+        size = [max(1, round(side * self._zoom())) for side in self.fine_size]
+        numbered = NumberedImage(
+            resize_image(image, *size), resize_labels(label, *size), are_single=True
+        )
+        return NumberedFrame(numbered)
+
+    def _zoom(self) -> float:
+        """From fine size to where the network sees the animals, relative to fine size."""
+        lengths = [
+            body_length(label == animal)
+            for label in self.fine_labels.values()
+            for animal in self.animals
+            if (label == animal).any()
+        ]
+        return self.preset.prompts.body_px / float(np.median(lengths))
+
+    def _view(self, animal: int) -> PromptedView:
+        return PromptedView(
+            self.tuner.network,
+            self.frames.read,
+            self.fine_size,
+            zoom=self._zoom(),
+            crop=self.preset.fine_tuning.crop,
+        )
+
+    def _follow(
+        self, animal, frames, probability_of
+    ) -> Iterator[tuple[AnimalInFrame, dict[int, np.ndarray]]]:
+        """What is the animal in these frames, going out from where it is labelled."""
+        prompts, threshold = self.preset.prompts, self.preset.refinement.threshold
+        labelled = tuple(f for f, label in self.labels.items() if (label == animal).any())
+        for start, going_away in make_passes(len(self.video), labelled):
+            mask, before = self.labels[start] == animal, start
+            smallest = prompts.lost * np.count_nonzero(mask)
+            for index in (i for i in going_away if i in frames):
+                motion = find_motion(self.frames.grey(index), self.frames.grey(before))
+                expected = warp_mask(mask, motion)
+                if np.count_nonzero(expected) < MIN_MOVED * np.count_nonzero(mask):
+                    expected = mask
+                probability = probability_of(animal, index, expected)
+                found = resize_image(probability, *self.size) > threshold * 255
+                region = keep_pieces(found, expected, prompts.overlap)
+                is_lost = np.count_nonzero(region) < smallest
+                # Where it was last, it is looked for again.
+                mask = expected if is_lost else region
+                yield AnimalInFrame(index, probability, region & (not is_lost)), {}
+                before = index
+
+
+def keep_pieces(mask: np.ndarray, expected: np.ndarray, overlap: float) -> np.ndarray:
+    """The pieces of a mask that are the animal: where it was expected.
+
+    Args:
+        mask: bool (H, W), what the network found.
+        expected: bool (H, W), the animal's mask before, moved along.
+        overlap: see `Prompts`.
+
+    Returns: bool (H, W); empty if no piece meets what was expected.
+    """
+    count, pieces = cv2.connectedComponents(mask.astype("uint8"), connectivity=8)
+    areas = np.bincount(pieces.ravel(), minlength=count)
+    common = np.bincount(pieces[expected & mask], minlength=count)
+    kept = common >= overlap * areas
+    kept[np.argmax(common)] = True
+    kept[0] = False
+    return kept[pieces]

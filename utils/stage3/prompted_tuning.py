@@ -1,0 +1,99 @@
+"""Stage 3's training for an animal among others that look alike.
+
+A network that has to call one of two equal animals background learns nothing. The prompted network
+is told which one is meant: by the animal's mask in an earlier frame. So it learns to follow that
+mask, on copies of the labelled animal side by side and on the labelled frame, where the neighbours
+are background next to this prompt only.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import keras
+
+from utils.stage3.fine_tuning import FineTuner, make_loss
+from utils.stage3.settings import FineTuning, Preset, PromptedPreset, Prompts
+from utils.training.animals import NumberedImage
+from utils.training.prompted_batches import PromptedBatches
+from utils.training.prompted_network import PromptedNetwork
+from utils.training.simulated_prompts import Prompting
+
+
+@dataclass(frozen=True, eq=False)
+class NumberedFrame:
+    """A labelled frame, at the size at which the network sees it, held in memory."""
+
+    numbered: NumberedImage
+    kind: str = "labelled"
+
+    def read(self) -> NumberedImage:
+        return self.numbered
+
+
+class EarlierMaskBatches(PromptedBatches):
+    """As `PromptedBatches`, for the prompted network itself."""
+
+    def __getitem__(self, index):
+        inputs, targets = super().__getitem__(index)
+        prompt = inputs["prompt"].astype("float32")
+        return {"images": inputs["images"], "prompt": prompt}, targets
+
+
+class PromptedTuner(FineTuner):
+    """Fine-tunes the prompted network on one video after the other.
+
+    Args:
+        model: of `models.build_prompted_model`, with the weights to start from.
+        loss, settings, seed: as of `FineTuner`.
+        prompts: what it is to learn.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        loss: keras.losses.Loss,
+        settings: FineTuning,
+        seed: int,
+        prompts: Prompts,
+    ):
+        super().__init__(model, loss, settings, seed)
+        self.network = PromptedNetwork(model)  # traced once for all videos
+        self.prompting = Prompting(
+            empty=0,
+            composite=prompts.composite,
+            mask=1,
+            clicks_with_mask=0,
+            box=0,
+            others_with_mask=prompts.others,
+            shift=(0, prompts.shift),
+            bleeding=prompts.bleeding,
+            cut=prompts.cut,
+            cut_share=(0.1, prompts.cut_share),
+        )
+
+    def make_batches(self, frames: Sequence[NumberedFrame], zoom: float) -> EarlierMaskBatches:
+        """The crops to learn from; the frames are enlarged already, so `zoom` changes nothing."""
+        settings = self.settings
+        return EarlierMaskBatches(
+            frames,
+            settings.crop,
+            settings.epoch_steps,
+            settings.batch_size,
+            settings.augmentation,
+            self.seed,
+            prompting=self.prompting,
+        )
+
+
+def make_tuner(model: keras.Model, preset: Preset, seed: int) -> FineTuner:
+    """What fine-tunes with a preset.
+
+    Args:
+        model: of `models.build_model`, or of `build_prompted_model` for a preset that takes
+            prompts, with the weights to start from.
+        preset: see `utils.stage3.presets`.
+        seed: of crops and their augmentation.
+    """
+    if isinstance(preset, PromptedPreset):
+        return PromptedTuner(model, make_loss(preset), preset.fine_tuning, seed, preset.prompts)
+    return FineTuner(model, make_loss(preset), preset.fine_tuning, seed)
