@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from utils.media.shot_changes import find_cuts, find_shot_changes
+from utils.media.shot_changes import find_cuts, find_shot_changes, leave_out_covers
 from utils.media.video_writing import write_video
 from utils.media.videos import VideoFile
 
@@ -46,6 +46,14 @@ def test_a_flash_is_no_cut():
     assert find_shot_changes(Frames(images)) == []
 
 
+def test_an_arm_in_front_of_the_camera_is_no_cut():
+    images = [picture("meadow", i) for i in range(30)]
+    images[12:20] = [picture("night", i) for i in range(8)]
+    assert find_shot_changes(Frames(images)) == []
+    images[20:] = [picture("stable", i) for i in range(10)]
+    assert find_shot_changes(Frames(images)) == [12, 20]
+
+
 def test_a_video_of_one_frame_has_no_cut():
     assert find_shot_changes(Frames([picture("night")])) == []
     assert find_shot_changes(Frames([picture("night"), picture("meadow")])) == [1]
@@ -69,3 +77,17 @@ def test_cuts_are_found_in_a_video_file(tmp_path):
 )
 def test_a_cut_stands_out_from_the_changes_around_it(changes, cuts):
     assert find_cuts(np.array(changes)) == cuts
+
+
+@pytest.mark.parametrize(
+    ("cuts", "same", "left"),
+    [
+        ([36, 44], {(36, 44)}, []),  # an arm in front of the camera
+        ([36, 44], set(), [36, 44]),  # three shots
+        ([36, 60], {(36, 60)}, [36, 60]),  # a shot between two of another camera
+        ([10, 14, 18, 40], {(10, 18)}, [40]),
+        ([10], set(), [10]),
+    ],
+)
+def test_what_covers_the_camera_for_a_moment_is_no_cut(cuts, same, left):
+    assert leave_out_covers(cuts, lambda *pair: pair in same) == left
