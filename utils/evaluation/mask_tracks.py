@@ -87,6 +87,21 @@ def measure_shape(animal: np.ndarray) -> tuple[float, ...]:
     return (area, left + x, top + y, *box, angle, *axes, num_labels - 1, largest)
 
 
+def compute_speed(track: MaskTrack, times_seconds: Sequence[float] | None) -> np.ndarray:
+    """How fast the centroid of an animal moved since the frame before.
+
+    Returns:
+        float64 (frames,), px/s; NaN where the animal is not seen in this frame and the one before,
+        in the first frame, and everywhere if the times are not known.
+    """
+    speed = np.full(len(track.shapes), np.nan)
+    if times_seconds is not None and len(speed) > 1:
+        way = np.hypot(np.diff(track.column("centroid_x")), np.diff(track.column("centroid_y")))
+        seconds = np.diff(np.asarray(times_seconds, "float64"))
+        speed[1:] = np.divide(way, seconds, out=np.full(len(way), np.nan), where=seconds > 0)
+    return speed
+
+
 def follow_animals(
     masks: Iterable[np.ndarray], animals: Sequence[int] = ()
 ) -> dict[int, MaskTrack]:

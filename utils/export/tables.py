@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.evaluation.confidence import Confidence, consistency
-from utils.evaluation.mask_tracks import COLUMNS, MaskTrack
+from utils.evaluation.mask_tracks import COLUMNS, MaskTrack, compute_speed
 from utils.evaluation.results import SegmentedVideo
 from utils.export import CATEGORY, PROGRAM
 from utils.files import write_atomically
@@ -82,21 +82,6 @@ def export_table(
                 ]
 
     _write_rows(path, [TABLE_HEADER], rows())
-
-
-def compute_speed(track: MaskTrack, times_seconds: Sequence[float] | None) -> np.ndarray:
-    """How fast the centroid of an animal moved since the frame before.
-
-    Returns:
-        float64 (frames,), px/s; NaN where the animal is not seen in this frame and the one before,
-        in the first frame, and everywhere if the times are not known.
-    """
-    speed = np.full(len(track.shapes), np.nan)
-    if times_seconds is not None and len(speed) > 1:
-        way = np.hypot(np.diff(track.column("centroid_x")), np.diff(track.column("centroid_y")))
-        seconds = np.diff(np.asarray(times_seconds, "float64"))
-        speed[1:] = np.divide(way, seconds, out=np.full(len(way), np.nan), where=seconds > 0)
-    return speed
 
 
 def _format_number(name: str, value: float) -> str:
