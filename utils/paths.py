@@ -42,6 +42,8 @@ TOGETHER = "together"  # the network of --together, and what --save-weights keep
 CONFIDENCE_FILE = "confidence.json"  # beside it; see utils/evaluation/confidence.py
 EXPORT = "export"  # EXPORT / FORMAT, by export.py
 REPORT_FILE = "report/index.html"  # by evaluate.py --report
+REPORT_VIDEOS = "videos"  # beside it: a page per video, where there are many
+SCALE_FILE = "scale.json"  # centimetres per pixel; see utils/evaluation/scale.py
 FRAME_SELECTION = "frame_selection"  # FRAME_SELECTION / SEQ.png, the ranking as thumbnails
 
 BUBBLENET_TABLE = DATASETS / "bubbleNet_data" / "table"  # SEQ.npz: features and scores of frames
