@@ -19,7 +19,7 @@ Command:
 
 import contextlib
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -45,6 +45,7 @@ from utils.evaluation.results import (
     read_masks,
     require_finished,
 )
+from utils.evaluation.scale import find_scale
 from utils.export.coco import export_coco
 from utils.export.cutout import export_cutout
 from utils.export.davis import export_davis
@@ -150,11 +151,20 @@ def export_tables(folder: Path, video: SegmentedVideo, masks: Iterable[np.ndarra
     kinds = ("csv", "deeplabcut", "via_tracks")
     tables = [folder / kind / f"{video.name}.csv" for kind in kinds]
     confidence = read_confidence(video)
-    tracks = follow_animals(masks, video.animals)
+    size = (0, 0)
+
+    def measured() -> Iterator[np.ndarray]:
+        nonlocal size
+        for mask in masks:
+            size = mask.shape
+            yield mask
+
+    tracks = follow_animals(measured(), video.animals)
     frames = read_frame_times(video)
     for note in frames.notes:
         print(f"{video.name}: {note}")
-    export_table(tables[0], video, tracks, frames.times_seconds, confidence, frames.pixel_aspect)
+    times, scale = frames.times_seconds, find_scale(video.name, video.input_path, size)
+    export_table(tables[0], video, tracks, times, confidence, frames.pixel_aspect, scale)
     export_deeplabcut(tables[1], tracks, confidence, video.first_frame)
     export_via_tracks(tables[2], video, tracks, confidence)
     return tables

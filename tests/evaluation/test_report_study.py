@@ -32,7 +32,7 @@ def add(made: MadeResults, name: str, *doubtful: int, **options) -> None:
 
 
 def write_report(made: MadeResults) -> str:
-    made.dataset.mkdir(exist_ok=True)
+    (made.dataset / "Annotations").mkdir(parents=True, exist_ok=True)
     evaluate.main(evaluate.Config(dataset=made.dataset, results=made.results, report=True))
     return (made.results / "report" / "index.html").read_text(encoding="utf-8")
 
@@ -77,9 +77,10 @@ def test_a_row_shows_the_speed_by_the_times_of_the_video(made):
     assert "2.00 px/frame" in row_of(source, "folder")
 
 
-def test_with_a_scale_there_are_centimetres_beside_pixels(made):
+def test_with_a_scale_there_are_centimetres_beside_pixels(made, monkeypatch, tmp_path):
+    monkeypatch.setattr("utils.paths.LABELS", tmp_path / "labels")
     made.add("own", is_file=True)
-    save_scale(made.results, "own", Scale(0, ((0, 0), (0, 40)), 10, (HEIGHT, WIDTH)))
+    save_scale("own", None, Scale(0, ((0, 0), (0, 40)), 10, (HEIGHT, WIDTH)))
     row = row_of(write_report(made), "own")
     assert "<span>20.0 px/s</span><span>5.00 cm/s</span>" in row
     area = int(animal(0).sum())

@@ -1,13 +1,13 @@
 """How long a pixel is in centimetres: two points of a frame whose distance a person knows.
 
-RESULTS/scale.json keeps it with the study:
+datasets/labels/scales.json keeps it, beside the labels that were made in the same page:
 
-    {"study": {"frame": 0, "points": [[12.0, 40.5], [212.0, 40.5]], "distance_cm": 50.0,
-               "size": [480, 854], "pixel_aspect": 1.0},
-     "videos": {"hen": {the same for this video alone}}}
+    {"videos": {"hen": {"frame": 0, "points": [[12.0, 40.5], [212.0, 40.5]], "distance_cm": 50.0,
+                        "size": [480, 854], "pixel_aspect": 1.0}},
+     "folders": {"/home/me/study": {the same}}}
 
-Points are x and y in stored pixels. The scale of the study holds for all videos of its size that
-have none of their own: one camera that does not move.
+Points are x and y in stored pixels. The scale of a folder holds for all videos in it that have its
+size and no scale of their own: those of one camera that does not move.
 """
 
 import json
@@ -81,12 +81,12 @@ def parse_scale(content: Any) -> Scale:
     return scale
 
 
-def read_scale(results: Path, name: str, size: tuple[int, int]) -> Scale | None:
-    """Reads the scale of a video: its own, or else that of the study.
+def find_scale(name: str, video_path: Path | None, size: tuple[int, int]) -> Scale | None:
+    """Finds the scale of a video: its own, or else that of the folder that it is in.
 
     Args:
-        results: the results folder.
         name: the video's name.
+        video_path: the video, a file or a folder of frames; None if it is not known.
         size: height and width of its frames; a scale drawn at another size is not used.
 
     Returns: the scale, None if there is none for it.
@@ -94,53 +94,69 @@ def read_scale(results: Path, name: str, size: tuple[int, int]) -> Scale | None:
     Raises:
         InputError: if the file is not in the format above.
     """
-    content = _read_file(results)
-    for one in (content.get("videos", {}).get(name), content.get("study")):
+    content = _read_file()
+    folder = None if video_path is None else _folder_key(video_path)
+    for one in (content["videos"].get(name), content["folders"].get(folder)):
         if one is not None:
-            scale = _parse(results, one)
+            scale = _parse(one)
             if scale.size == tuple(size):
                 return scale
     return None
 
 
-def save_scale(results: Path, name: str | None, scale: Scale | None) -> None:
-    """Writes or removes a scale.
+def save_scale(name: str, folder_of: Path | None, scale: Scale) -> None:
+    """Keeps a scale.
 
     Args:
-        results: the results folder.
-        name: the video's name; None stands for the study. The study's scale takes the place of
-            those of single videos only where they have none.
-        scale: None removes it.
+        name: the video that it was drawn in.
+        folder_of: the path of this video, if the scale is to hold for all videos of its folder.
+        scale: what was drawn.
     """
-    content = _read_file(results)
-    videos = content.setdefault("videos", {})
-    where, key = (content, "study") if name is None else (videos, name)
-    if scale is None:
-        where.pop(key, None)
+    content = _read_file()
+    content["videos"].pop(name, None)
+    if folder_of is None:
+        content["videos"][name] = asdict(scale)
     else:
-        where[key] = asdict(scale)
-    write_json(Path(results) / paths.SCALE_FILE, content)
+        content["folders"][_folder_key(folder_of)] = asdict(scale)
+    write_json(_scales_file(), content)
 
 
-def _read_file(results: Path) -> dict[str, Any]:
-    path = Path(results) / paths.SCALE_FILE
+def remove_scale(name: str, video_path: Path) -> None:
+    """Removes the scale that holds for a video: its own, or else that of its folder."""
+    content = _read_file()
+    if content["videos"].pop(name, None) is None:
+        content["folders"].pop(_folder_key(video_path), None)
+    write_json(_scales_file(), content)
+
+
+def _scales_file() -> Path:
+    return paths.LABELS / paths.SCALES_FILE
+
+
+def _folder_key(video_path: Path) -> str:
+    return str(Path(video_path).absolute().parent)
+
+
+def _read_file() -> dict[str, dict[str, Any]]:
+    path = _scales_file()
     if not path.is_file():
-        return {}
+        return {"videos": {}, "folders": {}}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(content, dict) and isinstance(content.get("videos", {}), dict):
+        if all(isinstance(content[kind], dict) for kind in ("videos", "folders")):
             return content
-    except ValueError:
+    except (ValueError, TypeError, KeyError):
         pass
     raise InputError(
-        f"{path}: expected the scales of the study, found something else; remove it and draw the "
-        "scale again with annotate.py."
+        f'{path}: expected "videos" and "folders" with their scales, found something else; remove '
+        "it and draw the scale again with annotate.py."
     )
 
 
-def _parse(results: Path, content: Any) -> Scale:
+def _parse(content: Any) -> Scale:
     try:
         return parse_scale(content)
     except ValueError as error:
-        path = Path(results) / paths.SCALE_FILE
-        raise InputError(f"{path}: {error}; draw the scale again with annotate.py.") from error
+        raise InputError(
+            f"{_scales_file()}: {error}; draw the scale again with annotate.py."
+        ) from error

@@ -13,7 +13,7 @@ from utils.evaluation.label_gain import find_labelled
 from utils.evaluation.mask_tracks import MaskTrack, compute_speed, follow_animals
 from utils.evaluation.report.strip import make_strip
 from utils.evaluation.results import SegmentedVideo, open_segmented, read_masks, require_finished
-from utils.evaluation.scale import Scale, read_scale
+from utils.evaluation.scale import Scale, find_scale
 from utils.evaluation.scoring import SequenceScore
 
 
@@ -125,7 +125,7 @@ def make_video_report(
         confidence=read_confidence(video),
         tracks=tracks,
         times_seconds=read_frame_times(video).times_seconds,
-        scale=read_scale(results, name, size),
+        scale=find_scale(name, video.input_path, size),
         labelled_now=find_labelled(video),
         size=size,
         strip=make_strip(video, tracks, size, overlay_path),
