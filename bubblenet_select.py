@@ -175,7 +175,7 @@ def rank_next_labels(results: Path, sequences: Sequence[str]) -> int:
             "count 5."
         )
         print_labelling(found.ranking[0])
-    elif not found.left_out:
+    elif len(found.left_out) < len(names):
         print("Every frame is labelled, or no mask is doubtful: there is nothing to label.")
     return 1 if found.left_out else 0
 

@@ -185,9 +185,9 @@ def test_next_without_a_video_ranks_all_results_in_one_list(script, tmp_path, ca
 
 def test_next_over_all_results_names_videos_that_cannot_be_looked_at(script, tmp_path, capsys):
     made = MadeResults(tmp_path)
-    made.add("ant", labelled=(0,))
+    made.add("ant", labelled=(0,), confidence=[0.5] * NUM_FRAMES)
     made.add("bee", labelled=(0,))
     made.leave_unfinished("bee", 4)
     assert script(next=True) == 1
     text = capsys.readouterr().out
-    assert "error: bee: bee: unfinished" in text and " ant " in text
+    assert "error: bee: unfinished (4 masks" in text and " ant " in text

@@ -8,7 +8,12 @@ import numpy as np
 
 from utils.errors import InputError, one_line
 from utils.evaluation.label_gain import find_labelled, frame_difficulty, rank_study
-from utils.evaluation.results import SegmentedVideo, open_segmented, require_finished
+from utils.evaluation.results import (
+    SegmentedVideo,
+    UnfinishedError,
+    open_segmented,
+    require_finished,
+)
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,8 @@ def rank_results(results: Path, names: Sequence[str]) -> StudyLabels:
                 video = open_segmented(results, name)
                 require_finished(video)
                 difficulty = frame_difficulty(video)
+            except UnfinishedError as error:
+                left_out[name] = error.advice
             except (InputError, OSError) as error:
                 left_out[name] = one_line(error)
                 continue
