@@ -12,7 +12,7 @@ from utils.evaluation.report.video_report import VideoReport
 from utils.evaluation.results import SegmentedVideo
 
 MIN_GAIN_FRAMES = 1.0  # a label that promises less is not proposed
-MAX_PROPOSALS = 12
+MAX_PROPOSALS = 9
 _MAX_FRAMES_TO_CHECK = 4  # named in the table; the video's own page has all of them
 _STRIP_QUALITY = 72
 
