@@ -30,6 +30,18 @@ def test_what_is_no_scale_is_refused(client, wrong):
     assert client.post("/api/scale", data=b"none").status_code == 400
 
 
+def test_a_broken_file_of_scales_does_not_keep_anyone_from_labelling(make_session, tmp_path):
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "scales.json").write_text("[]")
+    session = make_session()
+    session.expected_complaint = "422"
+    session.open()
+    session.wait_text("#toast", "scales.json")
+    session.click(94, 75)
+    session.answered()
+    session.wait_text("#frame-state", "unsaved")
+
+
 def test_in_the_browser_a_length_is_drawn_and_its_centimetres_are_typed(make_session):
     session = make_session().open()
     page = session.page

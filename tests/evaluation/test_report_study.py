@@ -2,6 +2,7 @@
 
 import json
 import re
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -141,6 +142,17 @@ def test_in_a_browser_the_table_is_sorted_and_leads_to_a_frame_of_a_video(made, 
         shown.locator("header a").click()
         wait_until(shown, "document.querySelector('.study') !== null")
         assert shown.complaints == []
+
+
+@pytest.mark.parametrize("name", ["a b#1?%20", "'\"><b>&amp;", "été"])
+def test_links_to_pages_of_odd_names_lead_there(made, monkeypatch, name):
+    monkeypatch.setattr(page, "MAX_VIDEOS", 0)
+    add(made, name, 5)
+    source = write_report(made)
+    links = set(re.findall(r'href="(videos/[^"#]*)', source))
+    (link,) = links
+    assert (made.results / "report" / unquote(link)).name == f"{name}.html"
+    assert (made.results / "report" / unquote(link)).is_file()
 
 
 def test_the_table_is_about_everything_that_has_results(made):

@@ -55,7 +55,7 @@ async function start() {
   await openFrame(video.first_frame);
   showMessage(`Frame ${video.first_frame}: ${video.first_reason}.`);
   await parts.runPanel.refresh();
-  await connectScale();
+  connectScale();
   watchNetwork();
   document.body.dataset.ready = "yes";
 }

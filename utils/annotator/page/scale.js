@@ -8,10 +8,11 @@ import { parts, state } from "./state.js";
 const CLICK_REACH = 6; // screen pixels that are no line yet
 
 let drawn = null; // the line that is being drawn: two places, the second one moves
+let drawnFrame = 0; // where it is drawn
 let saved = null; // the scale of the video
 
 /** Adds the tool and connects the section of the panel. */
-export async function connectScale() {
+export function connectScale() {
   parts.tools.scale = createScaleTool();
   $("scale-draw").addEventListener("click", () => {
     drawn = null;
@@ -23,7 +24,8 @@ export async function connectScale() {
     event.preventDefault();
     save().catch(showError);
   });
-  show(await api.getJson("/api/scale"));
+  // A scale that cannot be read is no reason not to label.
+  api.getJson("/api/scale").then(show, showError);
 }
 
 function createScaleTool() {
@@ -38,6 +40,7 @@ function createScaleTool() {
       isDown = true;
       if (isSecond) drawn[1] = place;
       else drawn = [place, place];
+      drawnFrame = state.frame;
     },
     move(place) {
       if (isDown) drawn[1] = place;
@@ -56,10 +59,9 @@ function createScaleTool() {
       if ($("scale-form").hidden) drawn = null;
     },
     draw(context, view) {
-      const points = drawn
-        ? drawn.map(({ x, y }) => [x, y])
-        : saved?.frame === state.frame ? saved.points : null;
-      if (!points) return;
+      const line = drawn ? { frame: drawnFrame, points: drawn.map(({ x, y }) => [x, y]) } : saved;
+      if (line?.frame !== state.frame) return;
+      const { points } = line;
       const [from, to] = points.map(([x, y]) => view.toScreen(x, y));
       for (const [style, width] of [["rgba(0, 0, 0, 0.7)", 5], ["#ffd34d", 2]]) {
         context.beginPath();
@@ -94,7 +96,7 @@ function show(answer) {
 async function save() {
   const points = drawn.map(({ x, y }) => [x, y]);
   const content = {
-    frame: state.frame,
+    frame: drawnFrame,
     points,
     distance_cm: Number($("scale-cm").value),
     for_folder: $("scale-folder").checked,
