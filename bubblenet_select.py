@@ -2,8 +2,11 @@
 
 Without arguments it looks at the videos of datasets/finetune_test_dataset, else at the bundled
 sample. The BubbleNets BN0 and BNLF compare the frames two by two; a simple rule chooses beside
-them, and alone if no network is trained. With --next it names the further frame to label in videos
-that are already segmented.
+them, and alone if no network is trained.
+
+With --next it names the further frames to label in videos that are already segmented: those of all
+videos in the results folder (or of the named --sequences) in one list, best first, or that of each
+--video or video of a --dataset.
 
 Reads   DIR/JPEGImages/480p/SEQ or --video; weights/bubblenet_weights/{BN0,BNLF}.safetensors and
         the backbone they were trained on; with --next results/segmentation/SEQ and
@@ -16,6 +19,7 @@ Two CPU cores look at ten frames per second; a video ranked before by the same w
 Paper: Griffin and Corso, "BubbleNets", CVPR 2019.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -23,16 +27,22 @@ from typing import Literal
 from utils import backend, paths  # noqa: F401  backend before Keras: it starts it without noise
 
 # isort: split
+from tabulate import tabulate
+
 from utils.command_line import run_script, setting, shown_command
 from utils.console import frame_progress
 from utils.errors import InputError, UsageError, one_line
+from utils.evaluation.results import choose_results
 from utils.frame_choice.chooser import Chooser, Selection, load_chooser, rank_video
 from utils.frame_choice.next_label import find_next_label
 from utils.frame_choice.ranking_strip import write_ranking_strip
 from utils.frame_choice.selection_files import BUBBLENETS, RULE
+from utils.frame_choice.study_labels import StudyLabel, rank_results
 from utils.inputs.guidance import SELECTION_PREFERENCE
 from utils.inputs.sequences import VideoSequence, find_sequences
 from utils.media.videos import Video
+
+MAX_NEXT_LABELS = 15  # lines of --next over all videos
 
 
 @dataclass(frozen=True)
@@ -40,7 +50,7 @@ class Config:
     dataset: Path | None = setting(None, "folder with JPEGImages/")
     sequences: tuple[str, ...] = setting((), "names of videos of the data set; all if absent")
     video: tuple[Path, ...] = setting((), "video files or folders of frames, instead of a data set")
-    next: bool = setting(False, "in segmented videos: name the further frame to label")
+    next: bool = setting(False, "in segmented videos: name the further frames to label")
     results: Path = setting(paths.RESULTS, "results folder: for thumbnails, and read by --next")
     features: Literal["xception", "resnet50v2"] | None = setting(
         None, "backbone that describes the frames; that of the networks if absent"
@@ -48,6 +58,8 @@ class Config:
 
 
 def main(config: Config) -> int:
+    if config.next and config.dataset is None and not config.video:
+        return rank_next_labels(config.results, config.sequences)
     dataset, open_by_name = find_sequences(
         config.dataset, config.sequences, config.video, (), "auto"
     )
@@ -140,6 +152,43 @@ def next_label(sequence: VideoSequence, dataset: Path, config: Config) -> str:
         f"labelled so far: {', '.join(map(str, found.labelled))}; then "
         f"{shown_command(paths.ROOT / 'finetune_test.py', flags)}"
     )
+
+
+def rank_next_labels(results: Path, sequences: Sequence[str]) -> int:
+    """Prints the frames of all segmented videos that are worth a label, and how to label the best.
+
+    Returns: the exit status, 1 if a video could not be looked at.
+    """
+    names = choose_results(results, sequences)
+    found = rank_results(results, names)
+    for name, reason in found.left_out.items():
+        print(f"error: {name}: {reason}", flush=True)
+    rows = [
+        (rank, one.video.name, one.number, one.gain, ", ".join(map(str, one.labelled)) or "none")
+        for rank, one in enumerate(found.ranking[:MAX_NEXT_LABELS], start=1)
+    ]
+    if rows:
+        headers = ("", "video", "label frame", "gain", "labelled so far")
+        print(tabulate(rows, headers, floatfmt=".1f", disable_numparse=[1, 4]))
+        print(
+            "gain: doubtful frames near it that no label reaches yet; 10 frames of confidence 0.5 "
+            "count 5."
+        )
+        print_labelling(found.ranking[0])
+    elif len(found.left_out) < len(names):
+        print("Every frame is labelled, or no mask is doubtful: there is nothing to label.")
+    return 1 if found.left_out else 0
+
+
+def print_labelling(one: StudyLabel) -> None:
+    """Prints the command that opens the labelling page of a video."""
+    path = one.video.input_path
+    if path is None:
+        return
+    name = one.video.name
+    flags = ["--video", str(path), *(["--name", name] if path.stem != name else [])]
+    command = shown_command(paths.ROOT / "annotate.py", flags)
+    print(f"Next: {command}, frame {one.number}; its page has the command that uses the label.")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ Command:
 
 import contextlib
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -33,6 +33,7 @@ from utils import paths
 from utils.command_line import run_script, setting
 from utils.errors import InputError, UsageError, one_line
 from utils.evaluation.confidence import read_confidence
+from utils.evaluation.frame_times import read_frame_times
 from utils.evaluation.mask_tracks import follow_animals
 from utils.evaluation.results import (
     SegmentedVideo,
@@ -44,6 +45,7 @@ from utils.evaluation.results import (
     read_masks,
     require_finished,
 )
+from utils.evaluation.scale import find_scale
 from utils.export.coco import export_coco
 from utils.export.cutout import export_cutout
 from utils.export.davis import export_davis
@@ -149,9 +151,20 @@ def export_tables(folder: Path, video: SegmentedVideo, masks: Iterable[np.ndarra
     kinds = ("csv", "deeplabcut", "via_tracks")
     tables = [folder / kind / f"{video.name}.csv" for kind in kinds]
     confidence = read_confidence(video)
-    tracks = follow_animals(masks, video.animals)
-    times, pixel_aspect = frame_times(video)
-    export_table(tables[0], video, tracks, times, confidence, pixel_aspect)
+    size = (0, 0)
+
+    def measured() -> Iterator[np.ndarray]:
+        nonlocal size
+        for mask in masks:
+            size = mask.shape
+            yield mask
+
+    tracks = follow_animals(measured(), video.animals)
+    frames = read_frame_times(video)
+    for note in frames.notes:
+        print(f"{video.name}: {note}")
+    times, scale = frames.times_seconds, find_scale(video.name, video.input_path, size)
+    export_table(tables[0], video, tracks, times, confidence, frames.pixel_aspect, scale)
     export_deeplabcut(tables[1], tracks, confidence, video.first_frame)
     export_via_tracks(tables[2], video, tracks, confidence)
     return tables
@@ -180,34 +193,6 @@ def frame_file_names(video: SegmentedVideo) -> list[str]:
             suffixes = {path.stem: path.suffix for path in frames.whole.frame_paths}
             return [stem + suffixes[stem] for stem in frames.frame_names]
     return [path.name for path in video.mask_paths]
-
-
-def frame_times(video: SegmentedVideo) -> tuple[list[float] | None, float | None]:
-    """Seconds from the start of the video to each frame, and the aspect of its pixels; None for
-    what is unknown. Prints what a reader of the table has to know of them."""
-    try:
-        frames = open_input(video)
-    except InputError as error:
-        print(f"{video.name}: time_seconds and pixel_aspect stay empty: {error}")
-        return None, None
-    with frames:
-        if frames.pixel_aspect != 1:
-            print(
-                f"{video.name}: its pixels are {frames.pixel_aspect:.4g} times as wide as high; "
-                "lengths, areas and angles are in stored pixels."
-            )
-        if isinstance(
-            getattr(frames, "whole", frames), FrameFolder
-        ):  # which does not say how fast they were
-            return None, frames.pixel_aspect
-        if not frames.has_times:
-            print(
-                f"{video.name}: time_seconds is estimated at {frames.frames_per_second:.4g} frames "
-                "per second, since the file has no times."
-            )
-        is_part = isinstance(frames, VideoPart)
-        times = frames.times_in_whole() if is_part else frames.times_seconds()
-        return times, frames.pixel_aspect
 
 
 def show_progress(masks: Iterable[np.ndarray], video: SegmentedVideo) -> Iterable[np.ndarray]:

@@ -26,9 +26,9 @@ from tabulate import tabulate
 
 from benchmarks.stage3_runs import HEADERS, Run, make_row, mean_numbers, numbers, start_stage3
 from utils.command_line import run_script, setting
+from utils.evaluation.label_gain import frame_difficulty, rank_next_frames
 from utils.evaluation.results import open_segmented
 from utils.files import write_json
-from utils.frame_choice.next_label import frame_difficulty, rank_next_frames
 from utils.inputs.sequences import choose_sequences, open_dataset_sequence
 from utils.stage3.presets import PresetName
 

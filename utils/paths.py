@@ -17,6 +17,7 @@ FINETUNE_TEST_DATASET = DATASETS / "finetune_test_dataset"
 SAMPLE_DATASET = DATASETS / "sample"
 ARCHIVES = DATASETS / "archives"  # what prepare_data.py reads
 LABELS = DATASETS / "labels"  # labels made with annotate.py: LABELS / SEQ / 00037.png
+SCALES_FILE = "scales.json"  # in LABELS: centimetres per pixel; see utils/evaluation/scale.py
 
 WEIGHTS = ROOT / "weights"
 IMAGENET_WEIGHTS = WEIGHTS / "imagenet_pretrain_weights"
@@ -42,6 +43,7 @@ TOGETHER = "together"  # the network of --together, and what --save-weights keep
 CONFIDENCE_FILE = "confidence.json"  # beside it; see utils/evaluation/confidence.py
 EXPORT = "export"  # EXPORT / FORMAT, by export.py
 REPORT_FILE = "report/index.html"  # by evaluate.py --report
+REPORT_VIDEOS = "videos"  # beside it: a page per video, where there are many
 FRAME_SELECTION = "frame_selection"  # FRAME_SELECTION / SEQ.png, the ranking as thumbnails
 
 BUBBLENET_TABLE = DATASETS / "bubbleNet_data" / "table"  # SEQ.npz: features and scores of frames

@@ -89,7 +89,7 @@ def test_every_video_is_shown_scored_or_not(made):
     assert status == 0
     assert list(scores["sequences"]) == ["ant"]
     headings = re.findall(r"<h2>(.*?)</h2>", page.source)
-    assert headings == ["Scores", "ant", "bee", "cat"]
+    assert headings == ["Videos", "Scores", "ant", "bee", "cat"]
     assert "there are no annotations of it" in page.text
     assert "nothing to score" in page.text
 
@@ -107,15 +107,15 @@ def test_only_the_named_videos(made):
     made.add("ant", annotated=EVERY_FRAME)
     made.add("bee", annotated=EVERY_FRAME)
     _, page, _ = make_page(made, sequences=("bee",))
-    assert re.findall(r"<h2>(.*?)</h2>", page.source) == ["Scores", "bee"]
+    assert re.findall(r"<h2>(.*?)</h2>", page.source) == ["Videos", "Scores", "bee"]
 
 
 def table_cells(page: Page) -> tuple[list[str], dict[str, list[str]]]:
     """The protocols in the head, and the score cells of each row, three per protocol."""
-    head, columns, *rows = page.rows
-    protocols = head[1 : -len(("lowest", "frames", "labelled", "minutes"))]
-    assert columns == ["J&F", "J", "F"] * len(protocols)
-    return protocols, {row[0]: row[1 : 1 + len(columns)] for row in rows}
+    columns = next(place for place, row in enumerate(page.rows) if row[:1] == ["J&F"])
+    protocols = page.rows[columns - 1][1:]
+    assert page.rows[columns] == ["J&F", "J", "F"] * len(protocols)
+    return protocols, {row[0]: row[1:] for row in page.rows[columns + 1 :]}
 
 
 def test_protocols_never_share_a_column(made):
@@ -135,7 +135,7 @@ def test_protocols_never_share_a_column(made):
     assert rows["bee"][:6] == none + values["bee"]
     assert rows["bee"][9:] == none
     assert rows["cat"] == 3 * none + values["cat"]
-    assert rows["dog"] == 4 * none
+    assert "dog" not in rows
     assert rows["mean of 1, 1, 1, 1"][:3] == values["ant"]
 
 
@@ -230,7 +230,7 @@ def test_confidence_of_stage_3_is_drawn_where_there_is_one(made):
     assert len(data["series"]["consistency"]["values"]) == NUM_FRAMES
     marks = re.findall(r'class="mark" style="left:([\d.]+)%[^>]*>1<', page.source)
     assert round(float(marks[0]) * (NUM_FRAMES - 1) / 100) == 8
-    assert "Confidence of the network" in page.text and "lowestconfidence" in page.rows[0]
+    assert "Confidence of the network" in page.text and "confidence" in page.rows[0]
 
 
 def test_the_label_its_reason_and_the_record_are_shown(made):
@@ -239,7 +239,7 @@ def test_the_label_its_reason_and_the_record_are_shown(made):
     for text in ("3, 7", "the only labelled frame", "abc123", "480", "labels note by"):
         assert text in page.text
     row = next(row for row in page.rows if row[:1] == ["own"])
-    assert row[-3:] == ["12", "3, 7", "1.5"]  # frames, labelled, minutes
+    assert row[-4:] == ["12", "1", "3, 7", "1.5"]  # frames, animals, labelled, minutes
 
 
 def test_animals_have_scores_of_their_own(made):
@@ -273,14 +273,29 @@ def test_the_page_needs_nothing_but_itself(made):
     assert "default-src 'none'" in page.source
 
 
-def test_large_videos_are_linked_and_the_page_says_so(made, monkeypatch):
+def test_large_videos_have_pages_of_their_own_and_are_linked(made, monkeypatch):
     made.add("a b#1", overlay=True)
     made.add("bee", overlay=True)
     monkeypatch.setattr(page, "MAX_EMBEDDED_BYTES", 1000)
     _, shown, _ = make_page(made)
-    assert shown.attributes("video", "src") == ["../overlay/a%20b%231.mp4", "../overlay/bee.mp4"]
-    assert "../overlay/a%20b%231.png" in shown.addresses
-    assert "Move both together" in shown.text
+    assert shown.attributes("video", "src") == []
+    assert {"videos/a%20b%231.html", "videos/bee.html"} <= set(shown.addresses)
+    assert "Move these folders together" in shown.text
+    own = Page(made.results / "report" / "videos" / "a b#1.html")
+    assert own.attributes("video", "src") == ["../../overlay/a%20b%231.mp4"]
+    assert {"../../overlay/a%20b%231.png", "../index.html"} <= set(own.addresses)
+    assert re.findall(r"<h2>(.*?)</h2>", own.source) == ["a b#1"]
+
+
+def test_many_videos_have_pages_of_their_own_which_go_when_there_are_few(made, monkeypatch):
+    for name in ("ant", "bee", "cat"):
+        made.add(name)
+    monkeypatch.setattr(page, "MAX_VIDEOS", 2)
+    make_page(made)
+    folder = made.results / "report" / "videos"
+    assert {path.name for path in folder.iterdir()} == {"ant.html", "bee.html", "cat.html"}
+    _, shown, _ = make_page(made, sequences=("ant", "bee"))
+    assert not folder.exists() and shown.addresses.count("#video-1") == 2
 
 
 @pytest.mark.parametrize("name", ["<img src=x onerror=alert(1)>", '"><b>&amp;', "a'b & <!--"])
@@ -301,7 +316,7 @@ def test_names_and_record_are_escaped(made, name):
     # Browsers, unlike this parser, would take these for the start of another script.
     assert "<!--<script>" not in page.source
     assert not {"marquee", "blink"} & {tag for tag, _ in page.tags}
-    assert [tag for tag, _ in page.tags].count("script") == 2  # one video's data, and the page's
+    assert [tag for tag, _ in page.tags].count("script") == 3  # one video's data, and the page's
     assert not any("onerror" in attrs for _, attrs in page.tags)
 
 

@@ -583,12 +583,14 @@ def test_values_of_the_table_of_one_animal(made):
     run(made, "csv")
     lines = (made.results / "export" / "csv" / "hen.csv").read_text().splitlines()
     assert lines[1 + 3] == (
-        "3,00003.png,,1,True,549,35.982,33.973,20,22,33,25,30.894,37.036,18.917,1,549,,0.7545,,True,1"
+        "3,00003.png,,1,True,549,35.982,33.973,20,22,33,25,30.894,37.036,18.917,1,549,"
+        ",,,,,,0.7545,,True,1"
     )
     assert lines[1 + 4] == (
-        "4,00004.png,,1,True,284,44.789,31.222,38,22,17,23,61.523,23.881,16.015,1,284,,0.2633,,False,1"
+        "4,00004.png,,1,True,284,44.789,31.222,38,22,17,23,61.523,23.881,16.015,1,284,"
+        ",,,,,,0.2633,,False,1"
     )
-    assert lines[1 + 6] == "6,00006.png,,1,False,0,,,,,,,,,,0,0,,0.0000,,False,1"
+    assert lines[1 + 6] == "6,00006.png,,1,False,0,,,,,,,,,,0,0,,,,,,,0.0000,,False,1"
 
 
 def test_named_videos_only_and_unknown_names(made):

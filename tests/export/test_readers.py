@@ -12,8 +12,8 @@ import pytest
 import export
 from tests.made_results import HEIGHT, NUM_FRAMES, WIDTH, MadeResults, animal
 from utils.errors import UsageError
-from utils.evaluation.mask_tracks import follow_animals
-from utils.export.tables import ALL_HEADER, compute_speed, write_parquet
+from utils.evaluation.mask_tracks import compute_speed, follow_animals
+from utils.export.tables import ALL_HEADER, write_parquet
 
 
 def pair(index: int) -> np.ndarray:

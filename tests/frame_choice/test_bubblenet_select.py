@@ -11,6 +11,7 @@ import bubblenet_select
 import utils.frame_choice.chooser as chooser_module
 from bubblenet_select import Config
 from tests.frame_choice_world import REDS, make_chooser, write_frames
+from tests.made_results import NUM_FRAMES, MadeResults
 from utils import paths
 from utils.errors import InputError, UsageError
 from utils.frame_choice.selection_files import read_selection
@@ -162,3 +163,31 @@ def test_next_without_results_says_what_to_run(script, long_video, tmp_path):
     segment(tmp_path / "results", num_frames=30)
     with pytest.raises(InputError, match=r"40 masks.*found 30 masks.*finetune_test\.py"):
         script(dataset=long_video, next=True)
+
+
+def test_next_without_a_video_ranks_all_results_in_one_list(script, tmp_path, capsys):
+    made = MadeResults(tmp_path)
+    for name, doubtful in (("ant", (6,)), ("bee", range(4, 11)), ("cat", ())):
+        made.add(name, labelled=(0,))
+        confidence = [0.3 if index in doubtful else 0.99 for index in range(NUM_FRAMES)]
+        made.write_record(name, {"confidence": confidence}, "confidence.json")
+    assert script(next=True) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    ranked = [row[1] for row in rows if row and row[0].isdecimal()]
+    assert ranked[0] == "bee" and set(ranked) == {"ant", "bee", "cat"}
+    first = next(row for row in rows if row[:1] == ["1"])
+    assert 4 <= int(first[2]) <= 10 and first[4] == "0"
+    folder = str(tmp_path / "dataset" / "JPEGImages" / "bee")
+    assert any("annotate.py" in " ".join(row) and folder in " ".join(row) for row in rows)
+    script(next=True, sequences=("ant",))
+    assert "bee" not in capsys.readouterr().out
+
+
+def test_next_over_all_results_names_videos_that_cannot_be_looked_at(script, tmp_path, capsys):
+    made = MadeResults(tmp_path)
+    made.add("ant", labelled=(0,), confidence=[0.5] * NUM_FRAMES)
+    made.add("bee", labelled=(0,))
+    made.leave_unfinished("bee", 4)
+    assert script(next=True) == 1
+    text = capsys.readouterr().out
+    assert "error: bee: unfinished (4 masks" in text and " ant " in text

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from utils.frame_choice.next_label import rank_next_frames
+from utils.evaluation.label_gain import rank_next_frames
 
 
 def test_the_next_label_goes_where_the_masks_are_doubtful():

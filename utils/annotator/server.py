@@ -20,6 +20,7 @@ from utils.annotator.frame_reader import BoundedStore, FrameReader
 from utils.annotator.frame_routes import serve_frames, serve_page
 from utils.annotator.label_routes import receive_labels, segment_clicks, serve_masks
 from utils.annotator.run_routes import run_stage3
+from utils.annotator.scale_routes import keep_scale
 from utils.annotator.task import AnnotationTask
 from utils.errors import InputError, one_line
 
@@ -50,6 +51,7 @@ def create_app(task: AnnotationTask, token: str, network: BackgroundNetwork | No
     serve_masks(app, task, drafts)
     segment_clicks(app, frames, network)
     receive_labels(app, task, drafts)
+    keep_scale(app, task)
     run_stage3(app, task, run)
     return app
 

@@ -87,6 +87,29 @@ def measure_shape(animal: np.ndarray) -> tuple[float, ...]:
     return (area, left + x, top + y, *box, angle, *axes, num_labels - 1, largest)
 
 
+def compute_speed(
+    track: MaskTrack, times_seconds: Sequence[float] | None, pixel_aspect: float = 1.0
+) -> np.ndarray:
+    """How fast the centroid of an animal moved since the frame before.
+
+    Args:
+        track: of the animal.
+        times_seconds: of each frame; None where they are not known.
+        pixel_aspect: how many times as wide as high a pixel is; lengths count in its height.
+
+    Returns:
+        float64 (frames,), px/s; NaN where the animal is not seen in this frame and the one before,
+        in the first frame, and everywhere if the times are not known.
+    """
+    speed = np.full(len(track.shapes), np.nan)
+    if times_seconds is not None and len(speed) > 1:
+        way_x, way_y = (np.diff(track.column(name)) for name in ("centroid_x", "centroid_y"))
+        way = np.hypot(pixel_aspect * way_x, way_y)
+        seconds = np.diff(np.asarray(times_seconds, "float64"))
+        speed[1:] = np.divide(way, seconds, out=np.full(len(way), np.nan), where=seconds > 0)
+    return speed
+
+
 def follow_animals(
     masks: Iterable[np.ndarray], animals: Sequence[int] = ()
 ) -> dict[int, MaskTrack]:

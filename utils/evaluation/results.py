@@ -94,6 +94,12 @@ class SegmentedVideo:
         return self.record["part"][0] if "part" in self.record else 0
 
     @property
+    def input_path(self) -> Path | None:
+        """The video that was segmented, which may have moved; None where no record says so."""
+        source = self.record.get("input")
+        return Path(source) if isinstance(source, str) else None
+
+    @property
     def is_without_label(self) -> bool:
         """Whether its record says that no label was used."""
         return self.record.get("labelled_frames") == []
@@ -219,13 +225,12 @@ def open_input(video: SegmentedVideo) -> Video:
         InputError: if it is not known where the frames are, if they have moved, or if they do not
             match the masks.
     """
-    source, run_file = video.record.get("input"), video.run_dir / paths.RUN_FILE
-    if not isinstance(source, str):
+    path, run_file = video.input_path, video.run_dir / paths.RUN_FILE
+    if path is None:
         raise InputError(
             f'{run_file}: expected "input", the video that was segmented, found none; segment '
             f"{video.name} again."
         )
-    path = Path(source)
     if not path.exists():
         raise InputError(
             f"{path}: expected the frames of {video.name} here, as run.json says, found nothing; "

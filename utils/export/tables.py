@@ -9,11 +9,19 @@ from pathlib import Path
 import numpy as np
 
 from utils.evaluation.confidence import Confidence, consistency
-from utils.evaluation.mask_tracks import COLUMNS, MaskTrack
+from utils.evaluation.mask_tracks import COLUMNS, MaskTrack, compute_speed
 from utils.evaluation.results import SegmentedVideo
+from utils.evaluation.scale import Scale
 from utils.export import CATEGORY, PROGRAM
 from utils.files import write_atomically
 
+CM_COLUMNS = (
+    "centroid_x_cm",
+    "centroid_y_cm",
+    "area_cm2",
+    "speed_cm_per_second",
+    "cm_per_px",  # the height of a pixel
+)
 TABLE_HEADER = (
     "frame",  # counted from 0
     "file",  # the mask's name
@@ -22,6 +30,7 @@ TABLE_HEADER = (
     "visible",  # True or False; where False, the shape's columns are empty
     *COLUMNS,  # utils/evaluation/mask_tracks.py
     "speed_px_per_second",  # of the centroid, since the frame before; empty where there is none
+    *CM_COLUMNS,  # empty where no scale was drawn
     "consistency",  # 0..1, from the masks alone: utils/evaluation/confidence.py
     "confidence",  # 0..1, the network's own; empty where stage 3 saved none
     "labelled",  # whether a person labelled this frame
@@ -44,6 +53,7 @@ def export_table(
     times_seconds: Sequence[float] | None,
     confidence: Confidence | None,
     pixel_aspect: float | None = None,
+    scale: Scale | None = None,
 ) -> None:
     """Writes a CSV file with a line per frame and animal, `TABLE_HEADER` on top.
 
@@ -54,9 +64,11 @@ def export_table(
         times_seconds: time of each frame; None leaves its column and that of the speed empty.
         confidence: the network's own; None leaves the column empty.
         pixel_aspect: of the video's pixels; None leaves the column empty.
+        scale: how long a pixel is; None leaves the columns of `CM_COLUMNS` empty.
     """
     consistencies = {animal: consistency(track) for animal, track in tracks.items()}
     speeds = {animal: compute_speed(track, times_seconds) for animal, track in tracks.items()}
+    centimetres = {a: _in_centimetres(track, times_seconds, scale) for a, track in tracks.items()}
     labelled = set(video.labelled_frames)
 
     def rows() -> Iterator[list]:
@@ -75,6 +87,7 @@ def export_table(
                     bool(shape["area_px"] > 0),
                     *(_format_number(name, value) for name, value in shape.items()),
                     _format_number("speed_px_per_second", speeds[animal][frame]),
+                    *("" if np.isnan(one) else f"{one:.6g}" for one in centimetres[animal][frame]),
                     f"{consistencies[animal][frame]:.4f}",
                     confidence_text,
                     frame in labelled,
@@ -84,19 +97,22 @@ def export_table(
     _write_rows(path, [TABLE_HEADER], rows())
 
 
-def compute_speed(track: MaskTrack, times_seconds: Sequence[float] | None) -> np.ndarray:
-    """How fast the centroid of an animal moved since the frame before.
-
-    Returns:
-        float64 (frames,), px/s; NaN where the animal is not seen in this frame and the one before,
-        in the first frame, and everywhere if the times are not known.
-    """
-    speed = np.full(len(track.shapes), np.nan)
-    if times_seconds is not None and len(speed) > 1:
-        way = np.hypot(np.diff(track.column("centroid_x")), np.diff(track.column("centroid_y")))
-        seconds = np.diff(np.asarray(times_seconds, "float64"))
-        speed[1:] = np.divide(way, seconds, out=np.full(len(way), np.nan), where=seconds > 0)
-    return speed
+def _in_centimetres(
+    track: MaskTrack, times_seconds: Sequence[float] | None, scale: Scale | None
+) -> np.ndarray:
+    """float64 (frames, len(CM_COLUMNS)), NaN where there is nothing."""
+    if scale is None:
+        return np.full((len(track.shapes), len(CM_COLUMNS)), np.nan)
+    x, y, area = (track.column(name) for name in ("centroid_x", "centroid_y", "area_px"))
+    columns = {
+        "centroid_x_cm": x * scale.pixel_aspect * scale.cm_per_px,
+        "centroid_y_cm": y * scale.cm_per_px,
+        "area_cm2": area * scale.cm2_per_px,
+        "speed_cm_per_second": scale.cm_per_px
+        * compute_speed(track, times_seconds, scale.pixel_aspect),
+        "cm_per_px": np.full(len(area), scale.cm_per_px),
+    }
+    return np.stack([columns[name] for name in CM_COLUMNS], axis=1)
 
 
 def _format_number(name: str, value: float) -> str:

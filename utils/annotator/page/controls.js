@@ -11,6 +11,7 @@ const HINTS = {
   eraser: "Erase what does not belong to it.",
   polygon: "Click one corner after the other; click the first one again to fill the shape.",
   hand: "Drag to move, turn the wheel to zoom.",
+  scale: "Drag along something whose length you know, or click both of its ends.",
   exclude: "Click what does not belong to the animal.",
   review: "Arrow keys step through the result. Fix the frames where it is wrong.",
 };

@@ -7,6 +7,7 @@
 // review.js   shows and fixes results                       run.js      runs stage 3
 // keys.js     what buttons and keys do                      controls.js tools, brush, opacity
 // view.js     the canvas                                    tools.js    the pointer on the canvas
+// scale.js    how long a pixel is in centimetres
 
 import * as api from "./api.js";
 import { setBrush, setOpacity, setTool } from "./controls.js";
@@ -19,6 +20,7 @@ import { editor, removeLabel } from "./label.js";
 import { LabelList } from "./label_list.js";
 import { showResults } from "./review.js";
 import { RunPanel } from "./run.js";
+import { connectScale } from "./scale.js";
 import { parts, state } from "./state.js";
 import { createTools } from "./tools.js";
 import { View } from "./view.js";
@@ -53,6 +55,7 @@ async function start() {
   await openFrame(video.first_frame);
   showMessage(`Frame ${video.first_frame}: ${video.first_reason}.`);
   await parts.runPanel.refresh();
+  connectScale();
   watchNetwork();
   document.body.dataset.ready = "yes";
 }

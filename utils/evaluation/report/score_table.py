@@ -1,4 +1,4 @@
-"""The report's table of scores: all videos, three columns for each protocol that occurs."""
+"""The report's table of scores: the scored videos, three columns for each protocol that occurs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from utils.evaluation.report.video_report import VideoReport
-from utils.evaluation.results import SegmentedVideo
 from utils.evaluation.scoring import CHOSEN, FIRST, LEFT_OUT, NO_LABEL, UNKNOWN
 
 PROTOCOLS = {
@@ -24,22 +23,14 @@ class Row:
     """One video.
 
     Attributes:
-        anchor: id of the video's part of the page.
+        address: of the video's page, or of its part of this one.
         name: the video's name.
         scores: protocol -> J&F, J and F, for the protocols that it was scored under.
-        lowest_trust: of all frames, 0..1.
-        num_frames: of the video.
-        labelled: the labelled frames, in words.
-        minutes: how long the run took, in words.
     """
 
-    anchor: str
+    address: str
     name: str
     scores: dict[str, Scores]
-    lowest_trust: float
-    num_frames: int
-    labelled: str
-    minutes: str
 
 
 @dataclass(frozen=True)
@@ -58,18 +49,27 @@ class ScoreTable:
         protocols: those that occur -> what they mean.
         rows: one per video.
         means: protocol -> mean.
-        trust_names: "confidence", "consistency" or both: what `Row.lowest_trust` is.
     """
 
     protocols: dict[str, str]
     rows: list[Row]
     means: dict[str, Mean]
-    trust_names: list[str]
 
 
-def make_score_table(reports: Sequence[VideoReport], anchors: Sequence[str]) -> ScoreTable:
-    """Makes the table of the videos, in the order given."""
-    rows = [_make_row(report, anchor) for report, anchor in zip(reports, anchors, strict=True)]
+def make_score_table(reports: Sequence[VideoReport], addresses: Sequence[str]) -> ScoreTable | None:
+    """Makes the table of the scored videos, in the order given; None if there are none.
+
+    Args:
+        reports: the videos.
+        addresses: of each video's page, or of its part of this one.
+    """
+    rows = [
+        Row(address, report.video.name, _scores_by_protocol(report))
+        for report, address in zip(reports, addresses, strict=True)
+        if report.score is not None
+    ]
+    if not rows:
+        return None
     protocols = {
         name: meaning
         for name, meaning in PROTOCOLS.items()
@@ -79,21 +79,7 @@ def make_score_table(reports: Sequence[VideoReport], anchors: Sequence[str]) -> 
     for protocol in protocols:
         scores = [row.scores[protocol] for row in rows if protocol in row.scores]
         means[protocol] = Mean(len(scores), tuple(np.mean(scores, axis=0).tolist()))
-    return ScoreTable(protocols, rows, means, sorted({report.trust_name for report in reports}))
-
-
-def _make_row(report: VideoReport, anchor: str) -> Row:
-    video = report.video
-    nothing = "none" if video.is_without_label else "?"
-    return Row(
-        anchor=anchor,
-        name=video.name,
-        scores=_scores_by_protocol(report),
-        lowest_trust=float(report.trust.min()),
-        num_frames=len(video),
-        labelled=", ".join(str(f + video.first_frame) for f in video.labelled_frames) or nothing,
-        minutes=_minutes(video),
-    )
+    return ScoreTable(protocols, rows, means)
 
 
 def _scores_by_protocol(report: VideoReport) -> dict[str, Scores]:
@@ -109,9 +95,3 @@ def _scores_by_protocol(report: VideoReport) -> dict[str, Scores]:
         j, f = (float(np.mean([numbers[key][k] for k in unseen])) for key in "JF")
         by_protocol[LEFT_OUT] = ((j + f) / 2, j, f)
     return by_protocol
-
-
-def _minutes(video: SegmentedVideo) -> str:
-    seconds = video.record.get("seconds")
-    total = seconds.get("total") if isinstance(seconds, dict) else None
-    return f"{total / 60:.1f}" if isinstance(total, (int, float)) else "?"

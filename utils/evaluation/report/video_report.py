@@ -8,8 +8,12 @@ import numpy as np
 
 from utils import paths
 from utils.evaluation.confidence import Confidence, consistency, frames_to_check, read_confidence
-from utils.evaluation.mask_tracks import follow_animals
+from utils.evaluation.frame_times import read_frame_times
+from utils.evaluation.label_gain import find_labelled
+from utils.evaluation.mask_tracks import MaskTrack, compute_speed, follow_animals
+from utils.evaluation.report.strip import make_strip
 from utils.evaluation.results import SegmentedVideo, open_segmented, read_masks, require_finished
+from utils.evaluation.scale import Scale, find_scale
 from utils.evaluation.scoring import SequenceScore
 
 
@@ -23,8 +27,12 @@ class VideoReport:
         not_scored: why it was not scored, None if it was.
         consistency: float64 (frames,), 0..1, of the least consistent animal.
         confidence: the network's own, None if none was saved.
-        animals: the numbers of its animals, increasing.
+        tracks: the number of each animal, increasing -> its track.
+        times_seconds: of the frames, None where they are not known.
+        scale: how long a pixel is, None if nobody has drawn it.
+        labelled_now: frames with a label, whether or not the run had it.
         size: height and width of its masks.
+        strip: some of its frames side by side, from `make_strip`.
     """
 
     video: SegmentedVideo
@@ -32,8 +40,17 @@ class VideoReport:
     not_scored: str | None
     consistency: np.ndarray
     confidence: Confidence | None
-    animals: tuple[int, ...]
+    tracks: dict[int, MaskTrack]
+    times_seconds: list[float] | None
+    scale: Scale | None
+    labelled_now: list[int]
     size: tuple[int, int]
+    strip: np.ndarray
+
+    @property
+    def animals(self) -> tuple[int, ...]:
+        """The numbers of its animals, increasing."""
+        return tuple(self.tracks)
 
     @property
     def trust(self) -> np.ndarray:
@@ -49,6 +66,18 @@ class VideoReport:
     def frames_to_check(self) -> list[int]:
         """Indices of the frames to look at first, the worst one first."""
         return frames_to_check(self.trust, self.video.labelled_frames)
+
+    def speed(self, animal: int) -> np.ndarray:
+        """float64 (frames,), px/s, or px per frame where the times are not known."""
+        times = self.times_seconds or list(range(len(self.video)))
+        return compute_speed(self.tracks[animal], times)
+
+    def speeds_cm(self) -> list[np.ndarray]:
+        """Per animal float64 (frames,), cm/s; only where scale and times are known."""
+        return [
+            compute_speed(track, self.times_seconds, self.scale.pixel_aspect) * self.scale.cm_per_px
+            for track in self.tracks.values()
+        ]
 
     @property
     def overlay_path(self) -> Path:
@@ -87,12 +116,17 @@ def make_video_report(
             yield mask
 
     tracks = follow_animals(masks(), video.animals)
+    overlay_path = results / paths.OVERLAY / f"{name}.mp4"
     return VideoReport(
         video=video,
         score=score,
         not_scored=not_scored,
         consistency=np.min([consistency(track) for track in tracks.values()], axis=0),
         confidence=read_confidence(video),
-        animals=tuple(tracks),
+        tracks=tracks,
+        times_seconds=read_frame_times(video).times_seconds,
+        scale=find_scale(name, video.input_path, size),
+        labelled_now=find_labelled(video),
         size=size,
+        strip=make_strip(video, tracks, size, overlay_path),
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from utils.errors import InputError
 from utils.evaluation.report.charts import Chart, Series, lay_out_chart
-from utils.evaluation.report.embedding import embed_file, embed_image, link_overlay
+from utils.evaluation.report.embedding import embed_file, embed_image, link_file
 from utils.evaluation.report.run_details import group_record
 from utils.evaluation.report.video_report import VideoReport
 from utils.media.images import read_image, resize_image
@@ -74,36 +74,45 @@ class VideoView:
 
 
 @contextlib.contextmanager
-def open_view(report: VideoReport, anchor: str, is_embedded: bool) -> Iterator[VideoView]:
+def open_view(report: VideoReport, anchor: str, overlay_folder: str | None) -> Iterator[VideoView]:
     """Makes the view of a video; its overlay video is open in the `with` block.
 
     Args:
         report: the video.
         anchor: id of the video's part of the page.
-        is_embedded: whether the page contains the overlay videos and contact sheets.
+        overlay_folder: where the overlay videos and contact sheets are, as seen from the page; None
+            embeds them in the page.
     """
     overlay, problem = _open_overlay(report)
     try:
-        yield _make_view(report, anchor, overlay, problem, is_embedded)
+        yield _make_view(report, anchor, overlay, problem, overlay_folder)
     finally:
         if overlay is not None:
             overlay.close()
 
 
 def _make_view(
-    report: VideoReport, anchor: str, overlay: VideoFile | None, problem: str, is_embedded: bool
+    report: VideoReport,
+    anchor: str,
+    overlay: VideoFile | None,
+    problem: str,
+    overlay_folder: str | None,
 ) -> VideoView:
     series, charts = _make_charts(report)
     player = None
     if overlay is not None:
         path = report.overlay_path
-        source = embed_file(path, "video/mp4") if is_embedded else (link_overlay(path),)
+        source = (
+            embed_file(path, "video/mp4")
+            if overlay_folder is None
+            else (overlay_folder + link_file(path.name),)
+        )
         player = Player(source, overlay.width, overlay.height)
     meaning = "as the network itself says"
     if report.confidence is None:
         meaning = "how little a mask differs from its neighbours; an error that stays the same is "
         meaning += "not noticed"
-    sheet, sheet_problem = _read_contact_sheet(report, is_embedded)
+    sheet, sheet_problem = _read_contact_sheet(report, overlay_folder)
     record = report.video.record
     return VideoView(
         anchor=anchor,
@@ -205,15 +214,15 @@ def _make_thumbnails(report: VideoReport, overlay: VideoFile) -> list[Thumbnail]
     return thumbnails
 
 
-def _read_contact_sheet(report: VideoReport, is_embedded: bool) -> tuple[str, str]:
+def _read_contact_sheet(report: VideoReport, overlay_folder: str | None) -> tuple[str, str]:
     """The contact sheet's address, or the reason why it cannot be shown; neither if there is none.
 
     An embedded one becomes a JPEG, which is smaller."""
     path = report.sheet_path
     if not path.is_file():
         return "", ""
-    if not is_embedded:
-        return link_overlay(path), ""
+    if overlay_folder is not None:
+        return overlay_folder + link_file(path.name), ""
     try:
         return embed_image(read_image(path)), ""
     except InputError as error:

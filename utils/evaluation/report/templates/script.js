@@ -93,6 +93,7 @@ for (const article of document.querySelectorAll("article")) {
     }
   }
 
+  article.showFrame = frame => seek(clamp(frame, 0, last));
   for (const button of article.querySelectorAll(".thumbs button"))
     button.addEventListener("click", () => seek(Number(button.dataset.frame)));
   if (!video) continue;
@@ -105,3 +106,14 @@ for (const article of document.querySelectorAll("article")) {
       if (chosen) video.currentTime = chosen;
     });
 }
+
+// An address that ends in #video-3-frame-120 shows that frame.
+function followAddress() {
+  const [, anchor, frame] = /^#(.+)-frame-(\d+)$/.exec(location.hash) ?? [];
+  const article = anchor && document.getElementById(anchor);
+  if (!article) return;
+  article.scrollIntoView();
+  article.showFrame?.(Number(frame));
+}
+addEventListener("hashchange", followAddress);
+followAddress();

@@ -1,0 +1,162 @@
+"""How long a pixel is in centimetres: two points of a frame whose distance a person knows.
+
+datasets/labels/scales.json keeps it, beside the labels that were made in the same page:
+
+    {"videos": {"hen": {"frame": 0, "points": [[12.0, 40.5], [212.0, 40.5]], "distance_cm": 50.0,
+                        "size": [480, 854], "pixel_aspect": 1.0}},
+     "folders": {"/home/me/study": {the same}}}
+
+Points are x and y in stored pixels. The scale of a folder holds for all videos in it that have its
+size and no scale of their own: those of one camera that does not move.
+"""
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from utils import paths
+from utils.errors import InputError
+from utils.files import write_json
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A distance drawn on a frame.
+
+    Attributes:
+        frame: index of the frame.
+        points: x and y of both ends, in stored pixels.
+        distance_cm: what the distance is in the world.
+        size: height and width of the video, in stored pixels.
+        pixel_aspect: width of a pixel as shown over its height.
+    """
+
+    frame: int
+    points: tuple[tuple[float, float], tuple[float, float]]
+    distance_cm: float
+    size: tuple[int, int]
+    pixel_aspect: float = 1.0
+
+    @property
+    def cm_per_px(self) -> float:
+        """The height of a pixel; its width is `pixel_aspect` times as much."""
+        (x0, y0), (x1, y1) = self.points
+        return self.distance_cm / math.hypot((x1 - x0) * self.pixel_aspect, y1 - y0)
+
+    @property
+    def cm2_per_px(self) -> float:
+        """The area of a pixel."""
+        return self.cm_per_px**2 * self.pixel_aspect
+
+
+def parse_scale(content: Any) -> Scale:
+    """Checks what a file or a page says.
+
+    Args:
+        content: the object above, as JSON gives it.
+
+    Raises:
+        ValueError: in words, if it is no scale.
+    """
+    try:
+        points = tuple(tuple(float(number) for number in point) for point in content["points"])
+        scale = Scale(
+            frame=int(content["frame"]),
+            points=points,
+            distance_cm=float(content["distance_cm"]),
+            size=tuple(int(number) for number in content["size"]),
+            pixel_aspect=float(content.get("pixel_aspect", 1)),
+        )
+    except (TypeError, KeyError, AttributeError, ValueError, OverflowError) as error:
+        raise ValueError(f"expected two points and their distance, found {content}") from error
+    numbers = [*(number for point in points for number in point), scale.pixel_aspect]
+    if [len(point) for point in points] != [2, 2] or len(scale.size) != 2:
+        raise ValueError(f"expected two points and the size of a video, found {content}")
+    if not all(map(math.isfinite, numbers)) or scale.pixel_aspect <= 0 or points[0] == points[1]:
+        raise ValueError("the two points must be different places")
+    if not 0 < scale.distance_cm < math.inf:
+        raise ValueError("the distance must be more than 0 cm")
+    return scale
+
+
+def find_scale(name: str, video_path: Path | None, size: tuple[int, int]) -> Scale | None:
+    """Finds the scale of a video: its own, or else that of the folder that it is in.
+
+    Args:
+        name: the video's name.
+        video_path: the video, a file or a folder of frames; None if it is not known.
+        size: height and width of its frames; a scale drawn at another size is not used.
+
+    Returns: the scale, None if there is none for it.
+
+    Raises:
+        InputError: if the file is not in the format above.
+    """
+    content = _read_file()
+    folder = None if video_path is None else _folder_key(video_path)
+    for one in (content["videos"].get(name), content["folders"].get(folder)):
+        if one is not None:
+            scale = _parse(one)
+            if scale.size == tuple(size):
+                return scale
+    return None
+
+
+def save_scale(name: str, folder_of: Path | None, scale: Scale) -> None:
+    """Keeps a scale.
+
+    Args:
+        name: the video that it was drawn in.
+        folder_of: the path of this video, if the scale is to hold for all videos of its folder.
+        scale: what was drawn.
+    """
+    content = _read_file()
+    content["videos"].pop(name, None)
+    if folder_of is None:
+        content["videos"][name] = asdict(scale)
+    else:
+        content["folders"][_folder_key(folder_of)] = asdict(scale)
+    write_json(_scales_file(), content)
+
+
+def remove_scale(name: str, video_path: Path) -> None:
+    """Removes the scale that holds for a video: its own, or else that of its folder."""
+    content = _read_file()
+    if content["videos"].pop(name, None) is None:
+        content["folders"].pop(_folder_key(video_path), None)
+    write_json(_scales_file(), content)
+
+
+def _scales_file() -> Path:
+    return paths.LABELS / paths.SCALES_FILE
+
+
+def _folder_key(video_path: Path) -> str:
+    return str(Path(video_path).absolute().parent)
+
+
+def _read_file() -> dict[str, dict[str, Any]]:
+    path = _scales_file()
+    if not path.is_file():
+        return {"videos": {}, "folders": {}}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if all(isinstance(content[kind], dict) for kind in ("videos", "folders")):
+            return content
+    except (ValueError, TypeError, KeyError):
+        pass
+    raise InputError(
+        f'{path}: expected "videos" and "folders" with their scales, found something else; remove '
+        "it and draw the scale again with annotate.py."
+    )
+
+
+def _parse(content: Any) -> Scale:
+    try:
+        return parse_scale(content)
+    except ValueError as error:
+        raise InputError(
+            f"{_scales_file()}: {error}; draw the scale again with annotate.py."
+        ) from error
