@@ -1,5 +1,7 @@
 """Clicks and boxes to masks with a network that takes them as its prompt."""
 
+import gc
+
 import numpy as np
 import pytest
 
@@ -162,6 +164,7 @@ def test_the_prompted_network_is_used_where_its_weights_are(
     monkeypatch.setattr(models, "build_model", lambda head: tiny_plain_network())
     segmenter = load_segmenter(3, picture(3))
     assert isinstance(segmenter, PromptedSegmenter if has_prompted else ClickSegmenter)
+    assert gc.isenabled()
     assert (
         str(tmp_path / ("prompted" if has_prompted else "pascal_base")) in capsys.readouterr().out
     )

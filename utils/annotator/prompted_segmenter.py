@@ -82,7 +82,9 @@ class PromptedSegmenter:
             prompt = make_prompt(small.shape[:2], mask=mask, others=others)
             found = self._network.probability(maps, prompt)
             found = resize_image(found, *window.shape)
-            is_better = found > best[window.slices]
+            is_better = _without_others(
+                found > best[window.slices], labels[window.slices] == animal
+            )
             best[window.slices][is_better] = found[is_better]
             result[window.slices][is_better] = animal
         return result
@@ -107,6 +109,14 @@ class PromptedSegmenter:
 
     def _look(self, frame: int, window: Rectangle, small: np.ndarray) -> Any:
         return self._maps.get(frame, window, lambda: self._network.look(small))
+
+
+def _without_others(found: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """The parts of a mask that continue an earlier one, without crumbs; if it has moved away from
+    there, all parts. All bool (h, w)."""
+    found = large_components(found, _CRUMB_SHARE)
+    continued = touching(found, before)
+    return continued if continued.any() else found
 
 
 def _merge(found: np.ndarray, window: Rectangle, marks: Marks) -> np.ndarray:

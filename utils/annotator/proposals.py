@@ -18,7 +18,9 @@ from utils.stage3.motion import find_motion, to_grey, warp_labels
 from utils.stage3.settings import Finding
 
 MAX_PROPOSALS = 8  # more of them cost time and are no help
-# Farther away, motion has gone astray: the mask is then shown to the network where it was.
+# Farther away, motion has gone astray: the mask is then shown to the network where it was. In seven
+# training videos of DAVIS both gave the same IoU after 10 frames (0.77); after 20 frames it was
+# 0.65 with the mask moved and 0.71 with the mask where it was.
 MAX_CARRIED_FRAMES = 10
 _MIN_KEPT_SHARE = 0.2  # of an animal's area; with less of it, the animal was lost
 

@@ -142,7 +142,7 @@ export function showWaiting() {
   $("busy").hidden = !state.waiting.length;
   $("busy-text").textContent =
     state.network === "loading"
-      ? "Waiting for the network, which is being loaded …"
+      ? "The click is answered when the network is loaded …"
       : "Finding the outline …";
   $("canvas").classList.toggle("waiting", isWaiting());
   showState();
