@@ -49,6 +49,7 @@ def test_a_proposal_is_drawn_and_one_key_accepts_it(open_session):
     assert session.page.locator("#accept-all").is_hidden()  # there is one only
     assert session.page.locator("#save").is_disabled()
     assert "not labelled" in session.text("#frame-state")
+    session.page.keyboard.press("Tab")  # there is no other one, and no button gets the next key
     session.page.keyboard.press("Enter")
     session.page.wait_for_selector(BAR, state="hidden")
     session.wait_text("#frame-state", "unsaved")

@@ -153,7 +153,7 @@ function onKey(event) {
     openFrame(state.frame + (key === "ArrowLeft" ? -1 : 1) * (event.shiftKey ? 10 : 1));
   } else if (key === "Tab") {
     // Esc dismisses the proposals: then Tab leads on to the buttons again.
-    if (openProposals().length < 2 || !target.matches("body, canvas")) return;
+    if (!openProposals().length || !target.matches("body, canvas")) return;
     event.preventDefault();
     chooseProposal(event.shiftKey ? -1 : 1);
   } else if (key === " ") {
