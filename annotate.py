@@ -1,13 +1,14 @@
 """Labels a frame in the browser: a click or a box gives a mask, more clicks and a brush refine it.
 
 The page opens on the frame that bubblenet_select.py chose, otherwise on the middle one; the arrow
-keys lead to any other. It saves the label where finetune_test.py reads it, shows the next command
-and runs it on request, and takes corrections of the result as further labels. Without arguments it
-takes the first video without a label of datasets/finetune_test_dataset, or of the bundled sample.
+keys lead to any other. It proposes a mask of each animal, which one key accepts. It saves the label
+where finetune_test.py reads it, shows the next command and runs it on request, and takes
+corrections of the result as further labels. Without arguments it takes the first video without a
+label of datasets/finetune_test_dataset, or of the bundled sample.
 
 Reads   --video or DIR/JPEGImages/480p/SEQ; DIR/bubbleNet_data/rawData/SEQ/frame_selection;
         weights/prompted_weights/deeplab.safetensors, or if it is not there that of stage 1 in
-        weights/pascal_base_train_weights, to find the animal at a click;
+        weights/pascal_base_train_weights, to find animals and what is clicked;
         results/segmentation/SEQ for corrections.
 
 Writes  datasets/labels/SEQ/STEM.png, 0/255 for one animal, DAVIS palette for several.
@@ -55,12 +56,16 @@ def main(config: Config) -> None:
     if not 0 <= config.port <= 65535:
         raise UsageError(f"--port must be 0 to 65535, not {config.port}.")
     task = open_task(config)
+    network = BackgroundNetwork(
+        lambda: load_segmenter(task.first_frame, task.video.read(task.first_frame))
+    )
+    network.start()  # at once: meanwhile the frames are checked and the browser starts
+    check_frames(task.sequence)
     for ending in (signal.SIGINT, signal.SIGTERM):  # a shell's background jobs ignore the first
         signal.signal(ending, signal.default_int_handler)
     with ExitStack() as stack:
         stack.enter_context(closing(task.video))
         token = secrets.token_urlsafe(32)
-        network = BackgroundNetwork(lambda: load_segmenter(task.video.height, task.video.width))
         app = create_app(task, token, network)
         server = open_server(app, config.port)
         address = f"http://{HOST}:{server.server_port}/?token={token}"
@@ -96,20 +101,24 @@ def open_task(config: Config) -> AnnotationTask:
     if len(open_by_name) > 1:
         print(f"{len(open_by_name)} videos in {dataset}, this is {name}; others: --sequence NAME")
     sequence = open_by_name[name]()
-    every_frame = len(sequence.video) <= MAX_CHECKED_FRAMES
-    for warning in sequence.video.check(every_frame=every_frame):
-        print(f"warning: {warning}", flush=True)
-    if not every_frame:
-        print(
-            f"{name}: of {len(sequence.video)} frames, only the first and the last ones were "
-            "checked; finetune_test.py --dry-run checks all."
-        )
     first_frame, reason = choose_first_frame(sequence, dataset)
     flags = ("--video", str(config.video), *(("--name", config.name) if config.name else ()))
     if not config.video:
         place = dataset.relative_to(Path.cwd()) if dataset.is_relative_to(Path.cwd()) else dataset
         flags = ("--dataset", str(place), "--sequences", name)
     return AnnotationTask(sequence, first_frame, reason, flags)
+
+
+def check_frames(sequence: VideoSequence) -> None:
+    """Prints what is unusual about the frames. Raises: InputError if they are damaged."""
+    every_frame = len(sequence.video) <= MAX_CHECKED_FRAMES
+    for warning in sequence.video.check(every_frame=every_frame):
+        print(f"warning: {warning}", flush=True)
+    if not every_frame:
+        print(
+            f"{sequence.name}: of {len(sequence.video)} frames, only the first and the last ones "
+            "were checked; finetune_test.py --dry-run checks all."
+        )
 
 
 def choose_name(names: list[str]) -> str:

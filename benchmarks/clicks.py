@@ -124,8 +124,7 @@ def main(config: Config) -> dict[str, float]:
 def make_segmenter(config: Config, first_image: Path) -> Segmenter:
     if config.network == "none":
         return ClickSegmenter()
-    height, width = read_image(first_image).shape[:2]
-    return load_segmenter(height, width, config.weights, config.grabcut)
+    return load_segmenter(-1, read_image(first_image), config.weights, config.grabcut)
 
 
 # Objects

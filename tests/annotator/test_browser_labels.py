@@ -9,9 +9,11 @@ import pytest
 from PIL import Image
 
 from tests.bright_hen import overlap
+from tests.bright_parts import MASK, NEGATIVE, Finder
 from tests.browser import PATIENCE_SECONDS
 from tests.page_session import HEIGHT, WIDTH, drawn_line, ellipse
 from utils.annotator.background_network import BackgroundNetwork
+from utils.annotator.prompted_segmenter import PromptedSegmenter
 from utils.annotator.segment_click import ClickSegmenter
 from utils.media.labels import write_label
 
@@ -156,7 +158,7 @@ def test_an_existing_label_is_loaded_and_changes_around_the_click_only(make_sess
     np.testing.assert_array_equal(label[:, 40:], given[:, 40:])
 
 
-def test_clicks_work_before_the_network_is_there_and_use_it_from_then_on(make_session):
+def test_a_click_waits_visibly_for_the_network_and_is_answered_by_it(make_session):
     may_load = threading.Event()
 
     def load():
@@ -167,19 +169,61 @@ def test_clicks_work_before_the_network_is_there_and_use_it_from_then_on(make_se
         return ClickSegmenter(lambda image: seen)
 
     session = make_session(network=BackgroundNetwork(load)).open()
-    session.wait_text("#network", "until the network is loaded")
-    session.click(94, 75)
-    session.answered()
-    assert overlap(session.save(6) == 255, ellipse(6)) > 0.9
-    session.page.click("#clear-animal")
+    session.wait_text("#network", "Clicks wait for it")
+    before = session.colour(28, 30)
+    session.click(30, 30)
+    session.wait_text("#busy", "when the network is loaded")
+    assert session.page.locator("#canvas.waiting").count() == 1
+    assert abs(session.colour(28, 30) - before).max() > 40  # a mark is there
+    assert session.page.locator("#save").is_disabled()
     may_load.set()
     session.page.wait_for_selector("#network", state="hidden")
-    session.click(30, 30)
     session.answered()
-    label = session.save(6) == 255
+    assert session.page.locator("#canvas.waiting").count() == 0
+    label = session.save(6)
     expected = np.zeros((HEIGHT, WIDTH), bool)
     expected[: round(0.4 * HEIGHT), : round(0.3 * WIDTH)] = True
     assert overlap(label, expected) > 0.9
+
+
+def test_a_network_that_cannot_be_loaded_leaves_clicks_to_colours(make_session):
+    may_fail = threading.Event()
+
+    def load():
+        may_fail.wait(PATIENCE_SECONDS)
+        raise OSError("no weights here")
+
+    session = make_session(network=BackgroundNetwork(load)).open()
+    session.click(94, 75)
+    session.wait_text("#busy", "when the network is loaded")
+    may_fail.set()
+    session.answered()
+    session.wait_text("#network", "no weights here")
+    assert overlap(session.save(6) == 255, ellipse(6)) > 0.9
+
+
+def test_a_box_and_a_right_click_work_with_a_prompted_network(make_session):
+    network = Finder()
+    session = make_session(network=BackgroundNetwork(lambda: PromptedSegmenter(network))).open()
+    session.page.wait_for_selector("#proposal-bar", state="visible")
+    num_prompts = len(network.prompts)
+    session.drag((45, 15), (143, 135))
+    session.answered()
+    first = session.save(6) == 255
+    assert overlap(first, ellipse(6)) > 0.9
+    in_box = network.prompts[num_prompts][..., MASK]  # an ellipse, somewhat smaller than the box
+    rows, columns = (np.nonzero(in_box.any(axis))[0] for axis in (1, 0))
+    scale = in_box.shape[1] / WIDTH
+    np.testing.assert_allclose(rows[[0, -1]], np.array([21.3, 128.7]) * scale, atol=3)
+    np.testing.assert_allclose(columns[[0, -1]], np.array([50.2, 137.8]) * scale, atol=3)
+    session.click(110, 75, button="right")
+    session.answered()
+    second = session.save(6) == 255
+    assert first[75, 110] and not second[75, 110] and network.prompts[-1][..., NEGATIVE].any()
+    session.drag((75, 50), (110, 100))  # a new box starts over
+    session.answered()
+    third = session.save(6) == 255
+    assert third[75, 94] and not third[:48].any() and not third[:, :73].any()
 
 
 ENCODE = """async ([values, width, height]) => {

@@ -1,10 +1,13 @@
 """Clicks and boxes to masks with a network that takes them as its prompt."""
 
+import gc
+
 import numpy as np
 import pytest
 
 import models
 from tests.bright_hen import HEIGHT, NOTHING, WIDTH, ellipse, overlap, picture
+from tests.bright_parts import MASK, NEGATIVE, OTHERS, POSITIVE, Finder
 from tests.tiny_prompted import tiny_plain_network, tiny_prompted_network
 from utils import paths
 from utils.annotator.click_marks import (
@@ -20,25 +23,6 @@ from utils.annotator.prompted_segmenter import PromptedSegmenter
 from utils.annotator.segment_click import ClickSegmenter
 from utils.media.images import resize_image
 from utils.training.weights import save_weights
-
-POSITIVE, NEGATIVE, MASK, OTHERS = range(4)
-
-
-class Finder:
-    """A network that finds the bright parts, without those that are clicked away."""
-
-    def __init__(self):
-        self.looked, self.prompts = [], []
-
-    def look(self, image):
-        self.looked.append(image.shape)
-        return image
-
-    def probability(self, image, prompt):
-        self.prompts.append(prompt)
-        bright = image.min(axis=2) > 120
-        away = prompt[..., NEGATIVE] | prompt[..., OTHERS]
-        return (bright & (away == 0)).astype(np.float32)
 
 
 def bright_parts(*masks: np.ndarray) -> np.ndarray:
@@ -126,6 +110,31 @@ def test_a_mask_that_was_given_changes_around_the_click_only():
     assert not segment(bright_parts(truth), [(140, 60, True)], current=given)[island].any()
 
 
+def test_animals_are_followed_one_by_one_and_share_no_pixel():
+    left, right = box_of(20, 10, 100, 70), box_of(20, 90, 100, 150)
+    before = np.zeros((HEIGHT, WIDTH), np.uint8)
+    before[30:110, 15:75], before[30:110, 85:145] = 2, 5  # as in an earlier frame
+    network = Finder()
+    segmenter = PromptedSegmenter(network)
+    found = segmenter.follow(7, bright_parts(left, right), before)
+    assert overlap(found == 2, left) > 0.9 and overlap(found == 5, right) > 0.9
+    for prompt, number in zip(network.prompts, (2, 5), strict=True):
+        size = prompt.shape[:2]
+        assert overlap(prompt[..., MASK], resize_image((before == number) * 1.0, *size) > 0.5) > 0.9
+        assert prompt[..., OTHERS].any() and not prompt[..., :MASK].any()
+    assert not segmenter.follow(7, bright_parts(left), np.zeros_like(before)).any()
+
+
+def test_what_was_looked_at_first_is_kept_for_the_click():
+    network, truth = Finder(), box_of(20, 30, 100, 130)
+    segmenter, image = PromptedSegmenter(network), bright_parts(truth)
+    probability = segmenter.look(7, image)
+    assert probability.shape == work_size(HEIGHT, WIDTH)
+    assert overlap(resize_image(probability, HEIGHT, WIDTH) > 0.5, truth) > 0.95
+    segmenter.segment(7, image, Marks([Click(70, 60, True)], None, NOTHING > 0, NOTHING))
+    assert len(network.looked) == 1
+
+
 def test_colours_may_settle_what_the_network_leaves_open():
     class Unsure(Finder):
         def probability(self, image, prompt):
@@ -153,8 +162,9 @@ def test_the_prompted_network_is_used_where_its_weights_are(
             save_weights(build(), tmp_path / stage / "deeplab.safetensors", facts)
     monkeypatch.setattr(models, "build_prompted_model", tiny_prompted_network)
     monkeypatch.setattr(models, "build_model", lambda head: tiny_plain_network())
-    segmenter = load_segmenter(HEIGHT, WIDTH)
+    segmenter = load_segmenter(3, picture(3))
     assert isinstance(segmenter, PromptedSegmenter if has_prompted else ClickSegmenter)
+    assert gc.isenabled()
     assert (
         str(tmp_path / ("prompted" if has_prompted else "pascal_base")) in capsys.readouterr().out
     )

@@ -11,9 +11,15 @@ from utils.errors import one_line
 
 
 class Segmenter(Protocol):
-    """Answers clicks: see `utils.annotator.segment_click.ClickSegmenter.segment`."""
+    """Answers clicks and finds animals; see `utils.annotator.segment_click.ClickSegmenter`."""
+
+    knows_animals: bool  # whether `follow` tells one animal from another
 
     def segment(self, frame: int, image: np.ndarray, marks: Marks) -> np.ndarray: ...
+
+    def look(self, frame: int, image: np.ndarray) -> np.ndarray: ...
+
+    def follow(self, frame: int, image: np.ndarray, labels: np.ndarray) -> np.ndarray: ...
 
 
 class BackgroundNetwork:
@@ -28,13 +34,9 @@ class BackgroundNetwork:
         self._load = load
         self._segmenter: Segmenter | None = None
         self._reason: str | None = None
+        self._is_done = threading.Event()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-
-    @property
-    def segmenter(self) -> Segmenter | None:
-        """What answers clicks; None as long as there is no network."""
-        return self._segmenter
 
     def start(self) -> None:
         """Begins to load; from the second call on, does nothing."""
@@ -43,6 +45,12 @@ class BackgroundNetwork:
                 # Not a daemon: the process crashes if native code is cut off while it starts.
                 self._thread = threading.Thread(target=self._run)
                 self._thread.start()
+
+    def wait(self) -> Segmenter | None:
+        """Waits until the network is loaded. Returns: what answers clicks; None if it failed."""
+        self.start()
+        self._is_done.wait()
+        return self._segmenter
 
     def status(self) -> dict[str, str | None]:
         """For JSON: state (loading, ready, failed), and what went wrong."""
@@ -55,3 +63,5 @@ class BackgroundNetwork:
         except Exception as error:  # whatever a backend raises: labels can be made without it
             self._reason = one_line(error)
             print(f"Clicks use colours only: {self._reason}", flush=True)
+        finally:
+            self._is_done.set()

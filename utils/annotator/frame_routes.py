@@ -1,5 +1,6 @@
 """What the page of annotate.py gets: its own files, the video's facts, and the frames."""
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -76,3 +77,11 @@ def check_frame(index: int, num_frames: int) -> None:
     """Raises NotFound if the video has no such frame."""
     if index >= num_frames:
         raise NotFound(f"There is no frame {index}; the last one is {num_frames - 1}.")
+
+
+def send_array(array: np.ndarray) -> Response:
+    """Answers with the bytes of an array, row by row."""
+    # Plain bytes: a browser may change the colours of a picture before a script sees them.
+    data = gzip.compress(np.ascontiguousarray(array, np.uint8).tobytes(), compresslevel=1)
+    headers = {"Content-Encoding": "gzip"}
+    return Response(data, mimetype="application/octet-stream", headers=headers)

@@ -1,18 +1,14 @@
-"""Labels between the page of annotate.py and the disk: masks out, clicks, drafts and labels in."""
+"""Labels between the page of annotate.py and the disk: masks out, drafts and labels in."""
 
-import gzip
-import threading
 from typing import Any
 
 import numpy as np
-from flask import Flask, Response, jsonify, request
+from flask import Flask, jsonify, request
 from werkzeug.exceptions import NotFound, UnprocessableEntity
 
-from utils.annotator.background_network import BackgroundNetwork
-from utils.annotator.frame_reader import BoundedStore, FrameReader
-from utils.annotator.frame_routes import check_frame
-from utils.annotator.prompts import check_values, decode_label, parse_prompt, read_marks
-from utils.annotator.segment_click import ClickSegmenter
+from utils.annotator.frame_reader import BoundedStore
+from utils.annotator.frame_routes import check_frame, send_array
+from utils.annotator.prompts import check_values, decode_label
 from utils.annotator.task import AnnotationTask
 from utils.media.labels import VOID
 
@@ -34,41 +30,13 @@ def serve_masks(app: Flask, task: AnnotationTask, drafts: BoundedStore) -> None:
         if labels is None:
             raise NotFound(f"Frame {index} has no {kind}.")
         is_void = labels == VOID if kind in ("label", "annotation") else np.zeros(1, bool)
-        response = _send_array(np.where(is_void, np.uint8(0), labels))
+        response = send_array(np.where(is_void, np.uint8(0), labels))
         response.headers["X-Void-Px"] = str(is_void.sum())
         return response
 
     @app.get("/api/labels")
     def list_labels():
         return jsonify(_label_state(task, drafts))
-
-
-def segment_clicks(app: Flask, frames: FrameReader, network: BackgroundNetwork | None) -> None:
-    without_network = ClickSegmenter()
-    lock = threading.Lock()
-
-    @app.get("/api/network")
-    def network_status():
-        if network is None:
-            return jsonify(state="absent", reason=None)
-        network.start()
-        return jsonify(network.status())
-
-    @app.post("/api/segment/<int:index>")
-    def segment(index: int):
-        """Form: `request` as `parse_prompt` expects it, and `labels`, the PNG of the draft."""
-        check_frame(index, len(frames.video))
-        image = frames.read(index)
-        height, width = image.shape[:2]
-        prompt = parse_prompt(request.form.get("request", ""), height, width)
-        draft = np.zeros((height, width), np.uint8)
-        if "labels" in request.files:
-            draft = decode_label(request.files["labels"].read(), height, width)
-        marks = read_marks(prompt, draft)
-        segmenter = (network.segmenter if network else None) or without_network
-        with lock:  # one at a time: each uses all cores
-            mask = segmenter.segment(index, image, marks)
-        return _send_array(mask)
 
 
 def receive_labels(app: Flask, task: AnnotationTask, drafts: BoundedStore) -> None:
@@ -113,10 +81,3 @@ def _label_state(task: AnnotationTask, drafts: BoundedStore) -> dict[str, Any]:
         "drafts": drafts.numbers(),
         "command": task.next_command() if labelled else None,
     }
-
-
-def _send_array(array: np.ndarray) -> Response:
-    # Plain bytes: a browser may change the colours of a picture before a script sees them.
-    data = gzip.compress(np.ascontiguousarray(array, np.uint8).tobytes(), compresslevel=1)
-    headers = {"Content-Encoding": "gzip"}
-    return Response(data, mimetype="application/octet-stream", headers=headers)

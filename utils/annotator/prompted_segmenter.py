@@ -12,6 +12,7 @@ from utils.annotator.click_marks import (
     OTHER_ANIMAL,
     SURE_ANIMAL,
     Marks,
+    choose_window,
     marks_in_window,
     work_size,
 )
@@ -20,6 +21,7 @@ from utils.annotator.segment_click import (
     click_spots,
     large_components,
     segment_in_windows,
+    whole_frame,
 )
 from utils.media.images import resize_image
 from utils.media.regions import Rectangle, touching
@@ -45,6 +47,8 @@ class PromptedSegmenter:
         use_colours: whether cv2.grabCut settles what the network is not sure of.
     """
 
+    knows_animals = True
+
     def __init__(self, network: Network, use_colours: bool = False) -> None:
         self._network = network
         self._use_colours = use_colours
@@ -55,6 +59,35 @@ class PromptedSegmenter:
         return segment_in_windows(
             marks, lambda window, marks: self._segment_in(window, frame, image, marks)
         )
+
+    def look(self, frame: int, image: np.ndarray) -> np.ndarray:
+        """As `ClickSegmenter.look`."""
+        small = resize_image(image, *work_size(*image.shape[:2]))
+        maps = self._look(frame, whole_frame(image), small)
+        return self._network.probability(maps, make_prompt(small.shape[:2]))
+
+    def follow(self, frame: int, image: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """As `ClickSegmenter.follow`: what the network finds with these masks as its prompt."""
+        result, best = np.zeros_like(labels), np.full(labels.shape, 0.5, np.float32)
+        for animal in np.unique(labels[labels > 0]):
+            mask, others = labels == animal, (labels > 0) & (labels != animal)
+            nothing = np.zeros_like(labels)
+            window = choose_window(Marks([], None, mask, nothing), mask)
+            small = resize_image(image[window.slices], *work_size(*labels.shape))
+            mask, others = (
+                resize_image(m[window.slices].astype(np.float32), *small.shape[:2]) > 0.5
+                for m in (mask, others)
+            )
+            maps = self._look(frame, window, small)
+            prompt = make_prompt(small.shape[:2], mask=mask, others=others)
+            found = self._network.probability(maps, prompt)
+            found = resize_image(found, *window.shape)
+            is_better = _without_others(
+                found > best[window.slices], labels[window.slices] == animal
+            )
+            best[window.slices][is_better] = found[is_better]
+            result[window.slices][is_better] = animal
+        return result
 
     def _segment_in(
         self, window: Rectangle, frame: int, image: np.ndarray, marks: Marks
@@ -76,6 +109,14 @@ class PromptedSegmenter:
 
     def _look(self, frame: int, window: Rectangle, small: np.ndarray) -> Any:
         return self._maps.get(frame, window, lambda: self._network.look(small))
+
+
+def _without_others(found: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """The parts of a mask that continue an earlier one, without crumbs; if it has moved away from
+    there, all parts. All bool (h, w)."""
+    found = large_components(found, _CRUMB_SHARE)
+    continued = touching(found, before)
+    return continued if continued.any() else found
 
 
 def _merge(found: np.ndarray, window: Rectangle, marks: Marks) -> np.ndarray:

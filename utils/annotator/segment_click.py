@@ -76,6 +76,8 @@ class RecentWindows:
 class ClickSegmenter:
     """Segments what clicks and boxes mark; keeps the network's answers for the last windows."""
 
+    knows_animals = False
+
     def __init__(self, predict: Predict | None = None) -> None:
         self._predict = predict
         self._probabilities = RecentWindows(PROBABILITIES_KEPT)
@@ -96,6 +98,32 @@ class ClickSegmenter:
             marks, lambda window, marks: self._segment_in(window, frame, image, marks)
         )
 
+    def look(self, frame: int, image: np.ndarray) -> np.ndarray:
+        """How probable an animal is, whichever it is, before anything is clicked.
+
+        Args:
+            frame: tells images apart.
+            image: uint8 (H, W, 3) RGB.
+
+        Returns: float32 (h, w), 0..1, at `work_size` of the frame; without a network, 0.
+        """
+        small = resize_image(image, *work_size(*image.shape[:2]))
+        probability = self._probability(frame, whole_frame(image), small)
+        return np.zeros(small.shape[:2], np.float32) if probability is None else probability
+
+    def follow(self, frame: int, image: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Where the animals of an earlier frame are now.
+
+        Args:
+            frame: tells images apart.
+            image: uint8 (H, W, 3) RGB.
+            labels: uint8 (H, W), 0 background, 1..N animals, about where they are.
+
+        Returns: uint8 (H, W), the same animals; here, `labels`, since this network does not know
+            which animal is meant.
+        """
+        return labels
+
     def _segment_in(
         self, window: Rectangle, frame: int, image: np.ndarray, marks: Marks
     ) -> np.ndarray:
@@ -110,6 +138,11 @@ class ClickSegmenter:
         if self._predict is None:
             return None
         return self._probabilities.get(frame, window, lambda: self._predict(small))
+
+
+def whole_frame(image: np.ndarray) -> Rectangle:
+    """The window of an image, (H, W, 3), that shows all of it."""
+    return Rectangle(0, 0, *image.shape[:2])
 
 
 def segment_in_windows(

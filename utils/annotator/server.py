@@ -18,7 +18,8 @@ from utils.annotator.background_network import BackgroundNetwork
 from utils.annotator.background_run import BackgroundRun
 from utils.annotator.frame_reader import BoundedStore, FrameReader
 from utils.annotator.frame_routes import serve_frames, serve_page
-from utils.annotator.label_routes import receive_labels, segment_clicks, serve_masks
+from utils.annotator.label_routes import receive_labels, serve_masks
+from utils.annotator.network_routes import ask_network
 from utils.annotator.run_routes import run_stage3
 from utils.annotator.scale_routes import keep_scale
 from utils.annotator.task import AnnotationTask
@@ -34,8 +35,8 @@ def create_app(task: AnnotationTask, token: str, network: BackgroundNetwork | No
     Args:
         task: what is to be labelled.
         token: what the address must carry (?token=...) once; from then on a cookie does.
-        network: finds animals for the clicks; begins to load when the page is opened. Clicks work
-            without it.
+        network: answers clicks and proposes masks; begins to load when it is first asked, if it
+            has not begun. If it is None or fails, clicks use colours only.
 
     Returns: the application; `app.extensions["run"]` is its BackgroundRun.
     """
@@ -49,7 +50,7 @@ def create_app(task: AnnotationTask, token: str, network: BackgroundNetwork | No
     serve_page(app)
     serve_frames(app, task, frames)
     serve_masks(app, task, drafts)
-    segment_clicks(app, frames, network)
+    ask_network(app, task, frames, network)
     receive_labels(app, task, drafts)
     keep_scale(app, task)
     run_stage3(app, task, run)

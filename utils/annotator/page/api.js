@@ -42,6 +42,14 @@ export async function segment(frame, request, labels) {
   return new Uint8Array(await response.arrayBuffer());
 }
 
+/** `start`: the labelled frame that the proposals come from, or null. */
+export async function getProposals(frame, signal) {
+  const response = await ask(`/api/proposals/${frame}`, { signal });
+  const start = response.headers.get("X-Starting-Frame");
+  const values = new Uint8Array(await response.arrayBuffer());
+  return { values, start: start === null ? null : Number(start) };
+}
+
 /** What is wrong with an address, null if nothing is. */
 export const errorOf = (path) => ask(path).then(() => null, (error) => error.message);
 

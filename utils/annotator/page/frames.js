@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { $, showError, showMessage } from "./dom.js";
 import { keepDraft } from "./drafts.js";
 import { hideLabel, showLabel, showStep } from "./label.js";
+import { askForProposals } from "./proposals.js";
 import { Work, currentWork, emptyValues, parts, state } from "./state.js";
 import { showState } from "./status.js";
 
@@ -127,6 +128,7 @@ async function loadLabel(visit) {
     }
   }
   showState();
+  askForProposals();
 }
 
 /** Begins with the draft, the label or the annotation that there is. */

@@ -14,8 +14,14 @@ import {
 import { $ } from "./dom.js";
 import { openFrame } from "./frames.js";
 import { clearAnimal, moveInHistory, save } from "./label.js";
+import {
+  acceptAllProposals,
+  acceptProposal,
+  chooseProposal,
+  dismissProposals,
+} from "./proposals.js";
 import { fixFrame, setMode } from "./review.js";
-import { parts, state } from "./state.js";
+import { openProposals, parts, state } from "./state.js";
 
 const undo = () => moveInHistory(-1);
 const redo = () => moveInHistory(1);
@@ -46,6 +52,10 @@ const BUTTONS = {
   "shape-close": () => parts.tools.polygon.close(),
   "shape-back": () => parts.tools.polygon.back(),
   "shape-drop": () => parts.tools.polygon.drop(),
+  accept: acceptProposal,
+  "next-proposal": () => chooseProposal(1),
+  "accept-all": acceptAllProposals,
+  dismiss: dismissProposals,
   "panel-toggle": () => {
     const isOpen = document.body.classList.toggle("panel-open");
     $("panel-toggle").setAttribute("aria-expanded", isOpen);
@@ -71,9 +81,11 @@ const KEYS = {
   "-": () => parts.view.zoom(0.8),
   0: () => parts.view.fit(),
   "?": showHelp,
-  Enter: () => parts.tools.polygon.close(),
+  a: acceptAllProposals,
+  Enter: () => (parts.tools.polygon.corners ? parts.tools.polygon.close() : acceptProposal()),
   Escape: () => {
-    parts.tools.polygon.drop();
+    if (parts.tools.polygon.corners) parts.tools.polygon.drop();
+    else dismissProposals();
     document.body.classList.remove("panel-open");
   },
   Backspace: () => parts.tools.polygon.back(),
@@ -139,6 +151,11 @@ function onKey(event) {
     if (isSlider) return;
     event.preventDefault();
     openFrame(state.frame + (key === "ArrowLeft" ? -1 : 1) * (event.shiftKey ? 10 : 1));
+  } else if (key === "Tab") {
+    // Esc dismisses the proposals: then Tab leads on to the buttons again.
+    if (!openProposals().length || !target.matches("body, canvas")) return;
+    event.preventDefault();
+    chooseProposal(event.shiftKey ? -1 : 1);
   } else if (key === " ") {
     if (isControl) return;
     event.preventDefault();

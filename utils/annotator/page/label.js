@@ -5,7 +5,7 @@ import { showAnimals } from "./animals.js";
 import { $, showError, showMessage } from "./dom.js";
 import { deleteLabel, encodeValues, keepDraft, sendLabel } from "./drafts.js";
 import { NUMBER, applyMask, countAnimals, unpackRuns } from "./pixels.js";
-import { currentWork, emptyValues, parts, state } from "./state.js";
+import { currentWork, emptyValues, isWaiting, parts, state } from "./state.js";
 import { showState } from "./status.js";
 
 const DRAFT_DELAY_MS = 900;
@@ -20,7 +20,8 @@ export const editor = {
   addClick(x, y, positive) {
     const { width, height } = state.video;
     if (!canEdit() || x < 0 || y < 0 || x > width || y > height) return;
-    queueSegmentation(({ clicks, box }) => ({ clicks: [...clicks, { x, y, positive }], box }));
+    const click = { x, y, positive };
+    queueSegmentation(({ clicks, box }) => ({ clicks: [...clicks, click], box }), { click });
   },
   addBox([x0, y0, x1, y1]) {
     if (!canEdit()) return;
@@ -33,7 +34,7 @@ export const editor = {
       within(Math.max(y0, y1), height),
     ];
     if (box[2] - box[0] < MIN_BOX_PX || box[3] - box[1] < MIN_BOX_PX) return;
-    queueSegmentation(({ clicks }) => ({ clicks, box }), true);
+    queueSegmentation(({ clicks }) => ({ clicks, box }), { box });
   },
   commit() {
     addStep(currentWork().step.prompts);
@@ -71,9 +72,12 @@ export function showStep() {
   showState();
 }
 
-/** The label on the screen becomes the next step of the history. */
-export function addStep(prompts) {
-  currentWork().add(state.label.values, prompts);
+/**
+ * The label on the screen becomes the next step of the history. `accepted`: the proposals that it
+ * is made of, or null.
+ */
+export function addStep(prompts, accepted = null) {
+  currentWork().add(state.label.values, prompts, accepted);
   afterEdit();
 }
 
@@ -117,21 +121,32 @@ export function clearAnimal() {
 // Clicks and boxes
 
 let segmenting = Promise.resolve();
-let waiting = 0;
 
 /** Clicks are answered one after the other, each on what the one before gave. */
-function queueSegmentation(change, fresh = false) {
+function queueSegmentation(change, { click = null, box = null }) {
   const { frame, animal } = state;
-  const showWaiting = (by) => {
-    waiting += by;
-    $("busy").hidden = !waiting;
-    $("busy-text").textContent = "Finding the outline …";
-  };
-  showWaiting(1);
+  const entry = { frame, click, box };
+  state.waiting.push(entry);
+  showWaiting();
   segmenting = segmenting
-    .then(() => segment({ frame, animal, change, fresh }))
+    .then(() => segment({ frame, animal, change, fresh: box !== null }))
     .catch(showError)
-    .finally(() => showWaiting(-1));
+    .finally(() => {
+      state.waiting.splice(state.waiting.indexOf(entry), 1);
+      showWaiting();
+    });
+}
+
+/** Shows whether clicks wait for their answer, and for what. */
+export function showWaiting() {
+  $("busy").hidden = !state.waiting.length;
+  $("busy-text").textContent =
+    state.network === "loading"
+      ? "The click is answered when the network is loaded …"
+      : "Finding the outline …";
+  $("canvas").classList.toggle("waiting", isWaiting());
+  showState();
+  parts.view.draw();
 }
 
 async function segment({ frame, animal, change, fresh }) {

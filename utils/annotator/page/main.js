@@ -7,6 +7,7 @@
 // review.js   shows and fixes results                       run.js      runs stage 3
 // keys.js     what buttons and keys do                      controls.js tools, brush, opacity
 // view.js     the canvas                                    tools.js    the pointer on the canvas
+// network.js  waits for the network                         proposals.js  masks that it proposes
 // scale.js    how long a pixel is in centimetres
 
 import * as api from "./api.js";
@@ -18,14 +19,14 @@ import { loadFullImage, openFrame } from "./frames.js";
 import { connectButtons, connectKeys } from "./keys.js";
 import { editor, removeLabel } from "./label.js";
 import { LabelList } from "./label_list.js";
+import { watchNetwork } from "./network.js";
+import { drawProposals } from "./proposals.js";
 import { showResults } from "./review.js";
 import { RunPanel } from "./run.js";
 import { connectScale } from "./scale.js";
 import { parts, state } from "./state.js";
 import { createTools } from "./tools.js";
 import { View } from "./view.js";
-
-const NETWORK_POLL_MS = 1500;
 
 start().catch(showError);
 
@@ -65,6 +66,7 @@ function createParts(video) {
   const noTool = {};
   const presentTool = () => (state.mode === "label" ? parts.tools[state.tool] : noTool);
   parts.view = new View($("canvas"), video.colours, presentTool);
+  parts.view.drawOver = drawProposals;
   parts.view.setSize(video.width, video.height, video.pixel_aspect);
   parts.view.onZoom = () => {
     $("zoom-fit").textContent = `${Math.round(parts.view.scale * 100)} %`;
@@ -74,18 +76,4 @@ function createParts(video) {
   parts.filmstrip = new Filmstrip(elements, video, openFrame);
   parts.labelList = new LabelList(openFrame, removeLabel);
   parts.runPanel = new RunPanel(video.presets, showResults);
-}
-
-/** Says so as long as clicks have to do without the network. */
-async function watchNetwork() {
-  const { state: network, reason } = await api
-    .getJson("/api/network")
-    .catch(() => ({ state: "absent" }));
-  const texts = {
-    loading: "Clicks use colours only until the network is loaded …",
-    failed: `Clicks use colours only: ${reason}`,
-  };
-  $("network").textContent = texts[network] ?? "";
-  $("network").hidden = !texts[network];
-  if (network === "loading") setTimeout(watchNetwork, NETWORK_POLL_MS);
 }

@@ -12,6 +12,9 @@ export const state = {
   label: { values: null, width: 0, height: 0 }, // on the screen; no values: not there yet
   works: new Map(), // frame -> its Work
   saved: { labelled: [], drafts: [] }, // frames that the server has a label or a draft of
+  network: "loading", // or "ready", "failed", "absent"
+  waiting: [], // clicks and boxes that are not answered yet: {frame, click, box}
+  proposals: null, // {frame, values, start, items: [{number, path}], chosen, isDismissed}
   animal: 1, // the one that tools mark
   numAnimals: 1,
   tool: "click",
@@ -22,10 +25,14 @@ export const state = {
 /** The parts of the page, made by main.js: view, tools, filmstrip, labelList, runPanel. */
 export const parts = {};
 
-/** The work on one frame. A step is {runs, prompts}: the label and the clicks so far. */
+/**
+ * The work on one frame. A step is {runs, prompts, accepted}: the label, the clicks so far, and the
+ * numbers of the proposals that it is made of; null if it is made of anything else.
+ */
 export class Work {
   constructor(values, source) {
-    this.steps = [{ runs: packRuns(values), prompts: {} }];
+    const accepted = source === "none" ? [] : null;
+    this.steps = [{ runs: packRuns(values), prompts: {}, accepted }];
     this.at = 0;
     this.source = source; // what the label was when the frame was opened: draft, label, ...
     this.savedStep = source === "draft" ? null : this.steps[0];
@@ -40,9 +47,9 @@ export class Work {
     return this.step !== this.savedStep;
   }
 
-  add(values, prompts) {
+  add(values, prompts, accepted) {
     this.steps.splice(this.at + 1);
-    this.steps.push({ runs: packRuns(values), prompts });
+    this.steps.push({ runs: packRuns(values), prompts, accepted });
     if (this.steps.length > MAX_UNDO) this.steps.shift();
     this.at = this.steps.length - 1;
   }
@@ -51,3 +58,20 @@ export class Work {
 export const currentWork = () => state.works.get(state.frame);
 
 export const emptyValues = () => new Uint8Array(state.video.width * state.video.height);
+
+export const isWaiting = () => state.waiting.some(({ frame }) => frame === state.frame);
+
+/** The proposals for the frame on the screen that are neither accepted nor dismissed. */
+export function openProposals() {
+  const { proposals, mode, frame } = state;
+  const accepted = currentWork()?.step.accepted;
+  const isOver = mode !== "label" || proposals?.frame !== frame || proposals.isDismissed;
+  if (isOver || !accepted || isWaiting()) return [];
+  return proposals.items.filter(({ number }) => !accepted.includes(number));
+}
+
+/** The one that the next key accepts. */
+export function chosenProposal() {
+  const open = openProposals();
+  return open.find(({ number }) => number === state.proposals.chosen) ?? open[0];
+}

@@ -2,7 +2,7 @@
 
 import { $ } from "./dom.js";
 import { NUMBER } from "./pixels.js";
-import { currentWork, parts, state } from "./state.js";
+import { chosenProposal, currentWork, openProposals, parts, state } from "./state.js";
 
 const WIDE_PX = 820; // as in style.css
 const TEXTS = {
@@ -24,6 +24,18 @@ export function showState() {
   const isEmpty = !label.values || !label.values.some((value) => value & NUMBER);
   $("save").disabled = !work || isEmpty || (!work.isDirty && work.source === "label");
   parts.labelList.showCurrent(frame);
+  showProposalBar();
+}
+
+function showProposalBar() {
+  const open = openProposals();
+  $("proposal-bar").hidden = !open.length;
+  if (!open.length) return;
+  const { start } = state.proposals;
+  const what = start === null ? "Found by the network" : `From the label of frame ${start}`;
+  const which = open.length > 1 ? ` · ${open.indexOf(chosenProposal()) + 1} of ${open.length}` : "";
+  $("proposal-text").textContent = what + which;
+  $("next-proposal").hidden = $("accept-all").hidden = open.length < 2;
 }
 
 function showFrameState(work) {

@@ -59,11 +59,17 @@ function createClickTool(editor) {
       if (isDragged() && !negative) drawBox([start.x, start.y, end.x, end.y]);
       else if (box) drawBox(box);
       for (const click of clicks) drawClick(context, view, click);
+      for (const { frame, click: waiting, box: waitingBox } of state.waiting) {
+        if (frame !== state.frame) continue;
+        if (waitingBox) drawBox(waitingBox);
+        else drawClick(context, view, waiting, true);
+      }
     },
   };
 }
 
-function drawClick(context, view, click) {
+/** One that waits for its answer has three dots in place of plus or minus. */
+function drawClick(context, view, click, isWaiting = false) {
   const [x, y] = view.toScreen(click.x, click.y);
   context.beginPath();
   context.arc(x, y, 7, 0, 2 * Math.PI);
@@ -73,6 +79,17 @@ function drawClick(context, view, click) {
   context.strokeStyle = "white";
   context.stroke();
   context.beginPath();
+  if (isWaiting) {
+    context.fillStyle = "white";
+    for (const offset of [-3.5, 0, 3.5]) context.rect(x + offset - 1, y - 1, 2, 2);
+    context.fill();
+    context.beginPath();
+    context.setLineDash([4, 4]);
+    context.arc(x, y, 12, 0, 2 * Math.PI);
+    context.stroke();
+    context.setLineDash([]);
+    return;
+  }
   context.moveTo(x - 3.5, y);
   context.lineTo(x + 3.5, y);
   if (click.positive) {

@@ -28,6 +28,7 @@ export class View {
     this.gesture = null; // "tool", "pan" or "pinch"
     this.isFitted = true;
     this.onZoom = () => {};
+    this.drawOver = () => {}; // below the tool, above the label
     new ResizeObserver(() => this.resize()).observe(canvas);
     this.listen();
   }
@@ -172,6 +173,7 @@ export class View {
       this.drawContour();
     }
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    this.drawOver(context, this);
     this.tool().draw?.(context, this);
   }
 
