@@ -33,6 +33,7 @@ from utils.command_line import run_script, setting, shown_command
 from utils.console import frame_progress
 from utils.errors import InputError, UsageError, one_line
 from utils.evaluation.results import choose_results
+from utils.files import check_writable
 from utils.frame_choice.chooser import Chooser, Selection, load_chooser, rank_video
 from utils.frame_choice.next_label import find_next_label
 from utils.frame_choice.ranking_strip import write_ranking_strip
@@ -106,8 +107,9 @@ def first_label(video: Video, dataset: Path, chooser: Chooser, results: Path) ->
     for warning in video.check():
         print(f"warning: {warning}", flush=True)
     folder = paths.frame_selection_dir(dataset, video.name)
-    selection = rank_video(video, folder, chooser, frame_progress)
     strip = results / paths.FRAME_SELECTION / f"{video.name}.png"
+    check_writable(strip.parent, "another folder with --results")
+    selection = rank_video(video, folder, chooser, frame_progress)
     if selection.is_new or not strip.is_file():
         titles = {name: name for name in BUBBLENETS} | {RULE: f"rule: {selection.rule}"}
         rows = {

@@ -48,6 +48,16 @@ def test_the_script_names_the_frame_and_writes_files_and_thumbnails(
     assert strip.height > 3 * 150  # a row each
 
 
+def test_results_that_cannot_be_written_are_said_before_the_frames_are_looked_at(
+    script, video, tmp_path
+):
+    """They were looked at first, and the message was that of the operating system."""
+    (tmp_path / "results").write_bytes(b"a file")
+    with pytest.raises(InputError, match="results is not a folder.*another folder with --results"):
+        script(dataset=tmp_path / "data")
+    assert not paths.frame_selection_dir(tmp_path / "data", "hen").exists()
+
+
 def test_the_script_goes_by_whom_the_project_trusts(script, video, tmp_path, monkeypatch, capsys):
     for module in (bubblenet_select, chooser_module):
         monkeypatch.setattr(module, "SELECTION_PREFERENCE", ("BNLF", "BN0", "rule"))

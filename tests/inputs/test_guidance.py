@@ -1,5 +1,6 @@
 """Which label the network may see, and what is read from it."""
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,7 +8,7 @@ from PIL import Image
 from tests.labelled_video import SIZE, animal_label, write_label
 from utils import paths
 from utils.errors import InputError, UsageError
-from utils.inputs.guidance import check_visible, parse_guidance, read_labels
+from utils.inputs.guidance import check_visible, describe_labels, parse_guidance, read_labels
 from utils.inputs.sequences import open_dataset_sequence
 from utils.media.labels import davis_palette
 
@@ -219,3 +220,19 @@ def test_a_label_that_vanishes_is_refused(world):
     write_palette_label(world, 4, label)
     with pytest.raises(InputError, match=r"00004\.png: the animal vanishes at 4x5"):
         check_visible(world.open(), read_labels(world.open(), (4,)), 4)
+
+
+def ring(thickness: int) -> np.ndarray:
+    """An ellipse, 0 or 255; a thickness of -1 fills it."""
+    canvas = np.zeros(SIZE, np.uint8)
+    centre, axes = (SIZE[1] // 2, SIZE[0] // 2), (SIZE[1] // 2 - 1, SIZE[0] // 2 - 1)
+    return cv2.ellipse(canvas, centre, axes, 0, 0, 360, 255, thickness)
+
+
+@pytest.mark.parametrize("thickness, is_outline", [(1, True), (-1, False)])
+def test_a_label_that_is_only_an_outline_is_said(world, tmp_path, thickness, is_outline):
+    """It passed every check, and was learned as an animal of one pixel's width."""
+    Image.fromarray(ring(thickness)).save(tmp_path / "00003.png")
+    sequence = world.open(tmp_path / "00003.png")
+    lines = describe_labels(sequence, read_labels(sequence, [3]))
+    assert any("animal 1 is a line around an area" in line for line in lines) == is_outline

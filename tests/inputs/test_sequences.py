@@ -211,6 +211,49 @@ def test_a_name_is_given_to_one_video(tmp_path):
         find_sequences(tmp_path, (), (), (), "auto", "a_hen")
 
 
+@pytest.mark.parametrize(
+    "name", ["..", ".", "", "../../elsewhere", "a/b", "a\\b", "/tmp/a", "a\nb"]
+)
+def test_a_name_that_leads_to_another_folder_is_a_usage_error(tmp_path, name):
+    """Results of `..` would have replaced those of all videos."""
+    make_videos(tmp_path, "hen.mp4")
+    with pytest.raises(UsageError, match="--name: results are stored in a folder of their own"):
+        find_sequences(None, (), [tmp_path / "hen.mp4"], (), "auto", name)
+
+
+def test_a_file_whose_stem_is_a_parent_folder_needs_another_name(tmp_path):
+    make_videos(tmp_path, "...mp4")
+    with pytest.raises(UsageError, match=r"\.\.\.mp4: results are stored"):
+        find_sequences(None, (), [tmp_path / "...mp4"], (), "auto")
+    assert list(find_sequences(None, (), [tmp_path / "...mp4"], (), "auto", "hen")[1]) == ["hen"]
+
+
+def test_a_folder_of_folders_is_named_with_what_is_in_it(tmp_path):
+    for folder in ("left", "right"):
+        make_videos(tmp_path / folder, "00000.jpg")
+    with pytest.raises(InputError, match="only the folders left, right; name one or several"):
+        len(open_video_sequence(tmp_path, [], "auto").video)
+
+
+@pytest.mark.parametrize(
+    "name, advice",
+    [
+        ("http://hens.org/a.mp4", "Download the video"),
+        ("*.mp4", "Patterns are not filled in here"),
+        ("frames/%05d.png", "Patterns are not filled in here"),
+        ("absent.mp4", "Check --video"),
+    ],
+)
+def test_what_stands_for_no_file_gets_advice(name, advice):
+    with pytest.raises(InputError, match=f"no such file or folder. {advice}"):
+        list_video_paths([Path(name)])
+
+
+def test_a_folder_of_labels_is_no_label(world, tmp_path):
+    with pytest.raises(InputError, match="expected a label file, found a folder; name its files"):
+        world.open(tmp_path)
+
+
 def test_a_missing_video_is_named_in_the_error(tmp_path):
     with pytest.raises(InputError, match=r"cow\.mp4: no such file or folder. Check --video"):
         list_video_paths([tmp_path / "cow.mp4"])

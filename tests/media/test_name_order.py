@@ -3,7 +3,7 @@
 import pytest
 
 from utils.media.images import list_frames
-from utils.media.name_order import has_decimals, natural_key
+from utils.media.name_order import has_decimals, has_negatives, natural_key
 
 COUNTERS = [
     ["clip1.8", "clip1.9", "clip1.10", "clip1.11"],
@@ -20,14 +20,26 @@ DECIMALS = [
     ["hen_9.75s", "hen_10.0s", "hen_10.25s", "hen_10.5s"],
     ["0.4", "0.466667"],
 ]
+NEGATIVES = [  # counted from the trigger of a camera
+    ["frame_-10", "frame_-2", "frame_-1", "frame_0", "frame_1", "frame_10"],
+    ["-2", "-1", "0", "1"],
+]
+HYPHENS = [
+    ["IMG-1", "IMG-2", "IMG-10"],
+    ["day1", "day1-1", "day1-2"],
+    ["cam_-1", "cam_-2", "cam_-10"],
+]
 
 
-@pytest.mark.parametrize("stems", COUNTERS + DECIMALS, ids=lambda stems: stems[1])
+@pytest.mark.parametrize(
+    "stems", COUNTERS + DECIMALS + NEGATIVES + HYPHENS, ids=lambda stems: stems[1]
+)
 def test_numbers_are_in_their_order(tmp_path, stems):
     for stem in reversed(stems):
         (tmp_path / f"{stem}.jpg").touch()
     assert [path.stem for path in list_frames(tmp_path)] == stems
     assert has_decimals(stems) == (stems in DECIMALS)
+    assert has_negatives(stems) == (stems in NEGATIVES)
 
 
 def test_decimals_have_no_ties():

@@ -224,6 +224,13 @@ def test_weights_of_another_head_are_refused_by_name(saved):
     refused(build_model("xfcn", width=WIDTH), saved, "weights of head deeplab.*--head deeplab")
 
 
+def test_a_network_that_chooses_frames_is_no_advice_for_a_flag(narrow, tmp_path):
+    """`--head BN0` was the advice; there is no such choice."""
+    path = tmp_path / "BN0.safetensors"
+    save_weights(narrow, path, FACTS | {"head": "BN0"})
+    assert "--head" not in refused(narrow, path, "weights of head BN0.*another file")
+
+
 def test_weights_of_another_width_are_refused(saved):
     refused(build_model(width=0.1), saved, r"tensor \S+ has shape .*, the network expects")
 

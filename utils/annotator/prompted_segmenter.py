@@ -25,7 +25,7 @@ from utils.annotator.segment_click import (
 )
 from utils.media.images import resize_image
 from utils.media.regions import Rectangle, touching
-from utils.training.clicks import make_prompt
+from utils.training.clicks import Place, make_prompt
 
 MAPS_KEPT = 8  # about 11 MB each
 _CRUMB_SHARE = 0.02  # of the mask: smaller pieces that nobody marked are left out
@@ -100,12 +100,26 @@ class PromptedSegmenter:
         others = (marks.sure[window.slices] == OTHER_ANIMAL).astype(np.float32)
         others = resize_image(others, *small.shape[:2]) > 0.5
         prompt = make_prompt(small.shape[:2], seen.clicks, mask, others)
-        found = self._network.probability(self._look(frame, window, small), prompt)
+        maps = self._look(frame, window, small)
+        found = self._network.probability(maps, prompt)
+        if seen.clicks and not mask.any():
+            found = self._with_first_look(found, maps, seen.clicks)
         if marks.box is not None:
             found = np.where(seen.outside, 0, found).astype(np.float32)
         if self._use_colours:
             found = cut_out(small, found, seen, is_local=False)
         return _merge(found, window, marks)
+
+    def _with_first_look(self, found: np.ndarray, maps: Any, clicks: list[Place]) -> np.ndarray:
+        """With nothing but clicks, the network is less sure of the animal's extent than without any
+        prompt: the mean of both, in the piece that is clicked."""
+        everything = self._network.probability(maps, make_prompt(found.shape))
+        clicked = np.zeros(found.shape, bool)
+        height, width = found.shape
+        for x, y, is_positive in clicks:
+            clicked[min(int(y), height - 1), min(int(x), width - 1)] |= is_positive
+        piece = touching(everything > 0.5, clicked)
+        return (found + everything * piece) / 2 if piece.any() else found
 
     def _look(self, frame: int, window: Rectangle, small: np.ndarray) -> Any:
         return self._maps.get(frame, window, lambda: self._network.look(small))

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from utils.errors import InputError, UsageError
@@ -214,12 +215,26 @@ def describe_labels(sequence: VideoSequence, labels: dict[int, LabelMap]) -> lis
             for number, share in shares.items()
             if share > 0.5 and _covers_borders(label.values == number)
         ]
+        lines += [
+            f"warning: {path}: animal {number} is a line around an area that is not labelled. If "
+            "the label shows the outline of the animal alone, fill it."
+            for number in shares
+            if _is_outline(label.values == number, label.values == 0)
+        ]
     return lines
 
 
 def _covers_borders(animal: np.ndarray) -> bool:
     sides = (animal[0], animal[-1], animal[:, 0], animal[:, -1])
     return all(side.any() for side in sides) and np.concatenate(sides).mean() > 0.5
+
+
+def _is_outline(animal: np.ndarray, background: np.ndarray) -> bool:
+    """Whether an animal encloses background that is larger than itself."""
+    outside = np.pad(~animal, 1, constant_values=True).astype(np.uint8)
+    cv2.floodFill(outside, None, (0, 0), 2)
+    enclosed = (outside[1:-1, 1:-1] == 1) & background
+    return bool(np.count_nonzero(enclosed) > 2 * np.count_nonzero(animal))
 
 
 def _percent(share: float) -> str:

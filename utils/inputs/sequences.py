@@ -9,7 +9,7 @@ from pathlib import Path
 
 from utils import paths
 from utils.errors import InputError, UsageError
-from utils.inputs.video_names import name_videos, video_name
+from utils.inputs.video_names import check_name, name_videos, video_name
 from utils.media.images import FRAME_SUFFIXES, join_few, list_files, list_frames
 from utils.media.name_order import has_decimals, natural_key
 from utils.media.videos import FrameFolder, Video, VideoFile, list_videos
@@ -140,7 +140,7 @@ def list_video_paths(arguments: Sequence[Path]) -> dict[str, Path]:
     found = []
     for path in arguments:
         if not path.exists():
-            raise InputError(f"{path}: no such file or folder. Check --video.")
+            raise InputError(f"{path}: no such file or folder. {_advice_on_missing(path)}")
         videos = list_videos(path) if path.is_dir() else []
         frames = list_files(path, FRAME_SUFFIXES) if videos else []
         if frames:
@@ -151,6 +151,14 @@ def list_video_paths(arguments: Sequence[Path]) -> dict[str, Path]:
             )
         found += videos or [path]
     return name_videos(found)
+
+
+def _advice_on_missing(path: Path) -> str:
+    if re.match(r"[a-z]{2,}:/", str(path), re.IGNORECASE):
+        return "Download the video, and name the file with --video."
+    if any(char in path.name for char in "*?%"):
+        return "Patterns are not filled in here: name the folder with --video, or its files."
+    return "Check --video."
 
 
 def find_sequences(
@@ -195,6 +203,11 @@ def find_sequences(
     found = list_video_paths(videos)
     if name is not None and len(found) > 1:
         raise UsageError(f"--name goes with one --video, there are {len(found)}.")
+    for own, path in found.items():
+        if name is not None:
+            check_name(name, "--name")
+        elif own in (".", ".."):  # the stem of a file named ...mp4
+            check_name(own, str(path))
     if labels and len(found) > 1:
         raise UsageError(
             f"--label goes with one --video, there are {len(found)}. Run them one by one."
@@ -287,6 +300,8 @@ def _match_labels(video: Video, files: Sequence[Path], guidance: str | None) -> 
     labels: dict[int, Path] = {}
     for path in files:
         if not path.is_file():
+            if path.is_dir():
+                raise InputError(f"{path}: expected a label file, found a folder; name its files.")
             raise InputError(f"{path}: no such label file. Check --label.")
         if isinstance(video, FrameFolder) and any(map(path.samefile, video.frame_paths)):
             raise UsageError(

@@ -12,6 +12,23 @@ def video_name(path: Path) -> str:
     return Path(os.path.abspath(path)).name if path.is_dir() else path.stem
 
 
+def check_name(name: str, source: str) -> None:
+    """Checks that results can be stored under a name: in a folder of their own, and no other.
+
+    Args:
+        name: of a video's results.
+        source: the flag or file that it comes from, for the message.
+
+    Raises:
+        UsageError: if it is empty or leads to another folder, as `..` and `a/b` do.
+    """
+    if name in ("", ".", "..") or any(char in name for char in "/\\\0\r\n\t"):
+        raise UsageError(
+            f"{source}: results are stored in a folder of their own, which cannot have the name "
+            f"{name!r}. Choose one without slashes and line breaks: --name NAME."
+        )
+
+
 def name_videos(videos: Sequence[Path]) -> dict[str, Path]:
     """Names videos by their files, and those of one file name by their relative paths.
 
@@ -37,11 +54,17 @@ def name_videos(videos: Sequence[Path]) -> dict[str, Path]:
             names[place] = "_".join([*folder.relative_to(common).parts, names[place]])
     named = dict(zip(names, videos, strict=True))
     for name in names:
-        if list(map(_fold, names)).count(_fold(name)) > 1:
+        named_alike = [p for p, n in zip(videos, names, strict=True) if _fold(n) == _fold(name)]
+        if len(named_alike) > 1:
             raise UsageError(
-                f"Two videos are named {name}; their results would share a folder. Rename one."
+                f"Two videos are named {name}, {_join_paths(named_alike)}; their results would "
+                "share a folder. Rename one, or run them one by one with --name."
             )
     return named
+
+
+def _join_paths(videos: Sequence[Path]) -> str:
+    return " and ".join(map(str, videos[:2]))
 
 
 def _fold(name: str) -> str:

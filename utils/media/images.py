@@ -10,10 +10,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from utils.errors import InputError
-from utils.media.name_order import has_decimals, natural_key
+from utils.media.name_order import has_decimals, has_negatives, natural_key
 
 FRAME_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 VIDEO_SUFFIXES = (
@@ -26,6 +26,7 @@ OTHER_IMAGE_SUFFIXES = (
     ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".jpe", ".jfif",
     ".pgm", ".ppm", ".pnm", ".tga", ".exr", ".dpx", ".dng", ".cr2", ".cr3", ".nef", ".arw",
 )  # fmt: skip
+STACK_FORMATS = ("GIF", "PNG", "TIFF", "WEBP")  # of Pillow; several pictures are an animation
 HIGHEST_16_BIT = 65535
 
 
@@ -56,8 +57,9 @@ def list_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
                 f"{path}: expected a file, found a link whose target is missing "
                 f"({os.readlink(path)}); fetch the target, or remove the link."
             )
-    decimal = has_decimals(path.stem for path in files)
-    return sorted(files, key=lambda path: (natural_key(path.stem, decimal=decimal), path.suffix))
+    stems = [path.stem for path in files]
+    order = {"decimal": has_decimals(stems), "negative": has_negatives(stems)}
+    return sorted(files, key=lambda path: (natural_key(path.stem, **order), path.suffix))
 
 
 def list_frames(folder: Path) -> list[Path]:
@@ -75,9 +77,12 @@ def list_frames(folder: Path) -> list[Path]:
     others = [p for p in list_files(folder, OTHER_IMAGE_SUFFIXES) if p.stem not in stems]
     others += list_files(folder, VIDEO_SUFFIXES)
     if not frames:
-        found = (
-            f"only {join_few(others)}; convert them to PNG" if others else "none; put them there"
-        )
+        folders = [p for p in sorted(folder.iterdir()) if p.is_dir() and p.name[0] != "."]
+        found = "none; put them there"
+        if others:
+            found = f"only {join_few(others)}; convert them to PNG"
+        elif folders:
+            found = f"only the folders {join_few(folders)}; name one or several of these"
         raise InputError(f"{folder}: expected frames ({', '.join(FRAME_SUFFIXES)}), found {found}.")
     if others:
         raise InputError(
@@ -113,6 +118,12 @@ def open_image(path: Path) -> Image.Image:
         if path.stat().st_size == 0:
             raise InputError(f"{path}: expected an image, found 0 bytes; copy or extract it again.")
         with Image.open(path) as image:
+            num_pictures = _count_pictures(image)
+            if num_pictures > 1:
+                raise InputError(
+                    f"{path}: expected one picture, found {num_pictures} in one file, as in an "
+                    "animation or a stack; save the right one as PNG."
+                )
             image.load()
             # exif_transpose forgets the format, which the label errors want to know.
             upright, upright_format = ImageOps.exif_transpose(image), image.format
@@ -124,11 +135,31 @@ def open_image(path: Path) -> Image.Image:
         raise InputError(
             f"{path}: expected an image, found no such file; check the path."
         ) from None
+    except UnidentifiedImageError:
+        raise InputError(
+            f"{path}: expected an image, found a file that cannot be decoded as one; copy or "
+            "extract it again, or save it as PNG with the program that made it."
+        ) from None
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error, ...
         raise InputError(
             f"{path}: expected a whole image, found one that cannot be decoded ({error}); "
             "copy or extract it again."
         ) from error
+
+
+def count_pictures(path: Path) -> int:
+    """Returns how many pictures an animation or a stack (GIF, PNG, TIFF or WebP) has; 1 for any
+    other file, whether it is an image or not."""
+    try:
+        with Image.open(path) as image:
+            return _count_pictures(image)
+    except Exception:  # whatever Pillow's decoders raise: it is no image that Pillow knows
+        return 1
+
+
+def _count_pictures(image: Image.Image) -> int:
+    # The second picture of a JPEG (MPO) is a preview, those of a PSD are layers.
+    return getattr(image, "n_frames", 1) if image.format in STACK_FORMATS else 1
 
 
 def read_image(path: Path, highest: int = HIGHEST_16_BIT) -> np.ndarray:

@@ -10,23 +10,47 @@ _INTEGER = re.compile(r"([0-9]+)")
 _DECIMAL = re.compile(r"([0-9]+(?:\.[0-9]+)?)")
 # Not a part of a date or a version such as 2023.11.15.
 _ONE_POINT = re.compile(r"(?<![0-9.])([0-9]+)\.([0-9]+)(?![0-9])(?!\.[0-9])")
+_SIGNED = re.compile(r"^(.*?)(-?)[0-9]+$")  # the text before the last number, and its sign
 _COUNTER_DIGITS = 4  # where nothing else tells, a longer number after a point is a fraction
 
 
-def natural_key(name: str, *, decimal: bool = False) -> tuple:
+def natural_key(name: str, *, decimal: bool = False, negative: bool = False) -> tuple:
     """The key of the natural order: `frame2` before `frame10`, whatever the letter case.
 
     Args:
         name: of a sequence, or the stem of a file. With the suffix, `x.jpg` and `x.k.jpg` would
             be in another order than their masks `x.png` and `x.k.png`.
         decimal: whether a number with a point is one number: `0.466` before `0.6`.
+        negative: whether a hyphen before the number at the end is a minus: `-2` before `-1`.
 
     Returns: a key that two different names never share.
     """
     pattern = _DECIMAL if decimal else _INTEGER
     parts = pattern.split(unicodedata.normalize("NFC", name).casefold())
     # Odd positions are the numbers, so that numbers only ever meet numbers.
-    return [Decimal(part) if i % 2 else part for i, part in enumerate(parts)], name
+    key = [Decimal(part) if i % 2 else part for i, part in enumerate(parts)]
+    if negative and len(key) > 1 and not key[-1] and key[-3].endswith("-"):
+        key[-3:-1] = [key[-3][:-1], -key[-2]]
+    return key, name
+
+
+def has_negatives(names: Iterable[str]) -> bool:
+    """Whether the hyphen before the last number is a minus, as where a camera counts from its
+    trigger: `frame_-2`, `frame_-1`, `frame_0`.
+
+    It is if the same text also comes before a number without a hyphen, and zero is among these:
+    `IMG-1` and `IMG-2` are no negative numbers, nor is `day1-2` beside `day1` one.
+    """
+    signs: dict[str, set[str]] = {}
+    zeros = set()
+    for name in names:
+        match = _SIGNED.match(name)
+        if match:
+            before, sign = match[1].casefold(), match[2]
+            signs.setdefault(before, set()).add(sign)
+            if not sign and not int(name[match.end(2) :]):
+                zeros.add(before)
+    return any(signs[before] == {"", "-"} for before in zeros)
 
 
 def has_decimals(names: Iterable[str]) -> bool:

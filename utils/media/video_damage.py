@@ -30,6 +30,8 @@ class FullDecode:
         failed_after: for each packet that failed, the number of frames decoded before it.
         is_interlaced: whether any frame is; each of its fields may be a packet of its own.
         highest: the highest value in frames of 16 bits per channel, 0 for others.
+        sizes: (number of frames decoded before, width, height) for the first frame and wherever
+            the size changes.
     """
 
     pts: list[int | None] = field(default_factory=list)
@@ -37,6 +39,7 @@ class FullDecode:
     failed_after: list[int] = field(default_factory=list)
     is_interlaced: bool = False
     highest: int = 0
+    sizes: list[tuple[int, int, int]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,8 @@ def decode_fully(container: Any, stream: Any) -> FullDecode:
         for frame in frames:
             if frame.is_corrupt:
                 found.corrupt.append(len(found.pts))
+            if not found.sizes or found.sizes[-1][1:] != (frame.width, frame.height):
+                found.sizes.append((len(found.pts), frame.width, frame.height))
             found.is_interlaced |= frame.interlaced_frame
             found.pts.append(frame.pts)
             if has_16_bits(frame):
@@ -203,6 +208,20 @@ def describe_damage(
             "begins between two keyframes; the first frame that does is frame 0."
         )
     return None, warnings
+
+
+def describe_size_change(path: Path, decoded: FullDecode, times_seconds: Sequence[float]) -> str:
+    """Says where the size of the frames changes first; an empty string if it does not."""
+    if len(decoded.sizes) < 2:
+        return ""
+    (_, *old), (place, *new) = decoded.sizes[:2]
+    place = min(place, len(times_seconds) - 1)
+    distorted = "" if old[0] * new[1] == new[0] * old[1] else ", and thereby distorted"
+    return (
+        f"{path}: the frames are {old[0]}x{old[1]}, but {new[0]}x{new[1]} from "
+        f"{times_seconds[place]:.2f} s (frame {place}) on: frames of another size are scaled to "
+        f"the first one{distorted}. To take the first part alone: --frames 0:{place}."
+    )
 
 
 def _num_affected(bad: Sequence[int], keyframes: Sequence[int], num_frames: int) -> int:

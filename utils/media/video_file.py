@@ -15,11 +15,14 @@ import numpy as np
 from utils.errors import InputError
 from utils.files import sha256_of
 from utils.media.images import HIGHEST_16_BIT, to_8_bits, white_level
+from utils.media.orientation import turn_upright
 from utils.media.sound import Sound
 from utils.media.video_damage import (
     RE_ENCODE,
     Damage,
+    FullDecode,
     describe_damage,
+    describe_size_change,
     find_damage,
     has_16_bits,
     to_16_bits,
@@ -31,7 +34,6 @@ from utils.media.video_index import (
     decode_frames,
     find_video_stream,
     open_container,
-    turn_upright,
 )
 
 CACHE_BYTES = 256 * 2**20
@@ -72,11 +74,14 @@ class VideoFile:
         return build_index(self.path)
 
     @cached_property
+    def _decoded(self) -> FullDecode:
+        """A full decode, which takes as long as to play the file as fast as possible."""
+        return self._index.decoded or decode_all(self.path)
+
+    @cached_property
     def _damage(self) -> Damage:
-        """What a full decode finds; it takes as long as to play the file as fast as possible."""
         index = self._index
-        decoded = index.decoded or decode_all(self.path)
-        return find_damage(decoded, index.number_of_pts, index.packet_pts, index.keyframes)
+        return find_damage(self._decoded, index.number_of_pts, index.packet_pts, index.keyframes)
 
     @cached_property
     def frame_names(self) -> tuple[str, ...]:
@@ -202,8 +207,16 @@ class VideoFile:
                 digest.result()
             if refused:
                 raise InputError(refused)
+            change = describe_size_change(self.path, self._decoded, self._index.times_seconds)
+            warnings += [change] if change else []
         for index in (0, len(self) - 1):
             self.read(index)
+        if self._index.num_video_streams > 1:
+            warnings.append(
+                f"{self.path}: of {self._index.num_video_streams} video streams in the file, the "
+                f"one of {self.width}x{self.height} is read. To take another: "
+                "ffmpeg -i IN -map 0:v:1 -c copy OUT.mkv"
+            )
         if not self._index.has_times:
             warnings.append(
                 f"{self.path}: the file has no times of its frames; they are estimated at "

@@ -17,6 +17,8 @@ import av
 import numpy as np
 
 from utils.errors import InputError
+from utils.media.images import count_pictures
+from utils.media.orientation import display_matrix
 from utils.media.video_damage import (
     RE_ENCODE,
     FullDecode,
@@ -26,6 +28,7 @@ from utils.media.video_damage import (
 )
 
 UNKNOWN_FRAMES_PER_SECOND = 24.0  # taken for a file that does not state its rate
+ATTACHED = av.stream.Disposition.attached_pic
 MAX_PIXEL_ASPECT = 8  # beyond it, a file's header is taken to be wrong
 
 # With these codecs every packet is one shown frame, so counting packets counts frames. VP8 has
@@ -52,6 +55,7 @@ class VideoIndex:
         coded_height, coded_width: of the frames as they are stored, pixels.
         display_matrix: int32 (9,), see `turn_upright`, or None.
         pixel_aspect: width of a pixel as it is shown, in units of its height, before it is turned.
+        num_video_streams: in the file; one is read.
         is_cut_off: whether the file ends before the end that it announces.
         packet_pts: sorted time stamps of the packets; empty if they are missing or repeated.
         decoded: the full decode, if there had to be one.
@@ -69,6 +73,7 @@ class VideoIndex:
     coded_width: int
     display_matrix: np.ndarray | None
     pixel_aspect: float
+    num_video_streams: int
     is_cut_off: bool
     packet_pts: list[int]
     decoded: FullDecode | None
@@ -86,7 +91,7 @@ class _PacketList:
         is_one_frame_per_packet: whether counting packets counts frames.
         time_base: seconds per unit of a time stamp.
         frames_per_second: as the file states it, else UNKNOWN_FRAMES_PER_SECOND.
-        has_sound, pixel_aspect, is_cut_off: as in `VideoIndex`.
+        has_sound, pixel_aspect, num_video_streams, is_cut_off: as in `VideoIndex`.
     """
 
     pts: list[int | None]
@@ -96,6 +101,7 @@ class _PacketList:
     frames_per_second: float
     has_sound: bool
     pixel_aspect: float
+    num_video_streams: int
     is_cut_off: bool
 
     @property
@@ -138,12 +144,24 @@ def open_container(path: Path) -> tuple[Any, Any]:
             f"video at all ({error.strerror}); {RE_ENCODE}"
         ) from error
     try:
+        if container.format.name.endswith("_pipe"):  # a file of pictures
+            _refuse_stack(path)
         stream = find_video_stream(container, path)
     except InputError:
         container.close()
         raise
     stream.thread_type = "AUTO"
     return container, stream
+
+
+def _refuse_stack(path: Path) -> None:
+    num_pictures = count_pictures(path)
+    if num_pictures > 1:
+        raise InputError(
+            f"{path}: expected a video, found an image file of {num_pictures} pictures, of which "
+            "FFmpeg reads at most the first; save them as PNGs in a folder of their own, and name "
+            "the folder."
+        )
 
 
 def find_video_stream(container: Any, path: Path) -> Any:
@@ -158,7 +176,7 @@ def find_video_stream(container: Any, path: Path) -> Any:
     """
     stream = container.streams.best("video")
     # The cover picture of a song is stored as a video stream as well.
-    if stream is None or stream.disposition & av.stream.Disposition.attached_pic:
+    if stream is None or stream.disposition & ATTACHED:
         kinds = sorted({other.type for other in container.streams if other is not stream})
         found = f"only {', '.join(kinds)}" if kinds else "nothing"
         if not {"audio", "subtitle", "video"} & set(kinds):
@@ -209,7 +227,6 @@ def build_index(path: Path) -> VideoIndex:
     is_seekable = is_timed and packets.has_unique_pts and number_of_pts.keys() <= set(packets.pts)
     keyframes = packets.keyframes() if is_seekable else []
     keyframes = [(number_of_pts[p], seek) for p, seek in keyframes if p in number_of_pts]
-    matrix = first_frame.side_data.get("DISPLAYMATRIX")
     return VideoIndex(
         times_seconds=times,
         has_times=is_timed,
@@ -221,7 +238,8 @@ def build_index(path: Path) -> VideoIndex:
         seek_timestamps=[seek for _, seek in keyframes],
         coded_height=first_frame.height,
         coded_width=first_frame.width,
-        display_matrix=None if matrix is None else np.frombuffer(bytes(matrix), np.int32),
+        display_matrix=display_matrix(first_frame),
+        num_video_streams=packets.num_video_streams,
         pixel_aspect=packets.pixel_aspect,
         is_cut_off=packets.is_cut_off,
         packet_pts=packets.sorted_pts(),
@@ -264,6 +282,7 @@ def _read_packets(path: Path) -> _PacketList:
             float(_stated_rate(stream, all_pts) or UNKNOWN_FRAMES_PER_SECOND),
             has_sound,
             _pixel_aspect(stream),
+            sum(not other.disposition & ATTACHED for other in container.streams.video),
             is_cut_off,
         )
 
@@ -340,24 +359,3 @@ def _is_short(container: Any, stream: Any, pts: list[int | None]) -> bool:
     # A file that was cut from a longer one may keep its clock, and count its length from 0.
     found_seconds = float((max(known) - min(0, min(known))) * stream.time_base) if known else 0.0
     return found_seconds < 0.9 * stated_seconds - 1
-
-
-def turn_upright(image: np.ndarray, display_matrix: np.ndarray | None) -> np.ndarray:
-    """Turns and mirrors a decoded frame as its container tells players to.
-
-    Args:
-        image: (H, W) or (H, W, C), any dtype.
-        display_matrix: int32 (9,), FFmpeg's display matrix, or None. A row vector (x, y) in the
-            coded frame times the upper left 2x2 part is the position in the shown frame.
-
-    Returns: a view of `image`. Other angles are rounded to the nearest quarter turn.
-    """
-    if display_matrix is None:
-        return image
-    x_to_x, x_to_y, _, y_to_x, y_to_y = (int(value) for value in display_matrix[:5])
-    if abs(x_to_y) > abs(x_to_x):
-        image = image.swapaxes(0, 1)
-        x_to_x, y_to_y = y_to_x, x_to_y
-    if x_to_x < 0:
-        image = image[:, ::-1]
-    return image[::-1] if y_to_y < 0 else image

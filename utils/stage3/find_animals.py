@@ -93,7 +93,7 @@ def find_labels(
     if frame is None:
         raise InputError(
             f"{video.name}: the network {network.path} finds no animal in the {len(frames)} frames "
-            "that it looked at. Label one: python annotate.py --video; or leave the video out."
+            "that it looked at. Label one of its frames with annotate.py, or leave the video out."
         )
     pieces = found[frame]
     return {frame: LabelMap(pieces.values, tuple(range(1, pieces.count + 1)))}

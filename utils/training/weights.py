@@ -13,6 +13,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from models import HEADS
 from models.backbone import BACKBONE
 from models.prompted import LAYER_PREFIX
 from utils import paths
@@ -85,9 +86,10 @@ def load_weights(model: keras.Model, path: Path, sha256: str | None = None) -> d
             if BACKBONE.block_number(name) is not None
         }
     elif head and not model.name.endswith(f"_{head}"):
+        other_head = f"--head {head} or " if head in HEADS else ""
         raise InputError(
             f"{path}: weights of head {head}, the network is {model.name}. "
-            f"Choose --head {head} or another --weights."
+            f"Choose {other_head}another file."
         )
     problem = _first_misfit(tensors, variables, model.name)
     if problem:
