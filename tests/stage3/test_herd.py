@@ -15,7 +15,7 @@ from utils.errors import InputError, UsageError
 from utils.media.regions import touching
 from utils.stage3 import presets, prompted_pipeline, prompted_tuning
 from utils.stage3.prompted_pipeline import PromptedView, keep_pieces
-from utils.stage3.prompted_tuning import NumberedFrame, make_tuner
+from utils.stage3.prompted_tuning import NumberedFrame, make_tuner, spill_over
 from utils.training.animals import NumberedImage
 from utils.training.weights import save_weights
 
@@ -213,3 +213,14 @@ def test_the_piece_with_the_largest_common_area_is_kept_however_small_that_is():
     expected[2:12, 19:30] = True
     assert keep_pieces(mask, expected, 0.3)[5, 5]
     assert not keep_pieces(mask, np.zeros_like(mask), 0.3).any()
+
+
+def test_an_earlier_mask_runs_over_its_border_somewhere():
+    mask = np.zeros((60, 60), bool)
+    mask[20:40, 20:40] = True
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        spilled = spill_over(mask, rng)
+        assert (spilled & mask).sum() == mask.sum() and (spilled & ~mask).any()
+        assert spilled.sum() < 2 * mask.sum()
+    assert not spill_over(np.zeros_like(mask), rng).any()

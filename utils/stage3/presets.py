@@ -40,7 +40,6 @@ HERD = PromptedPreset(
         final_rate=0.3,
         augmentation=replace(AUGMENTATIONS["fine_tune"], object_centred=0.9),
     ),
-    separation=None,
 )
 
 PRESETS = {

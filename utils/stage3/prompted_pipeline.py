@@ -14,6 +14,7 @@ from utils.media.regions import rectangle_around
 from utils.stage3.motion import find_motion, warp_mask
 from utils.stage3.pipeline import AnimalInFrame, Pipeline
 from utils.stage3.prompted_tuning import NumberedFrame
+from utils.stage3.separation import SeparationWatch
 from utils.stage3.temporal_filter import make_passes
 from utils.training.animals import NumberedImage
 from utils.training.clicks import make_prompt
@@ -135,6 +136,8 @@ class PromptedPipeline(Pipeline):
         labelled = tuple(f for f, label in self.labels.items() if (label == animal).any())
         for start, going_away in make_passes(len(self.video), labelled):
             mask, before = self.labels[start] == animal, start
+            settings = self.preset.separation
+            watch = SeparationWatch(settings, self._motion) if settings else None
             smallest = prompts.lost * np.count_nonzero(mask)
             for index in (i for i in going_away if i in frames):
                 motion = find_motion(self.frames.grey(index), self.frames.grey(before))
@@ -144,10 +147,12 @@ class PromptedPipeline(Pipeline):
                 probability = probability_of(animal, index, expected)
                 found = resize_image(probability, *self.size) > threshold * 255
                 region = keep_pieces(found, expected, prompts.overlap)
+                corrected = watch(index, region, motion) if watch else {}
+                region = corrected.pop(index, region)
                 is_lost = np.count_nonzero(region) < smallest
                 # Where it was last, it is looked for again.
                 mask = expected if is_lost else region
-                yield AnimalInFrame(index, probability, region & (not is_lost)), {}
+                yield AnimalInFrame(index, probability, region & (not is_lost)), corrected
                 before = index
 
 

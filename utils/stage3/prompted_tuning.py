@@ -9,14 +9,21 @@ are background next to this prompt only.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import keras
+import numpy as np
 
+from models.prompted import PROMPT_CHANNELS
 from utils.stage3.fine_tuning import FineTuner, make_loss
 from utils.stage3.settings import FineTuning, Preset, PromptedPreset, Prompts
 from utils.training.animals import NumberedImage
 from utils.training.prompted_batches import PromptedBatches
 from utils.training.prompted_network import PromptedNetwork
-from utils.training.simulated_prompts import Prompting
+from utils.training.simulated_prompts import Prompting, body_length
+
+MASK_CHANNEL = PROMPT_CHANNELS.index("mask")
+_SPILL = 5  # stream of random numbers of a batch
+_SPILL_SHARE = (0.05, 0.3)  # half axes of what is added, in lengths of the animal's body
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,11 +38,25 @@ class NumberedFrame:
 
 
 class EarlierMaskBatches(PromptedBatches):
-    """As `PromptedBatches`, for the prompted network itself."""
+    """As `PromptedBatches`, for the prompted network itself.
+
+    Args:
+        spill: probability of an earlier mask that runs over its border into whatever is there.
+        others: as of `PromptedBatches`.
+    """
+
+    def __init__(self, *arguments, spill: float, **others):
+        super().__init__(*arguments, **others)
+        self.spill = spill
 
     def __getitem__(self, index):
         inputs, targets = super().__getitem__(index)
         prompt = inputs["prompt"].astype("float32")
+        batch = self.first_batch + self.epoch * self.steps_per_epoch + index
+        rng = np.random.default_rng([self.seed, _SPILL, batch])
+        for mask in prompt[..., MASK_CHANNEL]:
+            if rng.random() < self.spill:
+                mask[spill_over(mask > 0, rng)] = 1
         return {"images": inputs["images"], "prompt": prompt}, targets
 
 
@@ -57,6 +78,7 @@ class PromptedTuner(FineTuner):
         prompts: Prompts,
     ):
         super().__init__(model, loss, settings, seed)
+        self.spill = prompts.spill
         self.network = PromptedNetwork(model)  # traced once for all videos
         self.prompting = Prompting(
             empty=0,
@@ -82,7 +104,20 @@ class PromptedTuner(FineTuner):
             settings.augmentation,
             self.seed,
             prompting=self.prompting,
+            spill=self.spill,
         )
+
+
+def spill_over(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The mask with an ellipse added somewhere on its border: bool (h, w)."""
+    on_border = np.argwhere(mask & (cv2.erode(mask.astype("uint8"), np.ones((3, 3))) == 0))
+    if not len(on_border):
+        return mask
+    y, x = on_border[rng.integers(len(on_border))]
+    axes = (rng.uniform(*_SPILL_SHARE, 2) * body_length(mask)).round().astype(int)
+    spilled = mask.astype("uint8")
+    cv2.ellipse(spilled, (int(x), int(y)), axes.tolist(), float(rng.uniform(0, 360)), 0, 360, 1, -1)
+    return spilled > 0
 
 
 def make_tuner(model: keras.Model, preset: Preset, seed: int) -> FineTuner:

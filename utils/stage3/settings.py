@@ -222,6 +222,7 @@ class Prompts:
         composite: of copies of the labelled animal side by side, each of them the one in its turn.
         shift: of the earlier mask, up to so many body lengths.
         bleeding: of an earlier mask that also covers a part of a neighbour.
+        spill: of an earlier mask that runs over its border, into another animal or not.
         cut: of an earlier mask that lacks a part.
         cut_share: of the mask that is missing, at most.
         others: of the other animals' masks beside that of the one, where there are any.
@@ -234,6 +235,7 @@ class Prompts:
     composite: float = 0.6
     shift: float = 0.5
     bleeding: float = 0.4
+    spill: float = 0.4
     cut: float = 0.4
     cut_share: float = 0.7
     others: float = 0.5
