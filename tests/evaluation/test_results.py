@@ -132,3 +132,11 @@ def test_masks_keep_the_numbers_of_the_label_and_void_is_background(made):
     write_label(made.mask_path("two", 0), with_void, (3, 7))
     first = next(read_masks(open_segmented(made.results, "two")))
     np.testing.assert_array_equal(first, 3 * animal(0))
+
+
+def test_a_mask_that_was_repainted_as_another_animal_is_refused(made):
+    """It was exported as a second animal, beside an invisible first one."""
+    made.add("two", [7 * animal(index) for index in range(NUM_FRAMES)], label_animals=(3, 7))
+    write_label(made.mask_path("two", 0), 5 * animal(0), (5,))
+    with pytest.raises(InputError, match="expected no animals but 3, 7, found 5"):
+        next(read_masks(open_segmented(made.results, "two")))

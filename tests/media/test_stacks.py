@@ -63,5 +63,5 @@ def test_a_jpeg_with_a_preview_is_one_picture(tmp_path):
 @pytest.mark.parametrize("name", ["3.json", "3.npy", "3.svg"])
 def test_a_label_that_is_no_image_is_named_with_a_remedy(tmp_path, name):
     (tmp_path / name).write_text('{"shapes": []}', encoding="utf-8")
-    with pytest.raises(InputError, match=rf"{name}: expected an image.*save it as PNG"):
+    with pytest.raises(InputError, match=rf"{name}: expected a whole image.*save it as PNG"):
         read_label(tmp_path / name)

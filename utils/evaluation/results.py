@@ -197,11 +197,12 @@ def read_masks(video: SegmentedVideo) -> Iterator[np.ndarray]:
     Returns: per frame uint8 (height, width), 0 background, else the animal's number in the label.
 
     Raises:
-        InputError: naming the first mask that is unreadable or differs in size from the others.
+        InputError: naming the first mask that is unreadable, differs in size from the others, or
+            shows an animal that the video does not have.
     """
     expected = None
     for path in video.mask_paths:
-        mask = read_label(path).values
+        mask = read_label(path, video.animals or None).values
         mask[mask == VOID] = 0
         expected = expected or mask.shape
         if mask.shape != expected:

@@ -137,7 +137,7 @@ def open_image(path: Path) -> Image.Image:
         ) from None
     except UnidentifiedImageError:
         raise InputError(
-            f"{path}: expected an image, found a file that cannot be decoded as one; copy or "
+            f"{path}: expected a whole image, found a file that cannot be decoded as one; copy or "
             "extract it again, or save it as PNG with the program that made it."
         ) from None
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error, ...
