@@ -79,6 +79,8 @@ from utils.stage3.settings import DenseCrf, Finding, GuidedFilter, PromptedPrese
 from utils.stage3.together import LabelledVideo, keep_network, learn_together, together_dir
 from utils.training.weights import find_weights, load_weights, save_weights
 
+# Mean confidence: .50 to .72 where pigs in a pen are confused, .87 and more on single animals.
+DOUBTFUL = 0.8
 EXPECTED = (InputError, OSError, FloatingPointError)  # anything else is a bug
 
 
@@ -453,6 +455,13 @@ def segment(
 
     keeps_networks = config.save_weights and job.learns
     pipeline.run(save_network if keeps_networks else lambda animal: None, learns=job.learns)
+    confidence = round(float(np.mean(pipeline.confidence_of_frames())), 4)
+    if confidence < DOUBTFUL and not takes_prompts(config):
+        print(
+            f"note: {video.name}: the masks are doubtful (confidence {confidence:.2f}). If others "
+            "look like the animal, try --preset herd; otherwise label a further frame.",
+            flush=True,
+        )
     scores = score_run(sequence, mask_paths(config.results, video)[0].parent, labelled)
     timing = pipeline.timing
     return make_record(
@@ -461,7 +470,7 @@ def segment(
         started,
         animals=animals,
         found_in=None if labelled else numbers,
-        confidence_mean=round(float(np.mean(pipeline.confidence_of_frames())), 4),
+        confidence_mean=confidence,
         scores=scores,
         seconds=timing.summary(time.perf_counter() - start),
         losses={str(a): [round(x, 5) for x in losses] for a, losses in timing.losses.items()},
