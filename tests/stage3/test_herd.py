@@ -14,7 +14,7 @@ from utils import paths
 from utils.errors import InputError, UsageError
 from utils.media.regions import touching
 from utils.stage3 import presets, prompted_pipeline, prompted_tuning
-from utils.stage3.prompted_pipeline import PromptedView, keep_pieces
+from utils.stage3.prompted_pipeline import PromptedView, keep_pieces, limit_growth
 from utils.stage3.prompted_tuning import NumberedFrame, make_tuner, spill_over
 from utils.training.animals import NumberedImage
 from utils.training.weights import save_weights
@@ -224,3 +224,33 @@ def test_an_earlier_mask_runs_over_its_border_somewhere():
         assert (spilled & mask).sum() == mask.sum() and (spilled & ~mask).any()
         assert spilled.sum() < 2 * mask.sum()
     assert not spill_over(np.zeros_like(mask), rng).any()
+
+
+def test_an_animal_does_not_grow_into_its_neighbour_at_once():
+    expected = np.zeros((20, 60), bool)
+    expected[5:15, 5:25] = True
+    region = expected.copy()
+    region[5:15, 25:45] = True  # a neighbour of the same size
+    limited = limit_growth(region, expected, 1.2 * expected.sum())
+    assert (limited & expected).sum() == expected.sum()
+    assert limited.sum() == 240 and limited[10, 28] and not limited[10, 29]
+    np.testing.assert_array_equal(limit_growth(region, expected, 400), region)
+    assert (limit_growth(region, expected, 10) == expected).all()
+
+
+def test_what_hides_a_part_of_the_animal_does_not_shrink_it_for_good(herd, sees_red):
+    """The prompt stays whole: the network would only find what the part touches."""
+    for index in range(NUM_FRAMES):
+        image = np.full((48, 64, 3), 80, np.uint8)
+        image[12:32, 10:50] = (230, 60, 40)
+        if index in (2, 3):
+            image[:, 22:64] = (40, 200, 40)
+        if index > 1:
+            image[:, 28:32] = 80  # and a post in front of it
+        herd.write_frame("hen", f"{index:05d}.png", image)
+    label = np.zeros((48, 64), np.uint8)
+    label[12:32, 10:50] = 255
+    herd.write_label("hen", 0, label)
+    herd.run(preset="herd")
+    areas = [np.count_nonzero(mask) for mask in herd.masks()]
+    assert areas[2] < 0.5 * areas[0] and areas[4] > 0.8 * areas[0]

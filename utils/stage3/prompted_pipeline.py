@@ -4,6 +4,7 @@ From frame to frame, the animal's mask, moved along the optical flow, tells the 
 which one is meant. The network looks at a window of one size around it.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
 
 import cv2
@@ -15,7 +16,7 @@ from utils.stage3.motion import find_motion, warp_mask
 from utils.stage3.pipeline import AnimalInFrame, Pipeline
 from utils.stage3.prompted_tuning import NumberedFrame
 from utils.stage3.separation import SeparationWatch
-from utils.stage3.temporal_filter import make_passes
+from utils.stage3.temporal_filter import distance_to, make_passes
 from utils.training.animals import NumberedImage
 from utils.training.clicks import make_prompt
 from utils.training.prompted_network import PromptedNetwork
@@ -139,6 +140,7 @@ class PromptedPipeline(Pipeline):
             settings = self.preset.separation
             watch = SeparationWatch(settings, self._motion) if settings else None
             smallest = prompts.lost * np.count_nonzero(mask)
+            areas = deque([np.count_nonzero(mask)], maxlen=prompts.memory)
             for index in (i for i in going_away if i in frames):
                 motion = find_motion(self.frames.grey(index), self.frames.grey(before))
                 expected = warp_mask(mask, motion)
@@ -147,11 +149,15 @@ class PromptedPipeline(Pipeline):
                 probability = probability_of(animal, index, expected)
                 found = resize_image(probability, *self.size) > threshold * 255
                 region = keep_pieces(found, expected, prompts.overlap)
+                region = limit_growth(region, expected, prompts.growth * np.median(areas))
                 corrected = watch(index, region, motion) if watch else {}
                 region = corrected.pop(index, region)
-                is_lost = np.count_nonzero(region) < smallest
-                # Where it was last, it is looked for again.
-                mask = expected if is_lost else region
+                area = np.count_nonzero(region)
+                is_lost, is_partial = area < smallest, area < prompts.partial * np.median(areas)
+                # Where it was last, it is looked for again; and what hides a part of it may go.
+                mask = expected if is_lost or is_partial else region
+                if not is_lost:
+                    areas.append(area)
                 yield AnimalInFrame(index, probability, region & (not is_lost)), corrected
                 before = index
 
@@ -173,3 +179,19 @@ def keep_pieces(mask: np.ndarray, expected: np.ndarray, overlap: float) -> np.nd
     kept[np.argmax(common)] = True
     kept[0] = False
     return kept[pieces]
+
+
+def limit_growth(region: np.ndarray, expected: np.ndarray, area: float) -> np.ndarray:
+    """A region without what is farthest from where the animal was expected, if it is larger than
+    the animal can be: bool (H, W).
+
+    Args:
+        region, expected: bool (H, W).
+        area: pixels; what lies in the expected mask is kept in any case.
+    """
+    area = max(1, round(area))
+    if np.count_nonzero(region) <= area:
+        return region
+    distance = distance_to(expected)
+    farthest = np.partition(distance[region], area - 1)[area - 1]
+    return region & (distance <= farthest)

@@ -228,6 +228,11 @@ class Prompts:
         others: of the other animals' masks beside that of the one, where there are any.
         overlap: share of a piece that the earlier mask covers, from which on it is a part of the
             animal; the piece with the largest common area always is.
+        growth: largest area of the animal, relative to the median of the frames before: a
+            neighbour that it touches is not to become a part of it.
+        partial: share of that median below which the mask before, moved along, and not what was
+            found is the prompt for the next frame.
+        memory: number of these frames.
         lost: share of the labelled area below which the animal is out of sight.
     """
 
@@ -240,6 +245,9 @@ class Prompts:
     cut_share: float = 0.7
     others: float = 0.5
     overlap: float = 0.3
+    growth: float = 1.15
+    partial: float = 0.6
+    memory: int = 20
     lost: float = 0.15
 
 
