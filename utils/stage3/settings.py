@@ -247,7 +247,7 @@ class Prompts:
     overlap: float = 0.3
     growth: float = 1.15
     partial: float = 0.6
-    memory: int = 20
+    memory: int = 60
     lost: float = 0.15
 
 
