@@ -61,10 +61,31 @@ def test_the_backbone_looks_once_at_a_window():
     for x in (60, 80, 100, 120):
         clicks.append(Click(x, 60, True))
         current = segmenter.segment(7, image, Marks(clicks, None, current, NOTHING)) > 0
-    assert len(network.looked) == 1 and len(network.prompts) == 4
+    # The first click is also compared with what is seen without it.
+    assert len(network.looked) == 1 and len(network.prompts) == 4 + 1
     assert network.prompts[-1][..., MASK].any() and network.prompts[-1][..., POSITIVE].sum() > 200
     segmenter.segment(8, image, Marks(clicks, None, current, NOTHING))
     assert len(network.looked) == 2
+
+
+class HalfHearted(Finder):
+    """With a click alone it is sure of the upper half of the picture only."""
+
+    def probability(self, image, prompt):
+        found = super().probability(image, prompt)
+        if prompt[..., POSITIVE].any() and not prompt[..., MASK].any():
+            found[len(found) // 2 :] *= 0.2
+        return found
+
+
+def test_the_first_click_takes_the_whole_piece_that_is_seen_without_it_and_no_other():
+    truth, other = box_of(40, 20, 140, 80), box_of(40, 120, 140, 170)
+    segmenter = PromptedSegmenter(HalfHearted())
+    image = bright_parts(truth | other)
+    nothing = np.zeros(truth.shape, bool)
+    found = segmenter.segment(1, image, Marks([Click(50, 60, True)], None, nothing, NOTHING)) > 0
+    assert (found & truth).sum() > 0.9 * truth.sum()
+    assert not (found & other).any()
 
 
 def test_a_small_animal_is_looked_at_closely():

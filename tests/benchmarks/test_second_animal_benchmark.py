@@ -58,7 +58,7 @@ def test_the_second_animal_is_another_moment_of_the_first_mirrored():
 def test_the_benchmark_scores_against_the_first_animal(world, monkeypatch, capsys):
     world.add(labelled=range(NUM_FRAMES))
     monkeypatch.setattr(stage3_runs, "build_model", tiny_network)
-    monkeypatch.setattr(stage3_runs, "find_weights", lambda *_: (world.weights, "test"))
+    monkeypatch.setattr(stage3_runs, "find_weights", lambda *_, **__: (world.weights, "test"))
     results = world.root / "second"
     config = second_animal.Config(dataset=world.dataset, preset="fast", results=results)
     second_animal.main(config)

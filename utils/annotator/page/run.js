@@ -8,6 +8,7 @@ const PRESET_TEXTS = {
   default: "default",
   fast: "fast, less exact",
   accurate: "accurate, slow",
+  herd: "one of many that look alike",
   paper: "the paper's",
 };
 
