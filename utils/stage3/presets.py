@@ -32,7 +32,7 @@ PAPER = Preset(
     window=Window(pixels=10**9, max_zoom=1, margin=2, whole_every=10**9),
 )
 
-# One of many that look alike: chosen on four clips of pigs in a pen (docs/experiments.md).
+# One of many that look alike: chosen on four videos of pigs in a pen (docs/experiments.md).
 HERD = PromptedPreset(
     FineTuning(
         steps=150,
