@@ -104,6 +104,22 @@ def test_several_labelled_animals_share_one_training(herd):
     assert herd.record("pair")["seconds"]["steps"] == 4
 
 
+def test_frames_with_a_tiny_animal_are_not_enlarged_without_limit(herd, monkeypatch):
+    monkeypatch.setitem(
+        presets.PRESETS, "herd", replace(HERD, prompts=replace(HERD.prompts, body_px=4000))
+    )
+    seen = []
+    make = prompted_pipeline.NumberedFrame
+    monkeypatch.setattr(
+        prompted_pipeline,
+        "NumberedFrame",
+        lambda numbered: seen.append(numbered.image.shape) or make(numbered),
+    )
+    add_red_pair(herd)
+    herd.run(sequences=("pair",), preset="herd")
+    assert max(seen[0]) <= 2 * 64
+
+
 @pytest.mark.parametrize("calls", [0, 3])
 def test_a_run_that_was_cut_off_ends_with_the_same_masks(herd, tmp_path, calls):
     add_red_pair(herd)

@@ -118,7 +118,8 @@ class PromptedPipeline(Pipeline):
             for animal in self.animals
             if (label == animal).any()
         ]
-        return self.preset.prompts.body_px / float(np.median(lengths))
+        # A whole frame is enlarged for training, so that there is a limit for tiny animals.
+        return min(self.preset.window.max_zoom, self.preset.prompts.body_px / np.median(lengths))
 
     def _view(self, animal: int) -> PromptedView:
         return PromptedView(
