@@ -174,5 +174,6 @@ def small_stage3_in(folder: Path):
             steps = FineTuning(**{**vars(TINY.fine_tuning), "steps": 8 if name == "fast" else 6})
             patch.setitem(presets.PRESETS, name, Preset(**{**vars(TINY), "fine_tuning": steps}))
         patch.setattr(paths, "LABELS", folder / "labels")
+        patch.setattr(paths, "DATASETS", folder / "datasets")  # of selections, for videos
         patch.setattr(paths, "FINE_TUNE_WEIGHTS", folder / "fine_tune_weights")
         yield
