@@ -13,7 +13,8 @@ Writes  results/segmentation/SEQ/STEM.png, results/overlay/SEQ.mp4 and SEQ.png,
 SEQ is the video's name, STEM the frame's (00037), DIR the data set. Your own video:
 python finetune_test.py --video my_video.mp4
 
-A label may show several animals, an index or colour each; each takes the time of a video with one.
+A label may show several animals, an index or colour each; each takes the time of a video with one,
+except with --preset herd.
 Videos without a label: --fine-tuned FILE uses a network that --save-weights kept, and --together
 one that learns the labels of all videos of the call. The animals of a video are then those that the
 network finds where they are clearest.
@@ -77,6 +78,7 @@ from utils.stage3.run_record import (
 from utils.stage3.saved_network import SavedNetwork, network_facts, tuned_on_video
 from utils.stage3.settings import DenseCrf, Finding, GuidedFilter, PromptedPreset
 from utils.stage3.together import LabelledVideo, keep_network, learn_together, together_dir
+from utils.training.stage import check_stage
 from utils.training.weights import find_weights, load_weights, save_weights
 
 # Mean confidence: .50 to .72 where pigs in a pen are confused, .87 and more on single animals.
@@ -99,8 +101,8 @@ class Config:
     )
     animals: int | None = setting(
         None,
-        "how many animals of this kind there are in the picture at most, with the labelled ones "
-        "(default: any number); what looks like them is then not taken for another one",
+        "how many animals of this kind there are in the picture at most (default: any number); if "
+        "all of them are labelled, what looks like them is not taken for another one",
     )
     shot_changes: Literal["refuse", "ignore"] = setting(
         "refuse", "what to do with a video of several shots, across which nothing can be followed"
@@ -151,6 +153,9 @@ def main(config: Config) -> int:
     )
     if config.fine_tuned:
         weights_reason = "named by --fine-tuned"
+
+    if takes_prompts(config):
+        check_stage(weights, ("prompted",))
 
     precision = backend.choose_precision() if config.precision == "auto" else config.precision
     keras.config.set_dtype_policy(precision)
@@ -206,6 +211,7 @@ def check_flags(config: Config) -> None:
             ("--together", config.together),
             ("--fine-tuned", config.fine_tuned),
             ("--save-weights", config.save_weights),
+            ("--guidance none", config.guidance == "none"),
         ):
             if given:
                 raise UsageError(
@@ -345,7 +351,10 @@ def prepare_job(
     if config.outline:  # absent otherwise, so that runs without it keep their key
         key["outline"] = {type(config.outline).__name__: asdict(config.outline)}
     if not guidance.frames:
-        key["finding"] = asdict(config.finding)
+        # Absent otherwise, so that runs without a limit keep their key.
+        limit = {} if config.animals else {"max_animals"}
+        finding = asdict(config.finding)
+        key["finding"] = {name: finding[name] for name in finding.keys() - limit}
     learns, finished = bool(guidance.frames), False
     if not config.together:  # whose labels are not known yet
         finished = bool(find_finished(video, key, config, learns))
@@ -372,6 +381,7 @@ def learn_labels(
     ]
     key = {name: v for name, v in jobs[0].key.items() if name not in ("labelled_frames", "finding")}
     key["sha256"] = {"weights": start.sha256}
+    key["preset"] = asdict(PRESETS[config.preset])  # whatever --animals means to a video
     with hold_lock(folder.with_name(f"{folder.name}.lock"), str(folder)):
         network = learn_together(
             tuner,
@@ -456,10 +466,12 @@ def segment(
     keeps_networks = config.save_weights and job.learns
     pipeline.run(save_network if keeps_networks else lambda animal: None, learns=job.learns)
     confidence = round(float(np.mean(pipeline.confidence_of_frames())), 4)
-    if confidence < DOUBTFUL and not takes_prompts(config):
+    if confidence < DOUBTFUL:
+        advice = "label a further frame"
+        if not takes_prompts(config) and job.learns and config.head == "deeplab":
+            advice = f"if others look like the animal, try --preset herd; otherwise {advice}"
         print(
-            f"note: {video.name}: the masks are doubtful (confidence {confidence:.2f}). If others "
-            "look like the animal, try --preset herd; otherwise label a further frame.",
+            f"note: {video.name}: the masks are doubtful (confidence {confidence:.2f}): {advice}.",
             flush=True,
         )
     scores = score_run(sequence, mask_paths(config.results, video)[0].parent, labelled)

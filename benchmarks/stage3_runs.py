@@ -24,6 +24,7 @@ from utils.stage3.presets import PRESETS
 from utils.stage3.prompted_tuning import make_tuner
 from utils.stage3.saved_network import SavedNetwork
 from utils.stage3.settings import PromptedPreset
+from utils.training.stage import check_stage
 from utils.training.weights import find_weights, load_weights
 
 NUMBERS = ("j", "f", "j_left_out", "f_left_out")  # of `Run`, in the order of the tables
@@ -98,6 +99,8 @@ def load_tuner(weights: Path | None, preset: str, seed: int) -> tuple[FineTuner,
     settings = PRESETS[preset]
     takes_prompts = isinstance(settings, PromptedPreset)
     weights_path, reason = find_weights("deeplab", weights, takes_prompts=takes_prompts)
+    if takes_prompts:
+        check_stage(weights_path, ("prompted",))
     backend.make_deterministic(seed)
     model = build_prompted_model() if takes_prompts else build_model("deeplab")
     load_weights(model, weights_path)

@@ -160,6 +160,11 @@ def test_missing_prompted_weights_are_named(herd, tmp_path, monkeypatch):
         herd.run(preset="herd", weights=None)
 
 
+def test_weights_of_a_network_without_prompts_are_refused(herd, weights_file):
+    with pytest.raises(InputError, match="weights of stage objectness, expected of prompted"):
+        herd.run(preset="herd", weights=weights_file)
+
+
 # What the network learns
 
 
@@ -178,6 +183,24 @@ def test_each_crop_has_an_earlier_mask_and_one_animal_as_its_target():
 
 
 # From frame to frame
+
+
+def test_a_small_animal_in_a_large_frame_is_copied_too(herd, monkeypatch):
+    """Only its surroundings are learnt, so that it is no small share of them."""
+    image = np.full((480, 640, 3), 80, np.uint8)
+    image[100:120, 300:330] = (230, 60, 40)
+    herd.write_frame("hen", "00000.png", image)
+    herd.write_label("hen", 0, (image[..., 0] > 200) * np.uint8(255))
+    seen = []
+    make = prompted_pipeline.NumberedFrame
+    monkeypatch.setattr(prompted_pipeline, "NumberedFrame", lambda n: seen.append(n) or make(n))
+    preset = replace(
+        HERD, lines=480, fine_tuning=replace(HERD.fine_tuning, crop=(96, 96)),
+        prompts=replace(HERD.prompts, body_px=32),
+    )  # fmt: skip
+    monkeypatch.setitem(presets.PRESETS, "herd", preset)
+    herd.run(sequences=("hen",), preset="herd")
+    assert seen[0].cut_out(1) is not None
 
 
 class SaysThePrompt:
@@ -202,6 +225,26 @@ def test_nothing_is_shifted_between_frame_and_window(zoom, corner):
     np.testing.assert_allclose(
         [ys.mean(), xs.mean()], [c.mean() for c in np.nonzero(expected)], atol=0.5
     )
+
+
+class SeesWhite:
+    def look(self, image):
+        return image
+
+    def probability(self, maps, prompt):
+        return maps.mean(axis=2).astype("float32") / 255
+
+
+@pytest.mark.parametrize("zoom", [0.4, 0.9, 1.0, 1.7])
+def test_the_picture_is_where_the_prompt_is(zoom):
+    expected = np.zeros((120, 160), bool)
+    expected[50:74, 60:90] = True
+    frames = np.repeat(expected[..., None] * np.uint8(255), 3, axis=2)
+    view = PromptedView(SeesWhite(), lambda index: frames, (120, 160), zoom=zoom, crop=(64, 64))
+    found = view.around(0, expected)
+    ys, xs = np.mgrid[:120, :160]
+    middle = [(found * at).sum() / found.sum() for at in (ys, xs)]
+    np.testing.assert_allclose(middle, [61.5, 74.5], atol=0.1)
 
 
 def touching_edge(mask):

@@ -5,7 +5,7 @@ which one is meant. The network looks at a window of one size around it.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -22,6 +22,7 @@ from utils.training.clicks import make_prompt
 from utils.training.prompted_network import PromptedNetwork
 from utils.training.simulated_prompts import body_length
 
+SURROUNDINGS = 0.75  # of the labelled animals that are learnt, in crops
 MIN_MOVED = 0.5  # share of the mask that the flow takes along; with less, it is wrong
 
 
@@ -67,15 +68,27 @@ class PromptedView:
             return np.zeros(self.size, "float32")
         expected = resize_labels(expected.astype("uint8"), *self.size)
         to_view, width_height = self._window(expected), self.crop[::-1]
-        image = cv2.warpAffine(
-            self.read(index), to_view, width_height,
-            flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101,
-        )  # fmt: skip
+        image = self._cut(self.read(index), to_view)
         mask = cv2.warpAffine(expected, to_view, width_height, flags=cv2.INTER_NEAREST)
         prompt = make_prompt(self.crop, mask=mask > 0)
         probability = self.network.probability(self.network.look(image), prompt)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         return cv2.warpAffine(probability, to_view, self.size[::-1], flags=flags)
+
+    def _cut(self, frame: np.ndarray, to_view: np.ndarray) -> np.ndarray:
+        """The window of a frame, uint8 (h, w, 3)."""
+        if self.zoom < 1:  # shrunk as the frames that were learnt from, by areas
+            size = [max(1, round(side * self.zoom)) for side in self.size]
+            shrink = np.array(size[::-1]) / self.size[::-1]
+            frame = resize_image(frame, *size)
+            linear = to_view[:, :2] / shrink
+            to_view = np.hstack(
+                [linear, to_view[:, 2:] + (linear - to_view[:, :2]) @ np.full((2, 1), 0.5)]
+            )
+        return cv2.warpAffine(
+            frame, to_view, self.crop[::-1],
+            flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101,
+        )  # fmt: skip
 
     def _window(self, expected: np.ndarray) -> np.ndarray:
         """2x3 matrix from pixels of the frame to those of a window around a mask."""
@@ -86,8 +99,8 @@ class PromptedView:
 
 
 class PromptedPipeline(Pipeline):
-    """As `Pipeline`, with a preset that has `Prompts` and a `PromptedTuner`. The network is learnt
-    once for all labelled animals."""
+    """As `Pipeline`, with a preset that has `Prompts` and a `PromptedTuner`. One network learns all
+    labelled animals, and is not kept."""
 
     def run(
         self, keep_network: Callable[[int], None] = lambda animal: None, *, learns: bool = True
@@ -99,34 +112,38 @@ class PromptedPipeline(Pipeline):
             self.partial.save_fine_tuned(self.tuner.model, first)
         for animal in self.animals:
             self.segment(animal)
-        keep_network(first)
         self.write(self.settle_identities())
 
     def _numbered_frame(self, frame: int) -> NumberedFrame:
-        image, label = self.frames.read(frame), self.fine_labels[frame]
-        size = [max(1, round(side * self._zoom())) for side in self.fine_size]
+        """What is around the animals of a labelled frame, at the size at which it is learnt."""
+        label, zoom = self.fine_labels[frame], self._zoom(self.animals)
+        margin = round(SURROUNDINGS * max(self.preset.fine_tuning.crop) / zoom)
+        box = rectangle_around(np.isin(label, self.animals), margin)
+        size = [max(1, round(side * zoom)) for side in box.shape]
         numbered = NumberedImage(
-            resize_image(image, *size), resize_labels(label, *size), are_single=True
+            resize_image(self.frames.read(frame)[box.slices], *size),
+            resize_labels(label[box.slices], *size),
+            are_single=True,
         )
         return NumberedFrame(numbered)
 
-    def _zoom(self) -> float:
-        """From fine size to where the network sees the animals, relative to fine size."""
+    def _zoom(self, animals: Sequence[int]) -> float:
+        """How much the network sees animals enlarged, relative to fine size."""
         lengths = [
             body_length(label == animal)
             for label in self.fine_labels.values()
-            for animal in self.animals
+            for animal in animals
             if (label == animal).any()
         ]
-        # A whole frame is enlarged for training, so that there is a limit for tiny animals.
-        return min(self.preset.window.max_zoom, self.preset.prompts.body_px / np.median(lengths))
+        limit = self.preset.window.max_zoom * min(self.size) / min(self.fine_size)
+        return min(limit, self.preset.prompts.body_px / float(np.median(lengths)))
 
     def _view(self, animal: int) -> PromptedView:
         return PromptedView(
             self.tuner.network,
             self.frames.read,
             self.fine_size,
-            zoom=self._zoom(),
+            zoom=self._zoom([animal]),
             crop=self.preset.fine_tuning.crop,
         )
 
@@ -151,15 +168,21 @@ class PromptedPipeline(Pipeline):
                 found = resize_image(probability, *self.size) > threshold * 255
                 region = keep_pieces(found, expected, prompts.overlap)
                 region = limit_growth(region, expected, prompts.growth * np.median(areas))
+                if np.count_nonzero(region) < smallest:
+                    region = np.zeros_like(region)  # out of sight
                 corrected = watch(index, region, motion) if watch else {}
-                region = corrected.pop(index, region)
-                area = np.count_nonzero(region)
-                is_lost, is_partial = area < smallest, area < prompts.partial * np.median(areas)
-                # Where it was last, it is looked for again; and what hides a part of it may go.
-                mask = expected if is_lost or is_partial else region
-                if not is_lost:
-                    areas.append(area)
-                yield AnimalInFrame(index, probability, region & (not is_lost)), corrected
+                if index in corrected:
+                    region = corrected.pop(index)
+                    mask = region if region.any() else expected
+                    areas.clear()  # of both together
+                    areas.append(np.count_nonzero(mask))
+                elif np.count_nonzero(region) >= prompts.partial * np.median(areas):
+                    mask = region
+                elif region.any():
+                    mask = expected  # what hides the rest of it may go
+                if region.any():
+                    areas.append(np.count_nonzero(region))
+                yield AnimalInFrame(index, probability, region), corrected
                 before = index
 
 

@@ -34,11 +34,14 @@ class NumberedFrame:
     kind: str = "labelled"
 
     def read(self) -> NumberedImage:
+        """The frame, which is learnt as it is."""
         return self.numbered
 
 
 class EarlierMaskBatches(PromptedBatches):
-    """As `PromptedBatches`, for the prompted network itself.
+    """As `PromptedBatches`, for the prompted network itself: item i is ({"images": uint8 (batch, h,
+    w, 3), "prompt": float32 (batch, h, w, 4), 0 or 1}, {"mask": uint8 (batch, h, w, 1), 0, 1, 255
+    void}).
 
     Args:
         spill: probability of an earlier mask that runs over its border into whatever is there.
@@ -109,7 +112,7 @@ class PromptedTuner(FineTuner):
 
 
 def spill_over(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The mask with an ellipse added somewhere on its border: bool (h, w)."""
+    """A mask, bool (h, w), with an ellipse added somewhere on its border; an empty one stays so."""
     on_border = np.argwhere(mask & (cv2.erode(mask.astype("uint8"), np.ones((3, 3))) == 0))
     if not len(on_border):
         return mask

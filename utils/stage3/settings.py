@@ -253,7 +253,8 @@ class Prompts:
 
 @dataclass(frozen=True)
 class PromptedPreset(Preset):
-    """The same for an animal among others that look alike: it is followed by prompts.
+    """The same for an animal among others that look alike: it is followed by prompts. There are no
+    mirror images and no second look; of `refinement` and `window`, threshold and `max_zoom` count.
 
     Attributes:
         prompts: how.

@@ -59,8 +59,8 @@ def check_stage(path: Path, stages: Sequence[str]) -> None:
     if metadata.get("stage") not in stages:
         raise InputError(
             f"{path}: weights of stage {metadata.get('stage', 'unknown')}, expected of "
-            f"{' or '.join(stages)}. Make them with train_pascal_base.py, or name others with "
-            "--weights."
+            f"{' or '.join(stages)}. Name others with --weights, or make "
+            "them with the script of that stage."
         )
 
 

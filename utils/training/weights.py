@@ -63,7 +63,7 @@ def load_weights(model: keras.Model, path: Path, sha256: str | None = None) -> d
     Apart from that, a file must have each variable of the model and nothing else.
 
     Args:
-        model: of `models.build_model`.
+        model: of `models.build_model` or `build_prompted_model`.
         path: a safetensors file.
         sha256: expected hash; None takes the one in the folder's manifest, if the manifest lists
             the file.
