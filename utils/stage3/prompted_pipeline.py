@@ -22,7 +22,7 @@ from utils.training.clicks import make_prompt
 from utils.training.prompted_network import PromptedNetwork
 from utils.training.simulated_prompts import body_length
 
-SURROUNDINGS = 0.75  # of the labelled animals that are learnt, in crops
+SURROUNDINGS = 1.5  # of the labelled animals that are learnt, in crops
 MIN_MOVED = 0.5  # share of the mask that the flow takes along; with less, it is wrong
 
 
@@ -124,6 +124,7 @@ class PromptedPipeline(Pipeline):
             resize_image(self.frames.read(frame)[box.slices], *size),
             resize_labels(label[box.slices], *size),
             are_single=True,
+            min_share=0,
         )
         return NumberedFrame(numbered)
 

@@ -243,7 +243,7 @@ class Prompts:
     spill: float = 0.4
     cut: float = 0.4
     cut_share: float = 0.7
-    others: float = 0.5
+    others: float = 0.0
     overlap: float = 0.3
     growth: float = 1.15
     partial: float = 0.6

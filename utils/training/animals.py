@@ -19,7 +19,7 @@ from utils.training.sample_lists import read_sample_list
 INSTANCES = "Instances"  # the folder beside Annotations/ with a number per animal
 UNNUMBERED = 254  # in a map of animals: an animal, or part of one, but it is not known of which
 _SMALLER_PIECE = 0.25  # share of the largest piece: what is smaller may be a part of it
-_MIN_CUT_OUT_SHARE, _MIN_CUT_OUT_PX = 0.005, 400
+_MIN_CUT_OUT_PX = 400
 _BORDER_PX = 3  # around a cut-out
 
 
@@ -53,11 +53,13 @@ class NumberedImage:
         image: uint8 (H, W, 3) RGB.
         animals: uint8 (H, W): 0 background, 1, 2, ... the animals, UNNUMBERED, 255 void.
         are_single: whether each number is sure to be one animal.
+        min_share: of the image, below which an animal is too small to be cut out.
     """
 
     image: np.ndarray
     animals: np.ndarray
     are_single: bool
+    min_share: float = 0.005
 
     @property
     def numbers(self) -> list[int]:
@@ -68,7 +70,7 @@ class NumberedImage:
         """One animal without what is around it; None if it is very small, or perhaps several."""
         mask = (self.animals == number).astype(np.uint8)
         area = np.count_nonzero(mask)
-        if not self.are_single or area < max(_MIN_CUT_OUT_PX, _MIN_CUT_OUT_SHARE * mask.size):
+        if not self.are_single or area < max(_MIN_CUT_OUT_PX, self.min_share * mask.size):
             return None
         left, top, width, height = cv2.boundingRect(mask)
         place = (
