@@ -76,7 +76,7 @@ from utils.stage3.run_record import (
     namesake_warning,
 )
 from utils.stage3.saved_network import SavedNetwork, network_facts, tuned_on_video
-from utils.stage3.settings import DenseCrf, Finding, GuidedFilter, PromptedPreset
+from utils.stage3.settings import DenseCrf, Finding, GuidedFilter
 from utils.stage3.together import LabelledVideo, keep_network, learn_together, together_dir
 from utils.training.stage import check_stage
 from utils.training.weights import find_weights, load_weights, save_weights
@@ -149,18 +149,17 @@ def main(config: Config) -> int:
     check_flags(config)
     preset = PRESETS[config.preset]
     weights, weights_reason = find_weights(
-        config.head, config.fine_tuned or config.weights, takes_prompts=takes_prompts(config)
+        config.head, config.fine_tuned or config.weights, takes_prompts=preset.takes_prompts
     )
     if config.fine_tuned:
         weights_reason = "named by --fine-tuned"
-
-    if takes_prompts(config):
+    if preset.takes_prompts:
         check_stage(weights, ("prompted",))
 
     precision = backend.choose_precision() if config.precision == "auto" else config.precision
     keras.config.set_dtype_policy(precision)
     backend.make_deterministic(config.seed, precision == "float32" or not backend.has_gpu())
-    model = build_prompted_model() if takes_prompts(config) else build_model(config.head)
+    model = build_prompted_model() if preset.takes_prompts else build_model(config.head)
     network = SavedNetwork(weights, load_weights(model, weights))
     if config.fine_tuned:
         network.require_fine_tuned()
@@ -192,11 +191,6 @@ def main(config: Config) -> int:
     return 1 if failed else 0
 
 
-def takes_prompts(config: Config) -> bool:
-    """Whether the preset is one for an animal among others that look alike."""
-    return isinstance(PRESETS[config.preset], PromptedPreset)
-
-
 def check_flags(config: Config) -> None:
     """Raises UsageError or InputError for flags that are wrong whatever the videos are."""
     parse_guidance(config.guidance)
@@ -205,7 +199,7 @@ def check_flags(config: Config) -> None:
         raise UsageError(f"--seed must be 0 to {2**32 - 1}, not {config.seed}.")
     if config.animals is not None and config.animals < 1:
         raise UsageError(f"--animals must be 1 or more, not {config.animals}.")
-    if takes_prompts(config):
+    if PRESETS[config.preset].takes_prompts:
         for flag, given in (
             ("--head xfcn", config.head != "deeplab"),
             ("--together", config.together),
@@ -351,10 +345,9 @@ def prepare_job(
     if config.outline:  # absent otherwise, so that runs without it keep their key
         key["outline"] = {type(config.outline).__name__: asdict(config.outline)}
     if not guidance.frames:
-        # Absent otherwise, so that runs without a limit keep their key.
-        limit = {} if config.animals else {"max_animals"}
-        finding = asdict(config.finding)
-        key["finding"] = {name: finding[name] for name in finding.keys() - limit}
+        key["finding"] = asdict(config.finding)
+        if not config.animals:  # so that runs without a limit keep their key
+            del key["finding"]["max_animals"]
     learns, finished = bool(guidance.frames), False
     if not config.together:  # whose labels are not known yet
         finished = bool(find_finished(video, key, config, learns))
@@ -443,7 +436,7 @@ def segment(
         tuner.start_again()
         labels = find_labels(tuner.model, preset, video, state, display, network, config.finding)
         preset = preset_for(preset, labels, config.animals)
-    pipeline = (PromptedPipeline if takes_prompts(config) else Pipeline)(
+    pipeline = (PromptedPipeline if preset.takes_prompts else Pipeline)(
         tuner, preset, video, labels, config.results, state, display, outline=config.outline
     )
     animals, numbers = pipeline.animals, [frame + video.first_frame for frame in labels]
@@ -468,7 +461,7 @@ def segment(
     confidence = round(float(np.mean(pipeline.confidence_of_frames())), 4)
     if confidence < DOUBTFUL:
         advice = "label a further frame"
-        if not takes_prompts(config) and job.learns and config.head == "deeplab":
+        if not preset.takes_prompts and job.learns and config.head == "deeplab":
             advice = f"if others look like the animal, try --preset herd; otherwise {advice}"
         print(
             f"note: {video.name}: the masks are doubtful (confidence {confidence:.2f}): {advice}.",

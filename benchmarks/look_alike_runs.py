@@ -25,7 +25,6 @@ from utils.stage3.fine_tuning import FineTuner
 from utils.stage3.inference import predict_probability
 from utils.stage3.partial_run import PartialRun, to_bytes
 from utils.stage3.presets import PRESETS
-from utils.stage3.prompted_tuning import PromptedTuner
 from utils.stage3.saved_network import SavedNetwork
 
 FINE_TUNED, BEFORE = "fine_tuned", "before"  # networks whose probabilities are kept
@@ -42,8 +41,8 @@ def run_all(items: Sequence[LookAlike], config: finetune_test.Config, with_alone
     tuner, weights = load_tuner(config.weights, config.preset, config.seed)
     sha256 = sha256_of(weights)
     sequences = [_open(item, config.dataset, config.results) for item in items]
-    takes_prompts = isinstance(tuner, PromptedTuner)  # without one, it has nothing to say
-    for sequence in () if takes_prompts else sequences:  # first, while it is as it was loaded
+    # First, while the network is as it was loaded. One that takes prompts says nothing without.
+    for sequence in () if PRESETS[config.preset].takes_prompts else sequences:
         _predict_before(tuner, sequence.video, config, sha256)
     for item, sequence in zip(items, sequences, strict=True):
         _run(sequence, config, tuner, weights, sha256)

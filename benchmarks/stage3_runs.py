@@ -23,7 +23,6 @@ from utils.stage3.fine_tuning import FineTuner
 from utils.stage3.presets import PRESETS
 from utils.stage3.prompted_tuning import make_tuner
 from utils.stage3.saved_network import SavedNetwork
-from utils.stage3.settings import PromptedPreset
 from utils.training.stage import check_stage
 from utils.training.weights import find_weights, load_weights
 
@@ -97,7 +96,7 @@ def start_stage3(
 def load_tuner(weights: Path | None, preset: str, seed: int) -> tuple[FineTuner, Path]:
     """Builds the network; returns it, with the weights to start from, and their file."""
     settings = PRESETS[preset]
-    takes_prompts = isinstance(settings, PromptedPreset)
+    takes_prompts = settings.takes_prompts
     weights_path, reason = find_weights("deeplab", weights, takes_prompts=takes_prompts)
     if takes_prompts:
         check_stage(weights_path, ("prompted",))

@@ -100,12 +100,9 @@ def test_guidance_none_uses_no_label_where_there_is_one(world, saved, no_trainin
 
 
 def test_every_animal_that_is_found_gets_a_number_and_a_track(world, no_training):
-    for index in range(NUM_FRAMES):
-        world.write_frame("pair", f"{index:05d}.png", frame_of_red_pair(index))
-    world.add("hen")
-    world.run(sequences=("hen",), save_weights=True)
+    network = add_pair_and_learn_hen(world)
     no_training()
-    assert use(world, paths.FINE_TUNE_WEIGHTS / "hen" / "deeplab.safetensors", "pair") == 0
+    assert use(world, network, "pair") == 0
     record, masks = world.record("pair"), world.masks("pair")
     assert record["animals"] == [1, 2]
     for index, mask in enumerate(masks):
@@ -115,16 +112,21 @@ def test_every_animal_that_is_found_gets_a_number_and_a_track(world, no_training
 
 
 def test_of_the_animals_that_are_found_no_more_are_followed_than_there_are(world, no_training):
-    for index in range(NUM_FRAMES):
-        world.write_frame("pair", f"{index:05d}.png", frame_of_red_pair(index))
-    world.add("hen")
-    world.run(sequences=("hen",), save_weights=True)
+    network = add_pair_and_learn_hen(world)
     no_training()
-    network = paths.FINE_TUNE_WEIGHTS / "hen" / "deeplab.safetensors"
     assert use(world, network, "pair", animals=1) == 0
     assert world.record("pair")["animals"] == [1]
     for index, mask in enumerate(world.masks("pair")):
         assert overlap(mask > 0, two_apart(index) == 1) > 0.5, index
+
+
+def add_pair_and_learn_hen(world):
+    """Adds `pair`, two red animals without a label, and returns the network of `hen`."""
+    for index in range(NUM_FRAMES):
+        world.write_frame("pair", f"{index:05d}.png", frame_of_red_pair(index))
+    world.add("hen")
+    world.run(sequences=("hen",), save_weights=True)
+    return paths.FINE_TUNE_WEIGHTS / "hen" / "deeplab.safetensors"
 
 
 def two_apart(index):

@@ -11,7 +11,7 @@ from utils.inputs.sequences import VideoSequence
 from utils.media.labels import LabelMap
 from utils.media.videos import Video
 from utils.stage3.plan import PlannedVideo, find_pace, format_plan, plan_video
-from utils.stage3.settings import Preset, PromptedPreset
+from utils.stage3.settings import Preset
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def describe_jobs(
                 preset,
                 pace,
                 labelled=frames,
-                animals=1 if isinstance(preset, PromptedPreset) else len(animals),
+                animals=1 if preset.takes_prompts else len(animals),
                 learns=job.learns,
                 is_finished=job.is_finished,
             )

@@ -205,6 +205,11 @@ class Preset:
         drawn at."""
         return round(self.lines * self.window.max_zoom)
 
+    @property
+    def takes_prompts(self) -> bool:
+        """Whether the network does, see `PromptedPreset`."""
+        return False
+
     def without_newcomers(self) -> "Preset":
         """The same for a video that shows no animal of this kind but those that are followed from
         the beginning: whatever looks like one of them is a part of it."""
@@ -261,6 +266,10 @@ class PromptedPreset(Preset):
     """
 
     prompts: Prompts = field(default_factory=Prompts)
+
+    @property
+    def takes_prompts(self) -> bool:
+        return True
 
 
 @dataclass(frozen=True)
