@@ -189,16 +189,21 @@ class Pipeline:
     def second_look(
         self, animal: int, labelled: list[FrameSample], certain: list[CertainFrame]
     ) -> None:
-        """The network learns also from its own masks of other frames, where they are certain."""
+        """The network learns also from its own masks of other frames, where they are certain.
+
+        What it then is, is averaged with what it was before: mistakes that it repeats because it
+        made them weigh half, what it has learnt about the animal hardly less."""
         if not certain:
             return
         settings = self.preset.second_look
+        self.partial.keep_before_second_look(self.tuner.model, animal)
         frames = training_frames(labelled, certain, settings)
         title = self._title(animal, "fine-tuning, second look")
         with self._timed_training(animal, title, settings.epochs) as (backup, callbacks, losses):
             losses += self.tuner.fit_further(
                 frames, settings.epochs, backup, callbacks, zoom=self.views[animal].zoom
             )
+        self.tuner.average_with(self.partial.before_second_look(animal), settings.share_before)
 
     def segment(self, animal: int) -> None:
         """Predicts and follows, frame by frame, going out from the labels."""

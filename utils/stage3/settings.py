@@ -118,6 +118,7 @@ class SecondLook:
         far: share of the diagonal from the animal beyond which a pixel is background, whatever its
             probability.
         min_confidence: of a frame to learn from, see `temporal_filter.mask_confidence`.
+        share_before: of the weights before the second look in their mean with those after it.
     """
 
     epochs: int = 2
@@ -128,6 +129,7 @@ class SecondLook:
     background: float = 0.1
     far: float = 0.1
     min_confidence: float = 0.6
+    share_before: float = 0.5
 
 
 @dataclass(frozen=True)
