@@ -21,6 +21,7 @@ Writes  the tables to the screen; with --json all numbers.
     python -m benchmarks.earlier_mask --dataset DIR --list FILE
 """
 
+import itertools
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -59,6 +60,7 @@ MIN_SHARE = 0.005  # of the crop: smaller animals are left out
 NEAR = 0.5  # body lengths, to the next animal
 MAX_OTHERS = 3  # in a composite
 LOST_BELOW = 0.1  # IoU
+_TRIES = 10  # per composite; not every image has a single animal to cut out
 _IMAGES, _COMPOSITES = "images", "composites"
 _COLUMNS = {
     "iou": "IoU",
@@ -156,10 +158,10 @@ def crops(samples: Sequence[AnimalSample], config: Config) -> Iterator[Crop]:
         if numbered.are_single and (asked := numbers_beside(numbered.animals)):
             name = sample.image_path.stem
             yield Crop(_IMAGES, name, numbered.image, numbered.animals, asked)
-    for index in range(config.composites):
-        crop = make_composite(samples, index, config.seed)
-        if crop:
-            yield crop
+    drawn = (
+        make_composite(samples, index, config.seed) for index in range(_TRIES * config.composites)
+    )
+    yield from itertools.islice(filter(None, drawn), config.composites)
 
 
 def numbers_beside(animals: np.ndarray) -> tuple[int, ...]:
