@@ -34,7 +34,7 @@ from utils.inputs.sequences import choose_sequences
 @dataclass(frozen=True)
 class Config:
     dataset: Path = setting(
-        paths.SAMPLE_DATASET, "folder with JPEGImages/ and Annotations/ of all frames"
+        paths.FINETUNE_TEST_DATASET, "folder with JPEGImages/ and Annotations/ of all frames"
     )
     sequences: tuple[str, ...] = setting((), "names of the data set's videos (default: all)")
     presets: tuple[str, ...] = setting(("default", "fast"), "presets of finetune_test.py")
