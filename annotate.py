@@ -76,7 +76,7 @@ def main(config: Config) -> None:
             print(f"The page opens in the browser. If it does not, open this address: {address}")
             open_in_browser(stack.enter_context(redirect_file(address)))
         print("Ctrl-C ends.", flush=True)
-        serve(server, app.extensions["run"])
+        serve(server, app.extensions["run"], app.extensions["corrector"])
     labelled = task.labelled_frames()
     if labelled:
         print(f"\nLabelled frames: {len(labelled)}. Next: {task.next_command()}")
