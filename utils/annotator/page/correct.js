@@ -24,12 +24,18 @@ const ENDED = {
 };
 
 let isFollowing = false;
+let clicked = null; // the last place on the canvas, with its frame
 let pollTimer;
 
 export function connectCorrections() {
   for (const until of Object.keys(SWAPPED)) {
     $(`swap-${until}`).addEventListener("click", () => swap(until));
   }
+  $("delete-piece").addEventListener("click", () => movePiece(0));
+  $("give-piece").addEventListener("click", () => movePiece(state.animal));
+  $("canvas").addEventListener("pointerdown", (event) => {
+    clicked = { ...parts.view.place(event), frame: state.frame };
+  });
   $("next-doubt").addEventListener("click", () => findDoubt("next"));
   $("previous-doubt").addEventListener("click", () => findDoubt("previous"));
   return loadCorrections();
@@ -73,11 +79,11 @@ export function swap(until) {
 
 /** The piece under the pointer goes to an animal; 0 deletes it. */
 export function movePiece(animal) {
-  const { pointer } = parts.view;
   const { width, height } = state.video;
-  const [x, y] = pointer ? [Math.floor(pointer.x), Math.floor(pointer.y)] : [-1, -1];
+  const place = parts.view.pointer ?? (clicked?.frame === state.frame ? clicked : { x: -1, y: -1 });
+  const [x, y] = [Math.floor(place.x), Math.floor(place.y)];
   if (x < 0 || y < 0 || x >= width || y >= height) {
-    showMessage("Point at the piece, then press the key.", true);
+    showMessage("Point at the piece, then press the key; or click it, then the button.", true);
     return;
   }
   const text = animal ? `The piece is now of animal ${animal}` : "Piece deleted";
@@ -196,14 +202,14 @@ function poll() {
 function showPanel() {
   const { available, reason, animals = [], summary, list = [], writing } = state.corrections;
   $("swap-part").hidden = animals.length < 2;
-  $("give-part").hidden = animals.length < 2;
+  $("give-piece").hidden = animals.length < 2;
   for (const id of ["swap-a", "swap-b"]) {
     if ($(id).options.length !== animals.length) {
-      $(id).replaceChildren(...animals.map((animal) => new Option(`animal ${animal}`, animal)));
+      $(id).replaceChildren(...animals.map((animal) => new Option(animal)));
     }
   }
   if ($("swap-a").value === $("swap-b").value && animals.length > 1) choosePair(...animals);
-  const none = available ? "None yet." : (reason ?? "");
+  const none = available ? "No corrections yet." : (reason ?? "");
   $("corrections-text").textContent = summary ? `${summary}.` : none;
   $("corrections").replaceChildren(...list.toReversed().map(showEntry));
   $("writing-text").textContent = describeWriting(writing);
