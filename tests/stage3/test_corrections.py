@@ -233,3 +233,29 @@ def test_the_masks_of_one_animal_stay_black_and_white(tmp_path):
     add(corrections, MovePiece((1, 0), 1, 1), {1: piece.astype(np.uint8)})
     assert read_label(world.mask_path(1), (1,)).shown_animals == (1,)
     np.testing.assert_array_equal(world.mask(1), np.uint8(truth(1) == 1))
+
+
+def test_finetune_test_applies_them_before_it_draws_the_overlay(
+    tmp_path, weights_file, small_stage3, capsys
+):
+    from tests import stage3_world
+
+    made = stage3_world.World(tmp_path / "world", weights_file).add()
+    made.run()
+    before = made.masks()
+    folder = MaskFolder(made.results, "hen", tuple(f"{i:05d}" for i in range(6)), (1,))
+    corrections = Corrections(folder)
+    corrections.keep_pixels(1, 2, stage3_world.animal(0))
+    corrections.entries.append(Correction(1, Redraw((1,), 2, 2, drawn=2), (2,)))
+    corrections.write_mask(2)
+    corrections.save()
+    overlay = made.results / "overlay" / "hen.png"
+    sheet = overlay.read_bytes()
+    made.run(overwrite=True)
+    expected = before.copy()
+    expected[2] = stage3_world.animal(0)
+    np.testing.assert_array_equal(made.masks(), expected)
+    assert "hen: 1 correction by hand in frame 2" in capsys.readouterr().out
+    assert overlay.read_bytes() != sheet
+    made.run()  # finished before
+    np.testing.assert_array_equal(made.masks(), expected)
