@@ -81,7 +81,7 @@ def test_a_doubt_leads_to_the_swap_and_one_request_corrects_it_everywhere(world,
     written(client)
     for frame in range(NUM_FRAMES):
         np.testing.assert_array_equal(world.mask(frame), truth(frame))
-    assert client.get("/api/doubts/7/next").get_json() == {"frame": None}
+    assert client.get("/api/doubts/7/next").get_json() == {"frame": None, "reached": END}
 
 
 @pytest.mark.parametrize("until, frames", [("here", [8]), ("end", [8, 9, 10, 11])])
@@ -232,4 +232,17 @@ def test_what_a_killed_session_left_is_written_by_the_next(world, open_page):
     assert not np.array_equal(world.mask(END), truth(END))
     again = open_page(world)
     written(again)
+    np.testing.assert_array_equal(world.mask(END), truth(END))
+
+
+def test_what_another_page_of_this_video_corrected_is_not_lost(world, open_page):
+    first, second = open_page(world), open_page(world)
+    for client in (first, second):
+        assert client.get("/api/corrections").get_json()["list"] == []
+    swap(first)
+    written(first)
+    answer = correct(second, "piece", frame=0, x=170, y=80, animal=0)
+    assert len(answer["list"]) == 2
+    written(second)
+    assert len(first.get("/api/corrections").get_json()["list"]) == 2
     np.testing.assert_array_equal(world.mask(END), truth(END))

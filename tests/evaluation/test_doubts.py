@@ -9,7 +9,7 @@ from utils.evaluation.doubts import DoubtFinder, find_touching, lowest_frames
 
 def all_doubts(finder: DoubtFinder, step: int = 1, **facts) -> list:
     found, at = [], -1 if step > 0 else NUM_FRAMES
-    while doubt := finder.find(at, step, **facts):
+    while doubt := finder.find(at, step, **facts)[0]:
         found.append(doubt)
         at = doubt.frame
     return found
@@ -75,7 +75,20 @@ def test_animals_touch_if_a_narrow_gap_is_between_them(gap, is_touching):
 def test_masks_that_have_changed_are_looked_at_again():
     masks = [frame_of((1, 10, 10)) for _ in range(4)]
     finder = DoubtFinder(masks.__getitem__, 4)
-    assert finder.find(-1, 1) is None
+    assert finder.find(-1, 1) == (None, 3)
     masks[2] = frame_of()
     finder.forget([2])
-    assert finder.find(-1, 1).frame == 2
+    assert finder.find(-1, 1)[1] == 2
+
+
+def test_a_search_goes_on_from_where_it_was_ended():
+    looked_at = []
+
+    def read(frame):
+        looked_at.append(frame)
+        return frame_of((1, 10, 10)) if frame < 8 else frame_of()
+
+    finder = DoubtFinder(read, NUM_FRAMES)
+    assert finder.find(0, 1, limit=5) == (None, 5) and max(looked_at) == 5
+    assert finder.find(5, 1, limit=5)[0].frame == 8
+    assert finder.find(NUM_FRAMES - 1, 1, limit=5) == (None, NUM_FRAMES - 1)

@@ -68,7 +68,10 @@ def test_operations_are_told_in_words():
 
 def test_runs_and_the_summary_name_the_frames():
     assert runs_of([1, 2, 3, 7, 9, 10]) == [(1, 3), (7, 7), (9, 10)] and runs_of([]) == []
-    entries = [Correction(1, Swap((1, 2), 7, 9), (7, 8, 9)), Correction(2, Swap((1, 2), 3, 3), ())]
+    entries = [
+        Correction(1, Swap((1, 2), 7, 9), frozenset((7, 8, 9))),
+        Correction(2, Swap((1, 2), 3, 3), frozenset()),
+    ]
     assert summarise(entries[:1]) == "1 correction by hand in frames 7 to 9"
     assert "2 corrections" in summarise(entries) and "1 left out" in summarise(entries)
     assert summarise([]) == ""
@@ -87,7 +90,7 @@ def add(corrections: Corrections, operation, pixels) -> None:
     number = corrections.next_number()
     for frame, values in pixels.items():
         corrections.keep_pixels(number, frame, values)
-    frames = tuple(range(operation.first, operation.last + 1))
+    frames = frozenset(range(operation.first, operation.last + 1))
     corrections.entries.append(Correction(number, operation, frames))
     for frame in frames:
         corrections.write_mask(frame)
@@ -150,7 +153,7 @@ def test_without_the_uncorrected_masks_nothing_is_corrected_twice(swapped):
 def test_masks_that_a_killed_session_did_not_write_are_known(world):
     corrections = open_list(world)
     corrections.keep_pixels(1, 8, segmented(8))
-    corrections.entries.append(Correction(1, Swap((1, 2), 8, 8), (8,)))
+    corrections.entries.append(Correction(1, Swap((1, 2), 8, 8), frozenset((8,))))
     corrections.are_masks_written = False
     corrections.save()
     again = open_list(world)
@@ -246,7 +249,7 @@ def test_finetune_test_applies_them_before_it_draws_the_overlay(
     folder = MaskFolder(made.results, "hen", tuple(f"{i:05d}" for i in range(6)), (1,))
     corrections = Corrections(folder)
     corrections.keep_pixels(1, 2, stage3_world.animal(0))
-    corrections.entries.append(Correction(1, Redraw((1,), 2, 2, drawn=2), (2,)))
+    corrections.entries.append(Correction(1, Redraw((1,), 2, 2, drawn=2), frozenset((2,))))
     corrections.write_mask(2)
     corrections.save()
     overlay = made.results / "overlay" / "hen.png"

@@ -46,10 +46,11 @@ def correct_results(
 
     @app.get("/api/doubts/<int:index>/<any(next, previous):way>")
     def doubt(index: int, way: str):
+        """The next doubt; if there is none in the frames that were looked at, the last of them."""
         check_frame(index, len(video))
-        found = corrector.find_doubt(index, 1 if way == "next" else -1)
+        found, reached = corrector.find_doubt(index, 1 if way == "next" else -1)
         if found is None:
-            return jsonify(frame=None)
+            return jsonify(frame=None, reached=reached)
         return jsonify(frame=found.frame, reasons=found.reasons, pair=found.pair)
 
     @app.post("/api/corrections/swap/<any(crossing, end, here):until>")

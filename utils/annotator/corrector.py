@@ -26,6 +26,8 @@ from utils.files import hold_lock
 from utils.stage3.correction_files import Correction, Corrections, MaskFolder, runs_of, summarise
 from utils.stage3.corrections import MovePiece, Operation, Redraw, Swap, agree, describe, piece_at
 
+FRAMES_AT_ONCE = 100  # that are searched for doubts, while nothing else can be asked
+
 
 @dataclass
 class _Open:
@@ -90,13 +92,13 @@ class Corrector:
                 "writing": self.writer.status(),
             }
 
-    def find_doubt(self, start: int, step: int) -> Doubt | None:
-        """As `DoubtFinder.find`."""
+    def find_doubt(self, start: int, step: int) -> tuple[Doubt | None, int]:
+        """As `DoubtFinder.find`, for as many frames as take a moment."""
         with self._lock:
             results = self._results()
             drawn = [e.operation for e in results.corrections.entries]
             settled = {o.drawn for o in drawn if isinstance(o, Redraw)}
-            return results.doubts.find(start, step, settled)
+            return results.doubts.find(start, step, settled, FRAMES_AT_ONCE)
 
     # Corrections; all return the frames that changed
 
@@ -194,7 +196,7 @@ class Corrector:
                 operation, first=min(operation.first, frame), last=max(operation.last, frame)
             )
             results.corrections.keep_pixels(entry.number, frame, found)
-            holds_in = tuple(range(wider.first, wider.last + 1))
+            holds_in = frozenset(range(wider.first, wider.last + 1))
             entries[-1] = replace(entry, operation=wider, holds_in=holds_in)
             return self._changed([frame]), ""
 
@@ -220,9 +222,10 @@ class Corrector:
 
     def _results(self) -> _Open:
         """The present results and their corrections, read again after a run."""
-        if self._open is not None and self._open.version == self._version():
+        if self._is_open():
             return self._open
         self._open = None
+        self.writer.forget()
         status = self._task.results_status()
         if not status["available"]:
             raise InputError("There is no result to correct. Run the segmentation first.")
@@ -239,6 +242,11 @@ class Corrector:
         if not corrections.are_masks_written or not corrections.is_overlay_written:
             self.writer.write(corrections.to_write())
         return self._open
+
+    def _is_open(self) -> bool:
+        """Whether what is in memory is what is on disk."""
+        is_open = self._open is not None and self._open.version == self._version()
+        return is_open and not self._open.corrections.is_outdated()
 
     def _version(self) -> int | None:
         """Changes with every run; None while there is no result."""
@@ -273,15 +281,15 @@ class Corrector:
         corrections, number = results.corrections, results.corrections.next_number()
         for frame, values in pixels.items():
             corrections.keep_pixels(number, frame, values)
-        frames = tuple(range(operation.first, operation.last + 1))
-        corrections.entries.append(Correction(number, operation, frames))
+        frames = range(operation.first, operation.last + 1)
+        corrections.entries.append(Correction(number, operation, frozenset(frames)))
         results.undone.clear()
         corrections.remove_unused_pixels()
         return self._changed(frames)
 
     def _changed(self, frames: Iterable[int]) -> list[int]:
         """Saves the list, and lets the files follow."""
-        results, frames = self._results(), list(frames)
+        results, frames = self._results(), sorted(frames)
         results.corrections.are_masks_written = results.corrections.is_overlay_written = False
         results.corrections.save()
         results.doubts.forget(frames)
@@ -303,6 +311,6 @@ class Corrector:
             corrections.save()
 
     def _still_open(self) -> _Open:
-        if self._open is None or self._open.version != self._version():
+        if not self._is_open():
             raise OutdatedError
         return self._open

@@ -85,6 +85,18 @@ class ResultsWriter:
             self._changed.notify_all()
             self._changed.wait_for(lambda: not self._is_busy and not self._has_work())
 
+    def resume(self) -> None:
+        """The run is over."""
+        with self._changed:
+            self._is_paused = False
+            self._changed.notify_all()
+
+    def forget(self) -> None:
+        """There are other results: what was to be written is not any more."""
+        with self._changed:
+            self._pending.clear()
+            self._is_overlay_due, self._error = False, None
+
     def finish(self) -> None:
         """Writes all that is to be written, and ends the thread."""
         with self._changed:
@@ -122,9 +134,7 @@ class ResultsWriter:
                 else:
                     self._write_one(frame)
             except OutdatedError:  # a run has replaced the results
-                with self._changed:
-                    self._pending.clear()
-                    self._is_overlay_due = False
+                self.forget()
             except (InputError, OSError) as error:
                 with self._changed:  # tried again with the next correction
                     self._error = one_line(error)

@@ -15,7 +15,10 @@ from utils.stage3.presets import PRESETS
 def run_stage3(app: Flask, task: AnnotationTask, run: BackgroundRun, corrector: Corrector) -> None:
     @app.get("/api/run")
     def status():
-        return jsonify(run.status())
+        answer = run.status()
+        if answer["state"] != "running":
+            corrector.writer.resume()
+        return jsonify(answer)
 
     @app.post("/api/run")
     def start():

@@ -72,23 +72,26 @@ class DoubtFinder:
             self._sights.pop(frame, None)
             self._sights.pop(frame + 1, None)
 
-    def find(self, start: int, step: int, settled: Collection[int] = ()) -> Doubt | None:
+    def find(
+        self, start: int, step: int, settled: Collection[int] = (), limit: int | None = None
+    ) -> tuple[Doubt | None, int]:
         """The next doubt.
 
         Args:
             start: the frame to go on from; it is not looked at.
             step: 1 forwards, -1 backwards.
             settled: frames whose confidence does not matter any more: a person drew their masks.
+            limit: how many frames are looked at; None: any number.
 
-        Returns: None if there is no other one.
+        Returns: the doubt, None if there is none, and the last frame that was looked at.
         """
-        frame = start + step
-        while 0 <= frame < self._num_frames:
+        end = self._num_frames if step > 0 else -1
+        for frame in range(start + step, end, step)[:limit]:
+            start = frame
             doubt = self._judge(frame, frame in self._low and frame not in settled)
             if doubt:
-                return doubt
-            frame += step
-        return None
+                return doubt, frame
+        return None, start
 
     def last_before_crossing(self, frame: int, pair: Pair) -> int:
         """The last frame before two animals touch again, counted from a frame in which they may be

@@ -30,13 +30,13 @@ class Correction:
     Attributes:
         number: names its files.
         operation: what it does.
-        holds_in: the frames in which it is applied to the present masks, increasing.
+        holds_in: the frames in which it is applied to the present masks.
         note: why not in all of its frames; empty if it is.
     """
 
     number: int
     operation: Operation
-    holds_in: tuple[int, ...]
+    holds_in: frozenset[int]
     note: str = ""
 
 
@@ -90,7 +90,8 @@ class Corrections:
         self.path = masks.run_dir / paths.CORRECTIONS_FILE
         self.entries: list[Correction] = []
         self.are_masks_written = self.is_overlay_written = True
-        if self.path.is_file():
+        self._saved_at = self._time_of_file()
+        if self._saved_at is not None:
             self._read()
 
     def pixels(self, number: int, frame: int) -> np.ndarray:
@@ -153,6 +154,11 @@ class Corrections:
                 "corrections": [_to_json(entry) for entry in self.entries],
             },
         )
+        self._saved_at = self._time_of_file()
+
+    def is_outdated(self) -> bool:
+        """Whether another process has written the list since."""
+        return self._saved_at != self._time_of_file()
 
     def remove_unused_pixels(self) -> None:
         """Removes the pixels of corrections that are not in the list any more."""
@@ -200,7 +206,7 @@ class Corrections:
                     lambda frame, before=place: self.corrected(frame, before),
                     lambda frame, number=number: self.pixels(number, frame),
                 )
-            self.entries[place] = replace(entry, holds_in=tuple(holds_in), note=note)
+            self.entries[place] = replace(entry, holds_in=frozenset(holds_in), note=note)
             if note:
                 where = f"kept in {len(holds_in)} frames" if holds_in else "left out"
                 notes.append(f"{describe(operation)}: {where}: {note}")
@@ -209,6 +215,9 @@ class Corrections:
     @property
     def _num_frames(self) -> int:
         return len(self.masks.frame_names)
+
+    def _time_of_file(self) -> int | None:
+        return self.path.stat().st_mtime_ns if self.path.is_file() else None
 
     def _pixels_path(self, number: int, frame: int) -> Path:
         return self.masks.run_dir / paths.CORRECTIONS / f"{number:04d}_{frame:06d}.png"
@@ -288,7 +297,7 @@ def runs_of(frames: Iterable[int]) -> list[tuple[int, int]]:
 
 
 def _to_json(entry: Correction) -> dict[str, Any]:
-    runs = [list(run) for run in runs_of(entry.holds_in)]
+    runs = [list(run) for run in runs_of(sorted(entry.holds_in))]
     return {
         "number": entry.number,
         **asdict(entry.operation),
@@ -302,7 +311,7 @@ def _from_json(content: dict[str, Any]) -> Correction:
     number, runs, note = content.pop("number"), content.pop("holds_in"), content.pop("note")
     content["animals"] = tuple(content["animals"])
     operation = KINDS[content["kind"]](**content)
-    holds_in = tuple(frame for first, last in runs for frame in range(first, last + 1))
+    holds_in = frozenset(frame for first, last in runs for frame in range(first, last + 1))
     return Correction(int(number), operation, holds_in, str(note))
 
 

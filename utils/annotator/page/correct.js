@@ -54,7 +54,7 @@ export async function loadCorrections() {
 export async function findDoubt(way) {
   if (state.mode !== "review") return;
   try {
-    const { frame, reasons, pair } = await api.getJson(`/api/doubts/${state.frame}/${way}`);
+    const { frame, reasons, pair } = await searchDoubt(way);
     if (frame === null) {
       $("doubt-text").textContent = `No doubt ${way === "next" ? "after" : "before"} this frame.`;
       return;
@@ -67,6 +67,18 @@ export async function findDoubt(way) {
   } catch (error) {
     showError(error);
   }
+}
+
+/** The server looks at some frames at a time. */
+async function searchDoubt(way) {
+  const end = way === "next" ? state.video.num_frames - 1 : 0;
+  const { frame, visit } = state;
+  let answer = { frame: null, reached: frame };
+  while (answer.frame === null && answer.reached !== end && visit === state.visit) {
+    $("doubt-text").textContent = `Looking at frame ${answer.reached} …`;
+    answer = await api.getJson(`/api/doubts/${answer.reached}/${way}`);
+  }
+  return answer;
 }
 
 /** `until`: "crossing", "end" or "here". */
