@@ -156,6 +156,22 @@ def test_what_is_followed_stops_at_the_end_and_at_what_was_drawn_by_hand(tmp_pat
     assert correct(client, "follow/next")["ended"] == "drawn"
 
 
+def test_a_mask_that_grows_or_shrinks_at_once_is_lost(tmp_path, open_page):
+    class Careless(PromptedSegmenter):
+        def follow(self, frame, image, labels, animals=None):
+            return np.uint8(truth(frame) > 0)  # both animals, twice as large
+
+    def masks(frame):
+        return truth(frame) * np.uint8(truth(frame) != 1)
+
+    client = open_page(Crossing(tmp_path, masks), Careless(Finder()))
+    small = np.where(truth(3) == 1, truth(3), masks(3))
+    small[:50][small[:50] == 1] = 0
+    client.post("/api/corrections/masks/3", data=png(small))
+    assert correct(client, "follow/next")["ended"] == "lost"
+    np.testing.assert_array_equal(shown(client, 4), masks(4))
+
+
 @pytest.mark.parametrize("segmenter", [None, ClickSegmenter()], ids=["none", "stage 1"])
 def test_without_a_network_that_knows_the_animal_one_frame_is_corrected(
     tmp_path, open_page, segmenter

@@ -14,7 +14,15 @@ from utils.stage3.correction_files import (
     runs_of,
     summarise,
 )
-from utils.stage3.corrections import MovePiece, Redraw, Swap, describe, piece_at
+from utils.stage3.corrections import (
+    MovePiece,
+    Redraw,
+    Swap,
+    agree,
+    describe,
+    limit_of_agreement,
+    piece_at,
+)
 
 END = NUM_FRAMES - 1
 SHAPE = (8, 12)
@@ -55,6 +63,16 @@ def test_what_a_person_drew_takes_pixels_of_others_and_what_was_followed_does_no
     by_hand, followed = (operation.apply(frame, labels, drawn) for frame in (0, 1))
     np.testing.assert_array_equal(by_hand, labels_with((2, 0, 3, 3, 6), (1, 0, 1, 3, 5)))
     np.testing.assert_array_equal(followed, labels_with((1, 0, 1, 3, 3), (2, 0, 3, 3, 6)))
+
+
+def test_the_more_was_wrong_the_sooner_masks_agree():
+    drawn, half = labels_with((1, 0, 0, 4, 4)), labels_with((1, 0, 0, 4, 2))
+    nothing, most = labels_with(), labels_with((1, 0, 0, 4, 3))
+    assert limit_of_agreement(nothing, drawn, (1,)) == 0.6
+    assert limit_of_agreement(half, drawn, (1,)) == 0.75
+    assert limit_of_agreement(drawn, drawn, (1, 2)) == 0.85
+    assert agree(most, drawn, Redraw((1,), 0, 0, 0, agrees_from=0.75))
+    assert not agree(half, drawn, Redraw((1,), 0, 0, 0, agrees_from=0.75))
 
 
 def test_operations_are_told_in_words():

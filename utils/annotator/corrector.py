@@ -24,8 +24,18 @@ from utils.evaluation.doubts import Doubt, DoubtFinder
 from utils.evaluation.results import open_segmented
 from utils.files import hold_lock
 from utils.stage3.correction_files import Correction, Corrections, MaskFolder, runs_of, summarise
-from utils.stage3.corrections import MovePiece, Operation, Redraw, Swap, agree, describe, piece_at
+from utils.stage3.corrections import (
+    MovePiece,
+    Operation,
+    Redraw,
+    Swap,
+    agree,
+    describe,
+    limit_of_agreement,
+    piece_at,
+)
 
+MAX_CHANGE = 2  # of an animal's area from a frame to the next; with more of it, it was lost
 FRAMES_AT_ONCE = 100  # that are searched for doubts, while nothing else can be asked
 
 
@@ -150,7 +160,8 @@ class Corrector:
                 raise InputError("This is the mask that the frame has already.")
             self._check_animals(animals)
             pixels = np.where(np.isin(labels, animals), labels, np.uint8(0))
-            return self._add(Redraw(animals, frame, frame, frame), {frame: pixels})
+            limit = limit_of_agreement(before, labels, animals)
+            return self._add(Redraw(animals, frame, frame, frame, limit), {frame: pixels})
 
     def follow_on(
         self, step: int, frames: FrameReader, segmenter: Segmenter
@@ -181,12 +192,9 @@ class Corrector:
             labels, now = corrections.corrected(outer), corrections.corrected(frame)
         start = proposals.Labelled(outer, labels)
         found = proposals.follow_animals(segmenter, frame, frames, start, operation.animals)
-        for animal in operation.animals:
-            if not (found == animal).any():  # lost: it keeps what it has
-                found = np.where((now == animal) & (found == 0), np.uint8(animal), found)
-        if agree(now, found, operation.animals):
+        if agree(now, found, operation):
             return [], "agrees"
-        if not found.any():
+        if any(_is_lost(found == animal, labels == animal) for animal in operation.animals):
             return [], "lost"
         with self._changing() as results:
             entries = results.corrections.entries
@@ -314,3 +322,9 @@ class Corrector:
         if not self._is_open():
             raise OutdatedError
         return self._open
+
+
+def _is_lost(mask: np.ndarray, before: np.ndarray) -> bool:
+    """Whether an animal's mask is another one than in the frame before; both bool (H, W)."""
+    area, area_before = np.count_nonzero(mask), np.count_nonzero(before)
+    return not area_before / MAX_CHANGE <= area <= area_before * MAX_CHANGE or not area
