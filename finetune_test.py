@@ -44,6 +44,7 @@ from utils.command_line import run_script, setting, shard_slice
 from utils.console import make_display
 from utils.environment import describe_environment
 from utils.errors import InputError, UsageError, one_line
+from utils.evaluation.confidence import DOUBTFUL
 from utils.evaluation.scoring import score_run
 from utils.files import check_writable, hold_lock, sha256_of, write_json
 from utils.frame_choice.chooser import Chooser, load_chooser, select_frames
@@ -81,8 +82,6 @@ from utils.stage3.together import LabelledVideo, keep_network, learn_together, t
 from utils.training.stage import check_stage
 from utils.training.weights import find_weights, load_weights, save_weights
 
-# Mean confidence: .50 to .72 where pigs in a pen are confused, .87 and more on single animals.
-DOUBTFUL = 0.8
 EXPECTED = (InputError, OSError, FloatingPointError)  # anything else is a bug
 
 

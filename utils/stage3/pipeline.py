@@ -17,6 +17,7 @@ from utils.media.labels import VOID, LabelMap, read_label, write_label
 from utils.media.overlay import write_overlays
 from utils.media.videos import Video
 from utils.stage3.animal_in_frame import AnimalInFrame, merge_animals
+from utils.stage3.correction_files import correct_masks
 from utils.stage3.fine_tuning import FineTuner
 from utils.stage3.motion import Motion, find_motion
 from utils.stage3.outline import OutlineFilter, redraw_outline
@@ -269,6 +270,8 @@ class Pipeline:
         if len(self.animals) > 1:
             record["animals"] = {str(animal): v for animal, v in self.confidence.items()}
         write_json(self.results_dir / paths.RUNS / name / paths.CONFIDENCE_FILE, record)
+        for note in correct_masks(self.results_dir, self.video, self.animals):
+            print(f"{name}: {note}", flush=True)
         notes = write_overlays(
             self.results_dir / paths.OVERLAY,
             self.partial.folder,  # temporary files go here; they are removed on resume
@@ -376,12 +379,14 @@ class Pipeline:
 
 
 def clear_results(results_dir: Path, video: Video) -> None:
-    """Removes an earlier run's record, which says "finished", masks and overlay of this video."""
+    """Removes an earlier run's record, which says "finished", masks and overlay of this video.
+    Corrections stay."""
     run_dir = results_dir / paths.RUNS / video.name
     for file in (paths.RUN_FILE, paths.CONFIDENCE_FILE):
         (run_dir / file).unlink(missing_ok=True)
     for half_written in run_dir.glob(".writing-*"):
         half_written.unlink()
-    shutil.rmtree(results_dir / paths.SEGMENTATION / video.name, ignore_errors=True)
+    for folder in (results_dir / paths.SEGMENTATION / video.name, run_dir / paths.UNCORRECTED):
+        shutil.rmtree(folder, ignore_errors=True)
     for suffix in (".mp4", ".png"):
         (results_dir / paths.OVERLAY / f"{video.name}{suffix}").unlink(missing_ok=True)
