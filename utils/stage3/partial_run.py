@@ -76,7 +76,8 @@ class PartialRun:
         return True
 
     def save_fine_tuned(self, model: keras.Model, animal: int) -> None:
-        """Keeps the fine-tuned weights of one animal; the training backup is then deleted.
+        """Keeps the fine-tuned weights of one animal; the training backup and the survey, which led
+        to them, are then deleted.
 
         Raises:
             FloatingPointError: if a weight is not finite.
@@ -90,6 +91,19 @@ class PartialRun:
             self._fine_tuned(animal), lambda temporary_path: save_file(values, temporary_path)
         )
         self.training_backup(animal).unlink(missing_ok=True)
+        shutil.rmtree(self.folder / f"survey_{animal}", ignore_errors=True)
+
+    def frames_seen(self, animal: int) -> int | None:
+        """How many frames the network saw until the animal's regions were complete; None if they
+        are not."""
+        return read_json(self._segmented(animal))
+
+    def write_frames_seen(self, animal: int, count: int) -> None:
+        write_json(self._segmented(animal), count)
+
+    def remove_grey(self) -> None:
+        """Removes the grey frames, most of the state: all animals have been followed."""
+        shutil.rmtree(self.folder / "grey", ignore_errors=True)
 
     def grey(self, frame: int) -> np.ndarray | None:
         """A frame in grey, uint8 (h, w); None if it is not there."""
@@ -101,6 +115,9 @@ class PartialRun:
     def probability(self, animal: int, frame: int) -> np.ndarray | None:
         """An animal's probability, uint8 (h, w) for 0..1; None if it is not there."""
         return _read(self._map(f"probability_{animal}", frame))
+
+    def has_probability(self, animal: int, frame: int) -> bool:
+        return self._map(f"probability_{animal}", frame).is_file()
 
     def write_probability(self, animal: int, frame: int, probability: np.ndarray) -> None:
         _write(self._map(f"probability_{animal}", frame), probability)
@@ -121,6 +138,9 @@ class PartialRun:
 
     def _fine_tuned(self, animal: int) -> Path:
         return self.folder / f"fine_tuned_{animal}.safetensors"
+
+    def _segmented(self, animal: int) -> Path:
+        return self.folder / f"segmented_{animal}.json"
 
     def _map(self, kind: str, frame: int, suffix: str = ".png") -> Path:
         return self.folder / kind / f"{frame:06d}{suffix}"
