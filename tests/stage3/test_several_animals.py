@@ -255,6 +255,24 @@ def test_a_pixel_claimed_by_two_animals_goes_to_the_more_probable(world, monkeyp
         assert set(np.unique(mask)) == {0, 2 if index % 2 else 1}
 
 
+def test_an_animal_that_was_followed_to_the_end_is_not_followed_again(world, monkeypatch):
+    """And by then only what the masks are written from is still on disk."""
+    world.add_two()
+    world.run()
+    masks = world.masks("pair")
+    world.results = world.root / "again"
+    world.run_cut_off(pipeline, "write_label", 3)
+    state = world.results / "runs" / "pair" / "partial"
+    assert not [path for kind in ("grey", "survey_1") for path in state.glob(f"{kind}/*")]
+
+    def follow(*_):
+        raise AssertionError("followed again")
+
+    monkeypatch.setattr(pipeline.Pipeline, "_follow", follow)
+    assert world.run() == 0
+    np.testing.assert_array_equal(world.masks("pair"), masks)
+
+
 # How many there are
 
 
