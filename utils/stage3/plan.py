@@ -20,7 +20,7 @@ from utils.stage3.settings import Finding, Preset
 TYPICAL_STEP, TYPICAL_LOOK, TYPICAL_LINES = 0.5, 0.36, 480
 # Bytes per pixel of what `PartialRun` keeps of each frame, a noisy one, and of its networks.
 GREY_BYTES, PROBABILITY_BYTES, REGION_BYTES, NETWORK_BYTES = 0.15, 0.04, 0.015, 100e6
-TRAINING_BYTES = 300e6  # of a backup: weights and two moments of each
+TRAINING_BYTES = 400e6  # weights and two moments of each, and those before the second look
 DARK_LEVEL = 16  # of 255: mean grey level below which a frame shows next to nothing
 NUM_LOOKED_AT = 5  # frames whose brightness is measured
 

@@ -12,8 +12,9 @@ import numpy as np
 
 from utils.media.images import resize_image, resize_labels
 from utils.media.regions import rectangle_around
+from utils.stage3.animal_in_frame import AnimalInFrame
 from utils.stage3.motion import find_motion, warp_mask
-from utils.stage3.pipeline import AnimalInFrame, Pipeline
+from utils.stage3.pipeline import Pipeline
 from utils.stage3.prompted_tuning import NumberedFrame
 from utils.stage3.separation import SeparationWatch
 from utils.stage3.still_frames import NextFrame
@@ -113,7 +114,6 @@ class PromptedPipeline(Pipeline):
             self.partial.save_fine_tuned(self.tuner.model, first)
         for animal in self.animals:
             self.segment(animal)
-        self.partial.remove_grey()
         self.write(self.settle_identities())
 
     def _numbered_frame(self, frame: int) -> NumberedFrame:
