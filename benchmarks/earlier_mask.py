@@ -262,11 +262,11 @@ def kinds_of(rows: Sequence[dict]) -> list[str]:
     return list(dict.fromkeys(row["kind"] for row in rows))
 
 
-def summarise(rows: Sequence[dict]) -> dict[str, float]:
+def summarise(rows: Sequence[dict]) -> dict[str, float | None]:
     """The line of a kind of crop: how many, and the means."""
     measured = [row for row in rows if "iou" in row]
     means = {
-        title: float(np.mean([row[key] for row in measured])) if measured else float("nan")
+        title: float(np.mean([row[key] for row in measured])) if measured else None
         for key, title in _COLUMNS.items()
     }
     return {"crops": len(measured), "left out": len(rows) - len(measured), **means}

@@ -109,7 +109,8 @@ def print_tables(rows: Sequence[dict]) -> None:
         return tuple(float(np.mean([row[key] for row in scored])) for key in ("j", "f"))
 
     def minutes(same: Sequence[dict]) -> tuple[float]:
-        return ((same[0]["seconds_before"] + sum(row["seconds"] for row in same)) / 60,)
+        seconds = [same[0]["seconds_before"], *(row["seconds"] for row in same)]
+        return (float(np.sum(np.array(seconds, float))) / 60,)  # not a number if one is unknown
 
     print("\nJ / F of all parts but the first")
     _print_table(rows, score, ".3f")

@@ -101,7 +101,7 @@ class Runs:
         first = self._folder(OWN_LABEL, name) / paths.RUNS / f"{name}-1" / paths.RUN_FILE
         return read_json(first)["seconds"]["total"], records
 
-    def _run_together(self, name: str, method: Method) -> tuple[float, Records]:
+    def _run_together(self, name: str, method: Method) -> tuple[float | None, Records]:
         """One network for all parts, of which the first, or each, is labelled."""
         flags = replace(self._flags(method, name), together=True)
         sequences = [self._open(name, number) for number in self.numbers]
@@ -120,7 +120,8 @@ class Runs:
             number: self._find(job, flags, network)
             for number, job in zip(self.numbers, jobs, strict=True)
         }
-        return (read_json(learnt) or {"seconds": float("nan")})["seconds"], records
+        # Where it was cut off while it learnt, nobody knows how long that took.
+        return (read_json(learnt) or {"seconds": None})["seconds"], records
 
     def _find(self, job: Job, flags: finetune_test.Config, network: SavedNetwork) -> dict | None:
         try:

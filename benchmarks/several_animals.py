@@ -115,7 +115,7 @@ def run(config: Config, preset: str, count: int, number: int) -> dict:
     return {
         "preset": preset, "count": count, "round": number, "seconds": seconds["total"],
         "fine_tuning": seconds["fine_tuning"], "segmentation": seconds["segmentation"],
-        "peak_memory_mib": record["peak_memory_mib"] or float("nan"),
+        "peak_memory_mib": record["peak_memory_mib"],
         **{key: score[key] for key in ("frames", "j", "lost", "switches", "idf1")},
     }  # fmt: skip
 
@@ -128,7 +128,9 @@ def print_table(rows: Sequence[dict]) -> None:
         same = [row for row in rows if (row["preset"], row["count"]) == (preset, count)]
         first = [row for row in rows if (row["preset"], row["count"]) == (preset, least)]
         keys = ("seconds", "fine_tuning", "segmentation", "peak_memory_mib")
-        seconds, *others = (float(np.median([row[key] for row in same])) for key in keys)
+        seconds, *others = (
+            float(np.median(np.array([row[key] for row in same], float))) for key in keys
+        )
         one = float(np.median([row["seconds"] for row in first]))
         score = same[0]
         table.append([

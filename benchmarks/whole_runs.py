@@ -82,10 +82,10 @@ def read_numbers(record: dict) -> dict:
         "own_seconds": seconds["total"],
         "fine_tuning_seconds": seconds["fine_tuning"],
         "frames_per_second": seconds["frames"] / seconds["segmentation"],
-        "peak_memory_mib": record["peak_memory_mib"] or float("nan"),
+        "peak_memory_mib": record["peak_memory_mib"],
         "used": record["key"]["precision"],
-        "j": scores.get("J-Mean", float("nan")),
-        "f": scores.get("F-Mean", float("nan")),
+        "j": scores.get("J-Mean"),
+        "f": scores.get("F-Mean"),
         "commit": record["git_commit"],
     }
 
@@ -102,9 +102,11 @@ def print_table(rows: Sequence[dict]) -> None:
             for key in ("own_seconds", "fine_tuning_seconds", "frames_per_second")
         ]
         used = same[0]["used"]
-        peak = max(row["peak_memory_mib"] for row in same)
+        peak = np.max(np.array([row["peak_memory_mib"] for row in same], float))
         spread = f"{min(wall):.0f} - {max(wall):.0f}"
-        scores = [f"{np.mean([row[key] for row in same]):.3f}" for key in ("j", "f")]
+        scores = [
+            f"{np.mean(np.array([row[key] for row in same], float)):.3f}" for key in ("j", "f")
+        ]
         title = [*task[:3], task[3] if task[3] == used else f"{task[3]}: {used}"]
         table.append([*title, float(np.median(wall)), spread, *medians, f"{peak:.0f}", *scores])
     headers = (

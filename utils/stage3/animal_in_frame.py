@@ -16,7 +16,8 @@ class AnimalInFrame:
     Attributes:
         frame: index.
         probability: uint8 (h, w) for 0..1, at fine size (see `Pipeline`).
-        region: bool (h, w) at working size, the pixels that continue the animal.
+        region: bool (h, w), the pixels that continue the animal: at working size, or at fine size
+            once it has been smoothed or redrawn.
     """
 
     frame: int
