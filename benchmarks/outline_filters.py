@@ -33,9 +33,9 @@ from utils.files import sha256_of, write_json
 from utils.inputs.sequences import VideoSequence, open_dataset_sequence, sequence_dir
 from utils.media.images import open_image, resize_image
 from utils.media.labels import VOID, read_label
+from utils.stage3.animal_in_frame import AnimalInFrame, merge_animals
 from utils.stage3.outline import OutlineFilter, redraw_outline
 from utils.stage3.partial_run import PartialRun, partial_dir
-from utils.stage3.pipeline import AnimalInFrame, merge_animals
 from utils.stage3.presets import PRESETS, PresetName
 from utils.stage3.saved_network import SavedNetwork
 from utils.stage3.settings import DenseCrf, GuidedFilter

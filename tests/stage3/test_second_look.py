@@ -6,9 +6,10 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import load_file
 
 from tests.stage3_world import NUM_FRAMES, TINY
-from utils import console
+from utils import console, paths
 from utils.media.labels import VOID
 from utils.stage3 import presets
 from utils.stage3.fine_tuning import FineTuner
@@ -95,6 +96,26 @@ def test_the_network_is_unchanged_if_no_frame_is_certain(world, second_look, mon
     monkeypatch.setitem(presets.PRESETS, "fast", replace(presets.PRESETS["fast"], second_look=None))
     world.run()
     np.testing.assert_array_equal(world.masks(), masks)
+
+
+def test_the_network_is_the_mean_of_those_before_and_after(world, second_look, monkeypatch):
+    world.add()
+    saved = paths.FINE_TUNE_WEIGHTS / "hen" / "deeplab.safetensors"
+    found = {}
+    for share in (0.0, 0.25, 1.0):
+        second_look(share_before=share)
+        world.run(save_weights=True, overwrite=True)
+        found[share] = load_file(saved)
+    changed = [path for path in found[0.0] if (found[0.0][path] != found[1.0][path]).any()]
+    assert changed
+    for path in changed:
+        mean = 0.75 * found[0.0][path] + 0.25 * found[1.0][path]
+        np.testing.assert_allclose(found[0.25][path], mean, rtol=1e-2, atol=1e-4)
+    monkeypatch.setitem(presets.PRESETS, "fast", replace(presets.PRESETS["fast"], second_look=None))
+    world.run(save_weights=True, overwrite=True)
+    without = load_file(saved)
+    for path in without:
+        np.testing.assert_array_equal(found[1.0][path], without[path])
 
 
 def test_no_annotation_except_the_label_reaches_the_network(world, second_look, monkeypatch):

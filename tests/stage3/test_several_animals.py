@@ -202,7 +202,8 @@ def segment(world, labels, predict, monkeypatch, refinement=None):
     )
     monkeypatch.setattr(WindowedView, "around", lambda *_, **__: predict(*next(calls)))
     preset = dataclasses.replace(
-        finetune_test.PRESETS["fast"], refinement=refinement or Refinement(radius=0)
+        finetune_test.PRESETS["fast"],
+        refinement=refinement or Refinement(radius=0, neighbour_weight=0),
     )
     state = PartialRun(world.results, "pair", {})
     pipeline.Pipeline(

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from utils.stage3.animal_in_frame import AnimalInFrame, merge_animals
 from utils.stage3.motion import Motion
-from utils.stage3.pipeline import AnimalInFrame, merge_animals
 from utils.stage3.settings import Refinement
 from utils.stage3.temporal_filter import (
     TemporalFilter,

@@ -1,6 +1,6 @@
 """Stage 3's training: the network learns one animal from the labelled frames of one video."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -109,6 +109,21 @@ class FineTuner:
             FloatingPointError: if the loss is not finite.
         """
         return self._train(frames, self.settings.epochs + epochs, backup_path, callbacks, zoom)
+
+    def average_with(self, weights: Mapping[str, np.ndarray], share: float) -> None:
+        """The model becomes the mean of itself and of the same network at another time.
+
+        Weights that were fine-tuned from the same start can be averaged: the mean has the accuracy
+        of an ensemble in the time of one (Wortsman et al., "Robust fine-tuning of zero-shot
+        models", CVPR 2022).
+
+        Args:
+            weights: by variable path.
+            share: of these weights, 0..1.
+        """
+        for variable in self.model.variables:
+            own = keras.ops.convert_to_numpy(variable.value)
+            variable.assign((1 - share) * own + share * weights[variable.path])
 
     def make_batches(self, frames: Sequence[Sample], zoom: float) -> Batches:
         """The crops to learn from; for frames and zoom see `fit`."""

@@ -60,6 +60,7 @@ def find_motion(frame: np.ndarray, other: np.ndarray) -> Motion | None:
     """
     if not can_find_motion(*frame.shape):
         return None
+    frame, other = np.ascontiguousarray(frame), np.ascontiguousarray(other)  # OpenCV asks for it
     search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     flow = search.calc(frame, other, None)
     back = _sample_at(search.calc(other, frame, None), flow)
@@ -82,12 +83,17 @@ def warp_mask(mask: np.ndarray, motion: Motion | None) -> np.ndarray:
     """
     if motion is None or not mask.any():
         return mask
-    return _sample_at(mask.astype("float32"), motion.flow) > 0.5
+    return warp_values(mask.astype("float32"), motion) > 0.5
 
 
 def warp_labels(labels: np.ndarray, motion: Motion | None) -> np.ndarray:
     """Moves numbers of pixels of the other frame, uint8 (H, W), as `warp_mask` moves a mask."""
     return labels if motion is None else _sample_at(labels, motion.flow, cv2.INTER_NEAREST)
+
+
+def warp_values(values: np.ndarray, motion: Motion) -> np.ndarray:
+    """Moves numbers that are interpolated, float32 (H, W), as `warp_mask` moves a mask."""
+    return _sample_at(values, motion.flow)
 
 
 @lru_cache(maxsize=1)  # the same for all frames of a video, and asked for several times in each

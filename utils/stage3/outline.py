@@ -25,9 +25,6 @@ def redraw_outline(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Filters the probability around the animal, and lets its region grow or shrink with it.
 
-    What the network found but the temporal filter dropped stays out, as far as it may be connected
-    now: it is something else.
-
     Args:
         probability: uint8 (h, w) for 0..1.
         region: bool (H, W) of any size, the pixels that continue the animal.
@@ -46,8 +43,28 @@ def redraw_outline(
     redrawn[box] = to_bytes(
         _filter(probability[box].astype("float32") / 255, image[box], settings, scale)
     )
+    return redrawn, regrow(redrawn, probability, region, threshold)
+
+
+def regrow(
+    redrawn: np.ndarray, probability: np.ndarray, region: np.ndarray, threshold: float
+) -> np.ndarray:
+    """The region of a probability that has been changed.
+
+    What the network found but the temporal filter dropped stays out, as far as it may be connected
+    now: it is something else.
+
+    Args:
+        redrawn: uint8 (h, w) for 0..1, after the change.
+        probability: the same before.
+        region: bool (H, W) of any size, the pixels that continued the animal before.
+        threshold: probability above which a pixel is animal.
+
+    Returns: bool (h, w).
+    """
+    region = region_at(region, *probability.shape)
     dropped = (probability > threshold * 255) & ~region
-    return redrawn, touching((redrawn > threshold * 255) & ~dropped, region)
+    return touching((redrawn > threshold * 255) & ~dropped, region)
 
 
 def region_at(region: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -76,20 +76,28 @@ class PartialRun:
         return True
 
     def save_fine_tuned(self, model: keras.Model, animal: int) -> None:
-        """Keeps the fine-tuned weights of one animal; the training backup is then deleted.
+        """Keeps the fine-tuned weights of one animal; what training left is then deleted.
 
         Raises:
             FloatingPointError: if a weight is not finite.
         """
-        values = {v.path: np.array(keras.ops.convert_to_numpy(v.value)) for v in model.variables}
-        if not all(np.isfinite(value).all() for value in values.values()):
-            raise FloatingPointError(
-                "Fine-tuning ended with weights that are not finite; try --seed."
-            )
-        write_atomically(
-            self._fine_tuned(animal), lambda temporary_path: save_file(values, temporary_path)
-        )
-        self.training_backup(animal).unlink(missing_ok=True)
+        _save_weights(model, self._fine_tuned(animal))
+        for path in (self.training_backup(animal), self._before_second_look(animal)):
+            path.unlink(missing_ok=True)
+
+    def keep_before_second_look(self, model: keras.Model, animal: int) -> None:
+        """Keeps the weights that the second look starts from; a run that was cut off during it
+        has them already.
+
+        Raises:
+            FloatingPointError: if a weight is not finite.
+        """
+        if not self._before_second_look(animal).is_file():
+            _save_weights(model, self._before_second_look(animal))
+
+    def before_second_look(self, animal: int) -> dict[str, np.ndarray]:
+        """The weights that were kept, by variable path."""
+        return load_file(self._before_second_look(animal))
 
     def grey(self, frame: int) -> np.ndarray | None:
         """A frame in grey, uint8 (h, w); None if it is not there."""
@@ -122,8 +130,18 @@ class PartialRun:
     def _fine_tuned(self, animal: int) -> Path:
         return self.folder / f"fine_tuned_{animal}.safetensors"
 
+    def _before_second_look(self, animal: int) -> Path:
+        return self.folder / f"before_second_look_{animal}.safetensors"
+
     def _map(self, kind: str, frame: int, suffix: str = ".png") -> Path:
         return self.folder / kind / f"{frame:06d}{suffix}"
+
+
+def _save_weights(model: keras.Model, path: Path) -> None:
+    values = {v.path: np.array(keras.ops.convert_to_numpy(v.value)) for v in model.variables}
+    if not all(np.isfinite(value).all() for value in values.values()):
+        raise FloatingPointError("Fine-tuning ended with weights that are not finite; try --seed.")
+    write_atomically(path, lambda temporary_path: save_file(values, temporary_path))
 
 
 def partial_dir(results_dir: Path, name: str) -> Path:

@@ -16,9 +16,10 @@ from utils.media.images import resize_image, resize_labels, working_size
 from utils.media.labels import VOID, LabelMap, read_label, write_label
 from utils.media.overlay import write_overlays
 from utils.media.videos import Video
+from utils.stage3.animal_in_frame import AnimalInFrame, merge_animals
 from utils.stage3.fine_tuning import FineTuner
 from utils.stage3.motion import Motion, find_motion
-from utils.stage3.outline import OutlineFilter, redraw_outline, region_at
+from utils.stage3.outline import OutlineFilter, redraw_outline
 from utils.stage3.partial_run import PartialRun, to_bytes
 from utils.stage3.second_look import (
     CertainFrame,
@@ -29,33 +30,11 @@ from utils.stage3.second_look import (
 )
 from utils.stage3.separation import SeparationWatch
 from utils.stage3.settings import Preset
-from utils.stage3.temporal_filter import TemporalFilter, make_passes, mask_confidence
+from utils.stage3.smoothing import smooth_over_time
+from utils.stage3.temporal_filter import TemporalFilter, make_passes
 from utils.stage3.window import WindowedView, choose_zoom
 from utils.stage3.working_frames import WorkingFrames
 from utils.training.batches import FrameSample
-
-
-@dataclass(frozen=True)
-class AnimalInFrame:
-    """What was found of one animal in one frame.
-
-    Attributes:
-        frame: index.
-        probability: uint8 (h, w) for 0..1, at fine size (see `Pipeline`).
-        region: bool (h, w) at working size, the pixels that continue the animal.
-    """
-
-    frame: int
-    probability: np.ndarray
-    region: np.ndarray
-
-    @property
-    def region_at_fine_size(self) -> np.ndarray:
-        return resize_labels(self.region.astype("uint8"), *self.probability.shape) > 0
-
-    @property
-    def confidence(self) -> float:
-        return mask_confidence(resize_image(self.probability, *self.region.shape), self.region)
 
 
 @dataclass
@@ -210,16 +189,21 @@ class Pipeline:
     def second_look(
         self, animal: int, labelled: list[FrameSample], certain: list[CertainFrame]
     ) -> None:
-        """The network learns also from its own masks of other frames, where they are certain."""
+        """The network learns also from its own masks of other frames, where they are certain.
+
+        What it then is, is averaged with what it was before: mistakes that it repeats because it
+        made them weigh half, what it has learnt about the animal hardly less."""
         if not certain:
             return
         settings = self.preset.second_look
+        self.partial.keep_before_second_look(self.tuner.model, animal)
         frames = training_frames(labelled, certain, settings)
         title = self._title(animal, "fine-tuning, second look")
         with self._timed_training(animal, title, settings.epochs) as (backup, callbacks, losses):
             losses += self.tuner.fit_further(
                 frames, settings.epochs, backup, callbacks, zoom=self.views[animal].zoom
             )
+        self.tuner.average_with(self.partial.before_second_look(animal), settings.share_before)
 
     def segment(self, animal: int) -> None:
         """Predicts and follows, frame by frame, going out from the labels."""
@@ -240,20 +224,30 @@ class Pipeline:
         """
         numbers = np.array([0, *self.animals], "uint8")
         for index in range(len(self.video)):
-            candidates = [
-                AnimalInFrame(
-                    index, self.partial.probability(a, index), self.partial.region(a, index)
-                )
-                for a in self.animals
-            ]
+            candidates = [self._found(animal, index) for animal in self.animals]
             for animal, found in zip(self.animals, candidates, strict=True):
                 self.confidence[animal].append(round(found.confidence, 4))
+            candidates = [
+                self.smooth(animal, found)
+                for animal, found in zip(self.animals, candidates, strict=True)
+            ]
             candidates = [self.redraw(found) for found in candidates]
             threshold = self.preset.refinement.threshold
             yield (
                 index,
                 numbers[merge_animals(candidates, threshold, self.video.height, self.video.width)],
             )
+
+    def smooth(self, animal: int, found: AnimalInFrame) -> AnimalInFrame:
+        """What was found of an animal, evened out with the frames before and after."""
+        if not self.preset.refinement.neighbour_weight:
+            return found
+        neighbours = [
+            self._found(animal, frame)
+            for frame in (found.frame - 1, found.frame + 1)
+            if 0 <= frame < len(self.video)
+        ]
+        return smooth_over_time(found, neighbours, self.frames.grey, self.preset.refinement)
 
     def redraw(self, found: AnimalInFrame) -> AnimalInFrame:
         """What was found of an animal, with the outline that the run's filter gives it."""
@@ -332,6 +326,11 @@ class Pipeline:
                 yield AnimalInFrame(index, probability, region), corrected
                 before, grey_before = index, grey
 
+    def _found(self, animal: int, frame: int) -> AnimalInFrame:
+        """What the network and the filter have left of an animal in a frame."""
+        probability = self.partial.probability(animal, frame)
+        return AnimalInFrame(frame, probability, self.partial.region(animal, frame))
+
     def _motion(self, frame: int, other: int) -> Motion | None:
         return find_motion(self.frames.grey(frame), self.frames.grey(other))
 
@@ -374,28 +373,6 @@ class Pipeline:
             return f"{self.video.name}: {what}"
         place = self.animals.index(animal) + 1
         return f"{self.video.name}, animal {place} of {len(self.animals)}: {what}"
-
-
-def merge_animals(
-    candidates: list[AnimalInFrame], threshold: float, height: int, width: int
-) -> np.ndarray:
-    """One mask at the video's size from what was found of each animal.
-
-    Args:
-        candidates: per animal.
-        threshold: probability above which a pixel is animal.
-        height, width: of the mask.
-
-    Returns: uint8 (height, width): 0, or 1..N, the place of the animal of the highest probability.
-    """
-    mask = np.zeros((height, width), "uint8")
-    best = np.full((height, width), threshold * 255, "float32")
-    for place, found in enumerate(candidates, start=1):
-        probability = resize_image(found.probability.astype("float32"), height, width)
-        wins = region_at(found.region, height, width) & (probability > best)
-        mask[wins] = place
-        best[wins] = probability[wins]
-    return mask
 
 
 def clear_results(results_dir: Path, video: Video) -> None:

@@ -12,8 +12,9 @@ import numpy as np
 
 from utils.media.images import resize_image, resize_labels
 from utils.media.regions import rectangle_around
+from utils.stage3.animal_in_frame import AnimalInFrame
 from utils.stage3.motion import find_motion, warp_mask
-from utils.stage3.pipeline import AnimalInFrame, Pipeline
+from utils.stage3.pipeline import Pipeline
 from utils.stage3.prompted_tuning import NumberedFrame
 from utils.stage3.separation import SeparationWatch
 from utils.stage3.temporal_filter import distance_to, make_passes

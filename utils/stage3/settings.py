@@ -69,6 +69,8 @@ class Refinement:
             reset.
         entrance: share of the diagonal from the animal's mask beyond which what enters through the
             frame's edge is another animal; 0: it never is.
+        neighbour_weight: of the frames before and after in the mean of an animal's probability,
+            relative to the frame's own, see `utils.stage3.smoothing`; 0: each frame for itself.
     """
 
     threshold: float = 0.5
@@ -76,6 +78,7 @@ class Refinement:
     margin: float = 0.02
     min_reliable: float = 0.8
     entrance: float = 0.05
+    neighbour_weight: float = 0.6
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,7 @@ class SecondLook:
         far: share of the diagonal from the animal beyond which a pixel is background, whatever its
             probability.
         min_confidence: of a frame to learn from, see `temporal_filter.mask_confidence`.
+        share_before: of the weights before the second look in their mean with those after it.
     """
 
     epochs: int = 2
@@ -125,6 +129,7 @@ class SecondLook:
     background: float = 0.1
     far: float = 0.1
     min_confidence: float = 0.6
+    share_before: float = 0.5
 
 
 @dataclass(frozen=True)
