@@ -98,6 +98,8 @@ def make_rows(name: str) -> dict[str, Row]:
     recipe = Row("the paper's recipe: XFCN, preset paper, CRF", paper, head="xfcn", crf=True)
     stage_1 = paths.PASCAL_BASE_WEIGHTS / "deeplab.safetensors"
     second_look = preset.second_look or SecondLook()
+    alone = replace(preset.refinement, neighbour_weight=0)
+    after = preset.second_look and replace(preset.second_look, share_before=0)
     others = {other: Row(f"preset {other}", PRESETS[other]) for other in (*BASES, "herd")}
     rows = {
         "imagenet": Row("from ImageNet weights", preset, weights=paths.IMAGENET_WEIGHTS_FILE),
@@ -106,6 +108,8 @@ def make_rows(name: str) -> dict[str, Row]:
         "no-separation": Row("without separation", replace(preset, separation=None)),
         "no-second-look": Row("without second look", replace(preset, second_look=None)),
         "second-look": Row("with second look", replace(preset, second_look=second_look)),
+        "no-mean": Row("second look, no mean of networks", replace(preset, second_look=after)),
+        "no-smoothing": Row("each frame for itself", replace(preset, refinement=alone)),
         "mirror": Row("with the mirror image", replace(preset, flip=True)),
         "guided-filter": replace(base, what="with guided filter", guided_filter=True),
         "crf": replace(base, what="with dense CRF", crf=True),
