@@ -17,8 +17,8 @@ $(VENV)/.installed: requirements.txt
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-	# It asks for a second OpenCV package, and two of them break each other.
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps vos-benchmark==0.1.0
+	# Both ask for a second OpenCV package, and two of them break each other.
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps vos-benchmark==0.1.0 trackeval==1.3.0
 	touch $@
 
 demo: $(VENV)/.installed ## install, then segment the bundled video from its one labelled frame

@@ -2,19 +2,20 @@
 
 The page opens on the frame that bubblenet_select.py chose, otherwise on the middle one; the arrow
 keys lead to any other. It proposes a mask of each animal, which one key accepts. It saves the label
-where finetune_test.py reads it, shows the next command and runs it on request, and takes
-corrections of the result as further labels. Without arguments it takes the first video without a
-label of datasets/finetune_test_dataset, or of the bundled sample.
+where finetune_test.py reads it, shows the next command and runs it on request. Mistakes of the
+result are corrected without training, or become further labels. Without arguments it takes the
+first video without a label of datasets/finetune_test_dataset, or of the bundled sample.
 
 Reads   --video or DIR/JPEGImages/480p/SEQ; DIR/bubbleNet_data/rawData/SEQ/frame_selection;
         weights/prompted_weights/deeplab.safetensors, or if it is not there that of stage 1 in
         weights/pascal_base_train_weights, to find animals and what is clicked;
         results/segmentation/SEQ for corrections.
 
-Writes  datasets/labels/SEQ/STEM.png, 0/255 for one animal, DAVIS palette for several.
+Writes  datasets/labels/SEQ/STEM.png, 0/255 for one animal, DAVIS palette for several;
+        results/runs/SEQ/corrections.json, and the masks, the overlay and the exports it changes.
 
 The server answers this computer only, and only those who know the address that it prints. Ctrl-C
-ends it, and a run that it started.
+ends it, and a run that it started; what follows from corrections is written before.
 """
 
 import secrets
@@ -76,7 +77,7 @@ def main(config: Config) -> None:
             print(f"The page opens in the browser. If it does not, open this address: {address}")
             open_in_browser(stack.enter_context(redirect_file(address)))
         print("Ctrl-C ends.", flush=True)
-        serve(server, app.extensions["run"])
+        serve(server, app.extensions["run"], app.extensions["corrector"])
     labelled = task.labelled_frames()
     if labelled:
         print(f"\nLabelled frames: {len(labelled)}. Next: {task.next_command()}")

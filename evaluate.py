@@ -40,7 +40,12 @@ from utils.errors import InputError, UsageError
 from utils.evaluation.measures import NUMBERS
 from utils.evaluation.report.page import write_report
 from utils.evaluation.report.video_report import VideoReport, make_video_report
-from utils.evaluation.results import list_results, open_segmented, require_finished
+from utils.evaluation.results import (
+    describe_corrections,
+    list_results,
+    open_segmented,
+    require_finished,
+)
 from utils.evaluation.scoring import (
     STABILITY,
     NothingToScoreError,
@@ -92,6 +97,9 @@ def main(config: Config) -> int:
         print(f"error: {error}", file=sys.stderr)
 
     print_scores(scores)
+    for score in scores:
+        if corrected := describe_corrections(open_segmented(config.results, score.sequence)):
+            print(f"note: {score.sequence}: these are scores of corrected masks: {corrected}.")
     write_scores(config, dataset_dir, scores, failed)
     if config.report:
         failed |= write_page(config, dataset_dir, scores, errors)

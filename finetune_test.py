@@ -44,6 +44,7 @@ from utils.command_line import run_script, setting, shard_slice
 from utils.console import make_display
 from utils.environment import describe_environment
 from utils.errors import InputError, UsageError, one_line
+from utils.evaluation.confidence import DOUBTFUL
 from utils.evaluation.scoring import score_run
 from utils.files import check_writable, hold_lock, sha256_of, write_json
 from utils.frame_choice.chooser import Chooser, load_chooser, select_frames
@@ -76,13 +77,11 @@ from utils.stage3.run_record import (
     namesake_warning,
 )
 from utils.stage3.saved_network import SavedNetwork, network_facts, tuned_on_video
-from utils.stage3.settings import DenseCrf, Finding, GuidedFilter, Preset
+from utils.stage3.settings import DenseCrf, Finding, GuidedFilter, Preset, Stillness
 from utils.stage3.together import LabelledVideo, keep_network, learn_together, together_dir
 from utils.training.stage import check_stage
 from utils.training.weights import find_weights, load_weights, save_weights
 
-# Mean confidence: .50 to .72 where pigs in a pen are confused, .87 and more on single animals.
-DOUBTFUL = 0.8
 EXPECTED = (InputError, OSError, FloatingPointError)  # anything else is a bug
 
 
@@ -116,6 +115,9 @@ class Config:
     head: HeadName = setting("deeplab", "network head; xfcn is the paper's")
     crf: bool = setting(False, "redraw outlines with a dense CRF, as the paper (0.5 s per frame)")
     guided_filter: bool = setting(False, "redraw outlines with a guided filter (0.1 s per frame)")
+    every_frame: bool = setting(
+        False, "show the network every frame of a long video, also those in which nothing moves"
+    )
     weights: Path | None = setting(None, "weights to start from (default: the best in weights/)")
     fine_tuned: Path | None = setting(
         None, "network that --save-weights kept: a video without a label needs no training"
@@ -143,6 +145,11 @@ class Config:
     def finding(self) -> Finding:
         """What counts as an animal in a video without a label."""
         return Finding(max_animals=self.animals)
+
+    def stillness_in(self, num_frames: int) -> Stillness | None:
+        """Which frames of a video of this length the network need not see."""
+        settings = Stillness()
+        return settings if num_frames >= settings.min_frames and not self.every_frame else None
 
 
 def main(config: Config) -> int:
@@ -268,7 +275,8 @@ def prepare_jobs(config: Config, weights_sha256: str) -> tuple[list[Job], dict[s
             failed[name] = report_error(name, error)
     if config.together:
         jobs = share_labels(jobs, lambda video, key: bool(find_finished(video, key, config, False)))
-    if len(jobs) + len(failed) > 1:
+    is_long = any(len(job.sequence.video) >= Stillness().min_frames for job in jobs)
+    if len(jobs) + len(failed) > 1 or is_long:
         preset, precision = PRESETS[config.preset], keras.config.dtype_policy().name
         print(describe_jobs(jobs, failed, preset, config.results, precision), flush=True)
     return jobs, failed
@@ -347,6 +355,9 @@ def prepare_job(
     }
     if config.outline:  # absent otherwise, so that runs without it keep their key
         key["outline"] = {type(config.outline).__name__: asdict(config.outline)}
+    stillness = config.stillness_in(len(video))
+    if stillness:
+        key["stillness"] = asdict(stillness)
     if not guidance.frames:
         key["finding"] = asdict(config.finding)
         if not config.animals:  # so that runs without a limit keep their key
@@ -360,7 +371,7 @@ def prepare_job(
     for warning in filter(None, warnings):
         print(f"warning: {warning}", flush=True)
     video.close()  # many videos may be waiting: no decoder stays open
-    return Job(sequence, guidance, key, preset, learns, finished)
+    return Job(sequence, guidance, key, preset, learns, finished, stillness)
 
 
 def learn_labels(
@@ -375,7 +386,8 @@ def learn_labels(
         for job in jobs
         if job.guidance.frames
     ]
-    key = {name: v for name, v in jobs[0].key.items() if name not in ("labelled_frames", "finding")}
+    of_video = ("labelled_frames", "finding", "stillness")
+    key = {name: v for name, v in jobs[0].key.items() if name not in of_video}
     key["sha256"] = {"weights": start.sha256}
     key["preset"] = asdict(PRESETS[config.preset])  # whatever --animals means to a video
     with hold_lock(folder.with_name(f"{folder.name}.lock"), str(folder)):
@@ -440,8 +452,9 @@ def segment(
         labels = find_labels(tuner.model, preset, video, state, display, network, config.finding)
         preset = preset_for(preset, labels, config.animals)
     pipeline = (PromptedPipeline if preset.takes_prompts else Pipeline)(
-        tuner, preset, video, labels, config.results, state, display, outline=config.outline
-    )
+        tuner, preset, video, labels, config.results, state, display,
+        outline=config.outline, stillness=job.stillness,
+    )  # fmt: skip
     animals, numbers = pipeline.animals, [frame + video.first_frame for frame in labels]
     frames = ", ".join(map(str, numbers))
     several = f", {len(animals)} animals, one after the other" if len(animals) > 1 else ""
@@ -479,6 +492,7 @@ def segment(
         animals=animals,
         found_in=None if labelled else numbers,
         confidence_mean=confidence,
+        frames_seen_by_network={str(a): count for a, count in pipeline.frames_seen.items()},
         scores=scores,
         seconds=timing.summary(time.perf_counter() - start),
         losses={str(a): [round(x, 5) for x in losses] for a, losses in timing.losses.items()},

@@ -40,7 +40,7 @@ def run_all(items: Sequence[LookAlike], config: finetune_test.Config, with_alone
     """
     tuner, weights = load_tuner(config.weights, PRESETS[config.preset], config.seed)
     sha256 = sha256_of(weights)
-    sequences = [_open(item, config.dataset, config.results) for item in items]
+    sequences = [_open([item], config.dataset, config.results) for item in items]
     # First, while the network is as it was loaded. One that takes prompts says nothing without.
     for sequence in () if PRESETS[config.preset].takes_prompts else sequences:
         _predict_before(tuner, sequence.video, config, sha256)
@@ -51,7 +51,25 @@ def run_all(items: Sequence[LookAlike], config: finetune_test.Config, with_alone
             flags = finetune_test.Config(
                 dataset=alone, results=results, preset=config.preset, seed=config.seed
             )
-            _run(_open(item, alone, results), flags, tuner, weights, sha256)
+            _run(_open([item], alone, results), flags, tuner, weights, sha256)
+
+
+def run_together(items: Sequence[LookAlike], config: finetune_test.Config) -> None:
+    """Runs stage 3 with all animals of `items` that share a name labelled in the first frame; what
+    is finished is skipped. No probabilities are kept.
+
+    Args:
+        items, config: as of `run_all`.
+    """
+    tuner, weights = load_tuner(config.weights, PRESETS[config.preset], config.seed)
+    network = SavedNetwork(weights, {"sha256": sha256_of(weights)})
+    for name in dict.fromkeys(item.name for item in items):
+        same = [item for item in items if item.name == name]
+        sequence = _open(same, config.dataset, config.results)
+        job = finetune_test.prepare_job(
+            sequence, config, config.dataset, network.sha256, no_chooser
+        )
+        finetune_test.run_job(job, config, tuner, network)
 
 
 def read_probability(results: Path, name: str, network: str, stem: str) -> np.ndarray:
@@ -69,16 +87,21 @@ def read_probability(results: Path, name: str, network: str, stem: str) -> np.nd
     return np.asarray(open_image(path))
 
 
-def _open(item: LookAlike, dataset: Path, results: Path) -> VideoSequence:
-    """The video with the label of its first frame, in which only the animal to follow is drawn."""
+def _open(items: Sequence[LookAlike], dataset: Path, results: Path) -> VideoSequence:
+    """The video with the label of its first frame, in which only the animals to follow are drawn:
+    those of `items`, which are of one video."""
+    item, animals = items[0], [item.animal for item in items]
     frames = sequence_dir(dataset, "JPEGImages", item.video)
     annotations = sequence_dir(dataset, "Annotations", item.video)
     if frames is None or annotations is None:
         raise InputError(f"{dataset}: expected frames and annotations of {item.video}, found none.")
     video = FrameFolder(frames, item.name)
     file = f"{video.frame_names[0]}.png"
-    label = results / "labels" / item.name / file
-    write_label(label, read_label(annotations / file).values == item.animal)
+    label, values = results / "labels" / item.name / file, read_label(annotations / file).values
+    if len(animals) == 1:
+        write_label(label, values == item.animal)
+    else:
+        write_label(label, np.where(np.isin(values, animals), values, 0), animals)
     # No annotation but the label is opened before all masks are written.
     return VideoSequence(item.name, video, {0: label}, "--label", None, str(label))
 

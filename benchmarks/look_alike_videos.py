@@ -163,7 +163,7 @@ def _stage_images(folder: Path, source: ImageSource, fast: bool, rng: np.random.
     length = rng.uniform(0.24, 0.4) * width
 
     def make_actor(individual: Individual, other: bool) -> Actor:
-        image, mask = _read_animal(folder, individual.image)
+        image, mask = read_animal(folder, individual.image)
         height, width = np.ptp(np.argwhere(mask), axis=0) + 1
         image = cv2.GaussianBlur(image, (0, 0), 0.7)  # as soft as the scene
         cut = cut_out(recolour(image, rng) if other else image, mask, length / max(height, width))
@@ -185,7 +185,7 @@ def _pan(
     folder: Path, source: ImageSource, num_frames: int, walk: float, rng: np.random.Generator
 ) -> Iterator[np.ndarray]:
     """The scene as a camera sees it that follows slowly, and not quite steadily."""
-    image, mask = _read_animal(folder, source.scene, void=True)
+    image, mask = read_animal(folder, source.scene, void=True)
     image = empty_scene(image, mask)
     height, width = IMAGE_SIZE
     zoom = 1.12 * max(height / image.shape[0], width / image.shape[1])
@@ -264,7 +264,7 @@ def _draw_actor(
     return draw(actor.cuts[index], matrix * shrunk, size or whole, number, actor.bending, index)
 
 
-def _read_animal(folder: Path, name: str, void: bool = False) -> tuple[np.ndarray, np.ndarray]:
+def read_animal(folder: Path, name: str, void: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """An image and the mask of its animal (with `void`, of whatever its annotation marks)."""
     data, stem = name.split("/")
     label = read_label(folder / data / "Annotations" / f"{stem}.png").values

@@ -14,7 +14,9 @@ Writes  make: OUTPUT/JPEGImages and OUTPUT/Annotations, where 1 is the labelled 
         OUTPUT/clips.txt, and OUTPUT/alone with the labelled animal alone.
         run: RESULTS and RESULTS/alone, as finetune_test.py does, and RESULTS/probabilities.
 
-The first frame is never scored, nor are frames in which the labelled animal has no number.
+The first frame is never scored, nor are frames in which the labelled animal has no number. With
+--label-all, all animals of the first frame are labelled in one run, and scored one by one and
+together; identity switches of all together and IDF1 are those of TrackEval.
 
     python -m benchmarks.look_alikes make --dataset DIR --output look_alikes
     python -m benchmarks.look_alikes run --dataset look_alikes
@@ -37,22 +39,25 @@ from tqdm import tqdm
 
 import finetune_test
 from benchmarks.look_alike_list import ALONE, LookAlike, choose_look_alikes, write_list
-from benchmarks.look_alike_runs import BEFORE, FINE_TUNED, read_probability, run_all
+from benchmarks.look_alike_results import open_video
+from benchmarks.look_alike_runs import (
+    BEFORE,
+    FINE_TUNED,
+    read_probability,
+    run_all,
+    run_together,
+)
 from benchmarks.look_alike_sources import SOURCES, THIRD
+from benchmarks.look_alike_together import all_animals, print_together, score_together
 from benchmarks.look_alike_videos import BYSTANDER, LABELLED, SECOND, make_video
 from utils.annotator.frame_reader import encode_jpeg
 from utils.command_line import run_script, setting
-from utils.errors import InputError
-from utils.evaluation.identity_measures import (
-    IdentityScore,
-    overlaps,
-    score_identity,
-    split_by_annotation,
-)
+from utils.errors import UsageError
+from utils.evaluation.identity_measures import overlaps, split_by_annotation
 from utils.files import write_atomically, write_json
 from utils.inputs.sequences import sequence_dir
-from utils.media.images import list_frames, resize_image
-from utils.media.labels import read_labels, write_label
+from utils.media.images import resize_image
+from utils.media.labels import write_label
 from utils.stage3.presets import PRESETS, PresetName
 
 
@@ -72,56 +77,50 @@ class Config:
     weights: Path | None = setting(None, "weights that run starts from (default: the best)")
     seed: int = setting(0, "seed of make, or of fine-tuning")
     without_alone: bool = setting(False, "run: leaves out the videos of the labelled animal alone")
+    label_all: bool = setting(
+        False, "run, score: all animals that the first frame numbers are labelled, in one run"
+    )
+    most: int = setting(5, "with --label-all: at most so many animals of a video")
     json: Path | None = setting(None, "score and oracle: write all numbers here as well")
 
 
-@dataclass(frozen=True)
-class Video:
-    """One followed animal with everything to score it: frames without annotation are left out.
-
-    Attributes:
-        item: the line of the list.
-        stems: names of the frames.
-        annotations: uint8 (H, W) per frame, by numbers of animals.
-        animals: all numbers in them.
-        animal: the number of the one that was labelled.
-        masks: bool (H, W) per frame.
-    """
-
-    item: LookAlike
-    stems: list[str]
-    annotations: list[np.ndarray]
-    animals: tuple[int, ...]
-    animal: int
-    masks: list[np.ndarray]
-
-    def score(self) -> IdentityScore:
-        pairs = zip(self.masks, self.annotations, strict=True)
-        return score_identity(pairs, self.animals, self.animal)
-
-
 def main(config: Config) -> None:
+    if config.label_all and (config.verb not in ("run", "score") or config.most < 1):
+        raise UsageError("--label-all goes with run and score; --most must be 1 or more.")
     if config.verb == "make":
         make(config)
         return
     items = choose_look_alikes(config.dataset, config.half, config.sequences)
+    if config.label_all:
+        items = all_animals(config.dataset, items, config.most)
     if config.verb == "run":
-        flags = finetune_test.Config(
-            dataset=config.dataset,
-            results=config.results,
-            preset=config.preset,
-            weights=config.weights,
-            seed=config.seed,
-        )
-        run_all(items, flags, with_alone=not config.without_alone)
+        run(config, items)
         return
-    measure, print_rows = (
-        (score, print_scores) if config.verb == "score" else (apply_oracle, print_oracle)
-    )
-    rows = [measure(config, item) for item in tqdm(items, leave=False)]
-    print_rows(rows)
+    if config.label_all:
+        rows = score_together(config.dataset, config.results, items)
+        print_together(rows)
+    else:
+        measure, print_rows = (
+            (score, print_scores) if config.verb == "score" else (apply_oracle, print_oracle)
+        )
+        rows = [measure(config, item) for item in tqdm(items, leave=False)]
+        print_rows(rows)
     if config.json:
         write_json(config.json, {"rows": rows})
+
+
+def run(config: Config, items: Sequence[LookAlike]) -> None:
+    flags = finetune_test.Config(
+        dataset=config.dataset,
+        results=config.results,
+        preset=config.preset,
+        weights=config.weights,
+        seed=config.seed,
+    )
+    if config.label_all:
+        run_together(items, flags)
+    else:
+        run_all(items, flags, with_alone=not config.without_alone)
 
 
 def make(config: Config) -> None:
@@ -200,38 +199,6 @@ def apply_oracle(config: Config, item: LookAlike) -> dict:
             values.append(float(overlaps(split, annotation, [video.animal])[0]))
         row[network] = float(np.mean(values))
     return row
-
-
-def open_video(dataset: Path, results: Path, item: LookAlike) -> Video:
-    """Reads annotations and masks.
-
-    Raises:
-        InputError: if one is missing.
-    """
-    folder = sequence_dir(dataset, "Annotations", item.video)
-    masks = sequence_dir(results, paths.SEGMENTATION, item.name)
-    if folder is None or masks is None:
-        missing = "annotations" if folder is None else "masks"
-        raise InputError(
-            f"{item.name}: no {missing} in {dataset if folder is None else results}. Run "
-            "python -m benchmarks.look_alikes run, or name --sequences."
-        )
-    files = list_frames(folder)
-    labels = read_labels(files)
-    found = read_labels([masks / file.name for file in files])
-    tracks = found[0].animals
-    # One label is one track, whatever its number; of several, it is the one of that number.
-    track = tracks[0] if len(tracks) == 1 else item.animal
-    animals = labels[0].animals
-    animal = animals[0] if len(animals) == 1 else item.animal
-    return Video(
-        item,
-        [file.stem for file in files],
-        [label.values for label in labels],
-        animals,
-        animal,
-        [label.values == track for label in found],
-    )
 
 
 def print_scores(rows: Sequence[dict]) -> None:

@@ -18,5 +18,7 @@ from utils.command_line import run_script  # noqa: E402
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder, small_stage3_in(Path(folder)):
         weights = save_tiny_weights(Path(folder))
-        sys.argv += ["--weights", str(weights), "--precision", "float32"]
+        sys.argv += ["--weights", str(weights)]
+        if "--precision" not in sys.argv:
+            sys.argv += ["--precision", "float32"]
         run_script(finetune_test.main, finetune_test.Config, finetune_test.__doc__)

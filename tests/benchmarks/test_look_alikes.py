@@ -7,8 +7,10 @@ import pytest
 
 from benchmarks import look_alikes, stage3_runs
 from benchmarks.look_alike_list import LookAlike, read_list, write_list
+from benchmarks.look_alike_results import open_video
 from benchmarks.look_alike_runs import BEFORE, FINE_TUNED, read_probability
-from benchmarks.look_alikes import Config, main, open_video
+from benchmarks.look_alike_together import all_animals
+from benchmarks.look_alikes import Config, main
 from tests.look_alike_world import write_sources
 from tests.stage3_world import NUM_FRAMES, two_animals
 from utils.errors import InputError, UsageError
@@ -169,3 +171,47 @@ def test_the_oracle_says_where_probabilities_come_from(pair):
     write_masks(pair, [two_animals(i) == 2 for i in range(NUM_FRAMES)])
     with pytest.raises(InputError, match="look_alikes run"):
         main(Config(verb="oracle", dataset=pair.dataset, results=pair.results))
+
+
+# All animals labelled
+
+
+def test_all_animals_of_the_first_frame_are_listed_the_chosen_one_first(pair):
+    items = read_list(pair.dataset)
+    assert [item.animal for item in all_animals(pair.dataset, items, 5)] == [1, 2]
+    (only,) = all_animals(pair.dataset, items, 1)
+    assert only.animal == 2 and only.name == "pair-all"
+
+
+def test_run_labels_all_animals_and_scores_each_and_all(pair, monkeypatch, capsys):
+    from tests.stage3_world import tiny_network
+
+    monkeypatch.setattr(stage3_runs, "build_model", tiny_network)
+    flags = {"dataset": pair.dataset, "results": pair.results, "label_all": True}
+    main(Config(verb="run", weights=pair.weights, preset="fast", **flags))
+    label = read_label(pair.results / "labels" / "pair-all" / "00000.png")
+    np.testing.assert_array_equal(label.values, two_animals(0))
+    assert not (pair.results / "probabilities").exists()
+    rows = score(pair, label_all=True)
+    assert [row["animal"] for row in rows] == [1, 2, "all"]
+    assert all(0.3 < row["j"] <= 1 for row in rows)
+    assert rows[2]["frames"] == 2 * (NUM_FRAMES - 1)
+    assert "1 videos" in capsys.readouterr().out
+    with pytest.raises(UsageError, match="--label-all"):
+        main(Config(verb="oracle", **flags))
+
+
+def test_two_tracks_that_swap_are_two_switches(pair):
+    swapped = [3 - two_animals(i) if i > 3 else two_animals(i) for i in range(NUM_FRAMES)]
+    swapped = [np.where(mask == 3, 0, mask) for mask in swapped]
+    write_masks(pair, swapped, animals=(1, 2), name="pair-all")
+    one, other, together = score(pair, label_all=True)
+    assert one["switches"] == other["switches"] == 1
+    assert one["lost"] == other["lost"] == 2 and together["lost"] == 4
+    assert together["switches"] == 2 and together["idf1"] == pytest.approx(0.6)
+
+
+def test_with_one_animal_to_label_there_is_one_line_for_it(pair):
+    write_masks(pair, [two_animals(i) == 2 for i in range(NUM_FRAMES)], name="pair-all")
+    one, together = score(pair, label_all=True, most=1)
+    assert one["animal"] == 2 and one["j"] == together["j"] == 1

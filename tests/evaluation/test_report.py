@@ -420,3 +420,25 @@ def test_in_a_browser_the_page_fits_a_phone(made):
         for figure in page.locator(".chart").all():
             assert figure.bounding_box()["width"] > 250
         assert page.complaints == []
+
+
+def test_corrections_by_hand_are_counted_and_located(made):
+    made.add("hen")
+    operation = {"animals": [1, 0], "first": 4, "last": 4, "kind": "piece"}
+    entry = {"number": 1, **operation, "holds_in": [[4, 4]], "note": ""}
+    content = {
+        "num_frames": NUM_FRAMES,
+        "frames_sha256": "",
+        "are_masks_written": True,
+        "is_overlay_written": True,
+        "corrections": [entry],
+    }
+    made.write_record("hen", content, "corrections.json")
+    made.add("cow")
+    evaluate.main(evaluate.Config(dataset=made.dataset, results=made.results, report=True))
+    text = Page(made.results / "report" / "index.html").text
+    assert text.count("correction by hand") == 1 and "1 correction by hand in frame 4" in text
+    content["are_masks_written"] = False
+    made.write_record("hen", content, "corrections.json")
+    evaluate.main(evaluate.Config(dataset=made.dataset, results=made.results, report=True))
+    assert "open annotate.py once more" in Page(made.results / "report" / "index.html").text

@@ -274,6 +274,7 @@ def test_json_progress_is_one_object_per_line(world, capsys, monkeypatch):
         "hen: fine-tuning",
         "hen: segmenting",
         "hen: writing masks",
+        "hen: overlay",
     }
     steps = [line for line in lines if line["unit"] == "step"]
     assert [line["done"] for line in steps] == list(range(9)) and steps[-1]["loss"] > 0
@@ -927,7 +928,7 @@ def test_the_flags_are_those_of_the_documentation_and_have_defaults():
         *("dataset", "sequences", "video", "label", "guidance", "selection", "preset", "head"),
         *("weights", "results", "seed", "precision", "shard", "save-weights", "overwrite"),
         *("progress", "dry-run", "crf", "guided-filter"),
-        *("fine-tuned", "together", "frames", "name", "shot-changes", "animals"),
+        *("fine-tuned", "together", "frames", "name", "shot-changes", "animals", "every-frame"),
     }
 
 

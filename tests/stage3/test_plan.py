@@ -1,13 +1,24 @@
 """The table of all videos before a run: state, size, length, and how long it will take."""
 
 import json
+import shutil
+from collections import namedtuple
 from dataclasses import asdict
 
 import numpy as np
 import pytest
 
 from utils.media.frame_folder import FrameFolder
-from utils.stage3.plan import Pace, PlannedVideo, find_pace, format_plan, is_dark
+from utils.stage3.partial_run import PartialRun
+from utils.stage3.plan import (
+    Pace,
+    PlannedVideo,
+    disk_warning,
+    estimate_state_bytes,
+    find_pace,
+    format_plan,
+    is_dark,
+)
 from utils.stage3.settings import FineTuning, Preset, SecondLook
 
 PRESET = Preset(FineTuning(steps=100), second_look=SecondLook(epochs=2))
@@ -57,3 +68,30 @@ def test_a_video_is_dark_if_most_of_its_frames_are(level, dark):
 def test_a_video_that_cannot_be_opened_has_its_line(tmp_path):
     table = format_plan([PlannedVideo("ant", "cannot be used")], Pace(1, 1, "by hand"))
     assert "ant" in table and "cannot be used" in table and "less than a minute in all" in table
+
+
+def test_state_on_disk_is_not_larger_than_said(tmp_path):
+    """Of noisy frames with a large animal."""
+    video = Frames(0)
+    video._size, rng = (960, 1708), np.random.default_rng(0)
+    state = PartialRun(tmp_path, "hen", {})
+    rows, columns = np.mgrid[:960, :1708]
+    distance = np.hypot(rows - 480, columns - 854)
+    for frame in range(len(video)):
+        grey = np.clip(rng.normal(np.tile(np.arange(854) / 4, (480, 1)), 4), 0, 255)
+        state.write_grey(frame, grey.astype("uint8"))
+        probability = 255 / (1 + np.exp((distance - 350) / 4))
+        state.write_probability(1, frame, probability.astype("uint8"))
+        state.write_region(1, frame, distance[::2, ::2] < 350)
+    used = sum(path.stat().st_size for path in state.folder.rglob("*.*g"))
+    assert 0.3 < used / estimate_state_bytes(video, PRESET, animals=1, networks=0) < 1.2
+
+
+def test_too_small_a_disk_is_said_before_anything_is_trained(tmp_path, monkeypatch):
+    usage = namedtuple("usage", "free")(2e9)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
+    small = PlannedVideo("ant", "usable", state_bytes=1e9)
+    large = PlannedVideo("bee", "usable", state_bytes=3e9)
+    assert disk_warning([small, small, small], tmp_path / "not" / "there") is None
+    assert "2.0 GB are free, about 3.0 GB" in disk_warning([small, large], tmp_path)
+    assert "up to 3.0 GB of disk" in format_plan([small, large], Pace(1, 1, "by hand"))

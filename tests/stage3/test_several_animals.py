@@ -256,6 +256,21 @@ def test_a_pixel_claimed_by_two_animals_goes_to_the_more_probable(world, monkeyp
         assert set(np.unique(mask)) == {0, 2 if index % 2 else 1}
 
 
+def test_an_animal_that_was_followed_to_the_end_is_not_followed_again(world, monkeypatch):
+    world.add_two()
+    world.run()
+    masks = world.masks("pair")
+    world.results = world.root / "again"
+    world.run_cut_off(pipeline, "write_label", 3)
+
+    def follow(*_):
+        raise AssertionError("followed again")
+
+    monkeypatch.setattr(pipeline.Pipeline, "_follow", follow)
+    assert world.run() == 0
+    np.testing.assert_array_equal(world.masks("pair"), masks)
+
+
 # How many there are
 
 

@@ -1,7 +1,7 @@
 """A network that is loaded while the page is in use: Keras and the weights take seconds."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 import numpy as np
@@ -19,7 +19,13 @@ class Segmenter(Protocol):
 
     def look(self, frame: int, image: np.ndarray) -> np.ndarray: ...
 
-    def follow(self, frame: int, image: np.ndarray, labels: np.ndarray) -> np.ndarray: ...
+    def follow(
+        self,
+        frame: int,
+        image: np.ndarray,
+        labels: np.ndarray,
+        animals: Collection[int] | None = None,
+    ) -> np.ndarray: ...
 
 
 class BackgroundNetwork:
@@ -28,10 +34,14 @@ class BackgroundNetwork:
     Args:
         load: returns what answers clicks with the network, or raises. It is called once; where it
             fails, the reason is kept and there never is a segmenter.
+
+    Attributes:
+        turn: held by whoever asks the segmenter: one at a time, since each uses all cores.
     """
 
     def __init__(self, load: Callable[[], Segmenter]) -> None:
         self._load = load
+        self.turn = threading.Lock()
         self._segmenter: Segmenter | None = None
         self._reason: str | None = None
         self._is_done = threading.Event()

@@ -6,6 +6,7 @@ import numpy as np
 from flask import Flask, jsonify, request
 from werkzeug.exceptions import NotFound, UnprocessableEntity
 
+from utils.annotator.corrector import Corrector
 from utils.annotator.frame_reader import BoundedStore
 from utils.annotator.frame_routes import check_frame, send_array
 from utils.annotator.prompts import check_values, decode_label
@@ -13,13 +14,15 @@ from utils.annotator.task import AnnotationTask
 from utils.media.labels import VOID
 
 
-def serve_masks(app: Flask, task: AnnotationTask, drafts: BoundedStore) -> None:
+def serve_masks(
+    app: Flask, task: AnnotationTask, drafts: BoundedStore, corrector: Corrector
+) -> None:
     def read(kind: str, index: int) -> np.ndarray | None:
         if kind == "draft":
             data = drafts.get(index)
             return None if data is None else decode_label(data, task.video.height, task.video.width)
         if kind == "result":
-            return task.read_result(index)
+            return corrector.read(index)
         path = task.label_path(index) if kind == "label" else task.annotations().get(index)
         return task.read_label(path) if path is not None and path.is_file() else None
 

@@ -20,7 +20,7 @@ def ask_network(
     app: Flask, task: AnnotationTask, frames: FrameReader, network: BackgroundNetwork | None
 ) -> None:
     without_network = ClickSegmenter()
-    turn = threading.Lock()  # one at a time: each uses all cores
+    turn = network.turn if network else threading.Lock()
     latest = {"request": 0}
 
     @app.get("/api/network")

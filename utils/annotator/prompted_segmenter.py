@@ -3,6 +3,7 @@
 The backbone looks once at each window of a frame. Another click costs the head alone.
 """
 
+from collections.abc import Collection
 from typing import Any, Protocol
 
 import numpy as np
@@ -66,10 +67,18 @@ class PromptedSegmenter:
         maps = self._look(frame, whole_frame(image), small)
         return self._network.probability(maps, make_prompt(small.shape[:2]))
 
-    def follow(self, frame: int, image: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    def follow(
+        self,
+        frame: int,
+        image: np.ndarray,
+        labels: np.ndarray,
+        animals: Collection[int] | None = None,
+    ) -> np.ndarray:
         """As `ClickSegmenter.follow`: what the network finds with these masks as its prompt."""
         result, best = np.zeros_like(labels), np.full(labels.shape, 0.5, np.float32)
         for animal in np.unique(labels[labels > 0]):
+            if animals is not None and animal not in animals:
+                continue
             mask, others = labels == animal, (labels > 0) & (labels != animal)
             nothing = np.zeros_like(labels)
             window = choose_window(Marks([], None, mask, nothing), mask)

@@ -4,6 +4,7 @@ frame, or of those of a labelled frame, moved to this one.
 This module imports Keras: it is for when a network is loaded.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,7 +60,11 @@ def find_animals(segmenter: Segmenter, frame: int, image: np.ndarray) -> np.ndar
 
 
 def follow_animals(
-    segmenter: Segmenter, frame: int, frames: FrameReader, start: Labelled
+    segmenter: Segmenter,
+    frame: int,
+    frames: FrameReader,
+    start: Labelled,
+    animals: Collection[int] | None = None,
 ) -> np.ndarray:
     """The animals of a labelled frame in another one.
 
@@ -68,15 +73,16 @@ def follow_animals(
         frame: the other one.
         frames: of the video.
         start: the labelled frame.
+        animals: those that are asked for; None: all of them.
 
-    Returns: uint8 (H, W), 0 background, 1..N the same animals; 0 where they were lost, or if the
+    Returns: uint8 (H, W), 0 background, 1..N these animals; 0 where they were lost, or if the
         frame is so far away that the network would have to know them, and it does not.
     """
     is_near = abs(frame - start.frame) <= MAX_CARRIED_FRAMES
     if not is_near and not segmenter.knows_animals:
         return np.zeros_like(start.labels)
     carried = _carry(frames, start, frame) if is_near else start.labels
-    found = segmenter.follow(frame, frames.read(frame), carried)
+    found = segmenter.follow(frame, frames.read(frame), carried, animals)
     for animal in np.unique(found[found > 0]):
         is_lost = (found == animal).sum() < _MIN_KEPT_SHARE * (start.labels == animal).sum()
         if is_lost:

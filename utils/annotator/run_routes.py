@@ -6,15 +6,19 @@ from flask import Flask, jsonify, request, send_file
 from werkzeug.exceptions import BadRequest, Conflict, NotFound
 
 from utils.annotator.background_run import BackgroundRun
+from utils.annotator.corrector import Corrector
 from utils.annotator.task import AnnotationTask
 from utils.errors import InputError
 from utils.stage3.presets import PRESETS
 
 
-def run_stage3(app: Flask, task: AnnotationTask, run: BackgroundRun) -> None:
+def run_stage3(app: Flask, task: AnnotationTask, run: BackgroundRun, corrector: Corrector) -> None:
     @app.get("/api/run")
     def status():
-        return jsonify(run.status())
+        answer = run.status()
+        if answer["state"] != "running":
+            corrector.writer.resume()
+        return jsonify(answer)
 
     @app.post("/api/run")
     def start():
@@ -24,6 +28,7 @@ def run_stage3(app: Flask, task: AnnotationTask, run: BackgroundRun) -> None:
             raise BadRequest(f"Expected a preset ({', '.join(PRESETS)}), found {preset!r}.")
         if not task.labelled_frames():
             raise Conflict("No frame is labelled. Save a label first.")
+        corrector.writer.pause()  # the run replaces what is being written
         try:
             run.start(task.run_command(preset), Path.cwd())
         except InputError as error:

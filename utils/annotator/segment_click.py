@@ -21,7 +21,7 @@ of stage 1.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
@@ -111,18 +111,27 @@ class ClickSegmenter:
         probability = self._probability(frame, whole_frame(image), small)
         return np.zeros(small.shape[:2], np.float32) if probability is None else probability
 
-    def follow(self, frame: int, image: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    def follow(
+        self,
+        frame: int,
+        image: np.ndarray,
+        labels: np.ndarray,
+        animals: Collection[int] | None = None,
+    ) -> np.ndarray:
         """Where the animals of an earlier frame are now.
 
         Args:
             frame: tells images apart.
             image: uint8 (H, W, 3) RGB.
             labels: uint8 (H, W), 0 background, 1..N animals, about where they are.
+            animals: those that are asked for; None: all of them.
 
-        Returns: uint8 (H, W), the same animals; here, `labels`, since this network does not know
+        Returns: uint8 (H, W), these animals; here, as in `labels`, since this network does not know
             which animal is meant.
         """
-        return labels
+        if animals is None:
+            return labels
+        return np.where(np.isin(labels, list(animals)), labels, np.uint8(0))
 
     def _segment_in(
         self, window: Rectangle, frame: int, image: np.ndarray, marks: Marks

@@ -16,6 +16,8 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from utils.annotator.access import HOST, guard
 from utils.annotator.background_network import BackgroundNetwork
 from utils.annotator.background_run import BackgroundRun
+from utils.annotator.correction_routes import correct_results
+from utils.annotator.corrector import Corrector
 from utils.annotator.frame_reader import BoundedStore, FrameReader
 from utils.annotator.frame_routes import serve_frames, serve_page
 from utils.annotator.label_routes import receive_labels, serve_masks
@@ -38,22 +40,25 @@ def create_app(task: AnnotationTask, token: str, network: BackgroundNetwork | No
         network: answers clicks and proposes masks; begins to load when it is first asked, if it
             has not begun. If it is None or fails, clicks use colours only.
 
-    Returns: the application; `app.extensions["run"]` is its BackgroundRun.
+    Returns: the application; `app.extensions["run"]` is its BackgroundRun, and "corrector" its
+        Corrector.
     """
     app = Flask("annotate", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_UPLOAD_BYTES
     app.json.sort_keys = False
     frames, drafts, run = FrameReader(task.video), BoundedStore(MAX_DRAFT_BYTES), BackgroundRun()
-    app.extensions["run"] = run
+    corrector = Corrector(task)
+    app.extensions["run"], app.extensions["corrector"] = run, corrector
     guard(app, token)
     _answer_errors(app)
     serve_page(app)
     serve_frames(app, task, frames)
-    serve_masks(app, task, drafts)
+    serve_masks(app, task, drafts, corrector)
     ask_network(app, task, frames, network)
     receive_labels(app, task, drafts)
     keep_scale(app, task)
-    run_stage3(app, task, run)
+    run_stage3(app, task, run, corrector)
+    correct_results(app, task, corrector, frames, network, run)
     return app
 
 
@@ -106,8 +111,9 @@ def open_server(app: Flask, port: int) -> BaseWSGIServer:
     return make_server(HOST, port, app, threaded=True, request_handler=_QuietHandler)
 
 
-def serve(server: BaseWSGIServer, run: BackgroundRun) -> None:
-    """Serves until Ctrl-C, which also ends a run that is in progress."""
+def serve(server: BaseWSGIServer, run: BackgroundRun, corrector: Corrector) -> None:
+    """Serves until Ctrl-C, which also ends a run that is in progress; corrections are then written
+    to the end."""
     try:
         server.serve_forever()
     except KeyboardInterrupt:
@@ -115,3 +121,4 @@ def serve(server: BaseWSGIServer, run: BackgroundRun) -> None:
     finally:
         run.cancel()
         server.server_close()
+        corrector.writer.finish()

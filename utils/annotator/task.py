@@ -28,6 +28,7 @@ class AnnotationTask:
         input_flags: name the video to stage 3: --video FILE, or --dataset DIR --sequences SEQ.
         results: folder of stage 3's results.
         stage3: the script.
+        export: the script that writes tables.
     """
 
     sequence: VideoSequence
@@ -36,6 +37,7 @@ class AnnotationTask:
     input_flags: tuple[str, ...]
     results: Path = paths.RESULTS
     stage3: Path = paths.ROOT / "finetune_test.py"
+    export: Path = paths.ROOT / "export.py"
 
     @property
     def video(self) -> Video:
@@ -161,6 +163,8 @@ class AnnotationTask:
             "labelled": labelled,
             "version": (video.run_dir / paths.RUN_FILE).stat().st_mtime_ns,
             "has_overlay": self.overlay_path.is_file(),
+            "overlay_version": _time_of(self.overlay_path),
+            "animals": list(video.animals),
             "confidence": None if values is None else values.round(4).tolist(),
             "check_first": [] if values is None else frames_to_check(values, labelled),
         }
@@ -172,3 +176,11 @@ class AnnotationTask:
                 f"{path}: expected {width}x{height} as the video, found {labels.shape[1]}x"
                 f"{labels.shape[0]}; it belongs to another video of that name: move it away."
             )
+
+
+def _time_of(path: Path) -> int | None:
+    """When a file was written, in nanoseconds; None if it is not there."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return None

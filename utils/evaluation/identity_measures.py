@@ -130,6 +130,71 @@ def identity_f1(matched: np.ndarray, in_view: Sequence[int], masks: Sequence[int
     return float(2 * found / total) if total else 1.0
 
 
+@dataclass(frozen=True, eq=False)
+class TrackedFrame:
+    """One frame in which several animals are followed, each by the track of its label.
+
+    Attributes:
+        animals: indices of the animals that are in view.
+        tracks: of these, indices of those whose tracks have a mask.
+        j: float (animals, tracks), region similarity, 0..1.
+    """
+
+    animals: np.ndarray
+    tracks: np.ndarray
+    j: np.ndarray
+
+
+def track_frame(masks: np.ndarray, annotation: np.ndarray, animals: Sequence[int]) -> TrackedFrame:
+    """What `tracks_f1` and `track_switches` need of a frame. Where the annotation lacks an animal,
+    its track counts for nothing: what it should be on is not known.
+
+    Args:
+        masks: uint8 (H, W), by the numbers of the labels.
+        annotation: as of `overlaps`.
+        animals: the labelled animals; annotations and masks have the same numbers.
+    """
+    j = np.array([overlaps(masks == number, annotation, animals) for number in animals])
+    in_view = np.flatnonzero(~np.isnan(j[0]))
+    has_mask = [place for place in in_view if (masks == animals[place]).any()]
+    return TrackedFrame(in_view, np.array(has_mask, int), j.T[np.ix_(in_view, has_mask)])
+
+
+def tracks_f1(frames: Sequence[TrackedFrame], num_animals: int) -> float:
+    """IDF1 of all tracks and animals together, see `identity_f1`."""
+    matched = np.zeros((num_animals, num_animals))
+    in_view, masks = np.zeros(num_animals, int), np.zeros(num_animals, int)
+    for frame in frames:
+        matched[np.ix_(frame.animals, frame.tracks)] += frame.j >= MATCHED_FROM
+        in_view[frame.animals] += 1
+        masks[frame.tracks] += 1
+    return identity_f1(matched.T, in_view, masks)
+
+
+def track_switches(frames: Iterable[TrackedFrame]) -> int:
+    """Identity switches of several animals, as in TrackEval (CLEAR MOT): how often an animal is
+    matched with another track than when it was last matched.
+
+    Tracks and animals are paired one to one, first those that were paired in the frame before,
+    then by overlap; pairs overlap by MATCHED_FROM at least.
+    """
+    switches, last, before = 0, {}, {}
+    for frame in frames:
+        if not len(frame.animals) or not len(frame.tracks):
+            continue
+        goes_on = [[before.get(a) == t for t in frame.tracks] for a in frame.animals]
+        score = np.where(frame.j >= MATCHED_FROM, 1000.0 * np.array(goes_on) + frame.j, 0)
+        pairs = zip(*linear_sum_assignment(score, maximize=True), strict=True)
+        before = {
+            frame.animals[animal]: frame.tracks[track]
+            for animal, track in pairs
+            if score[animal, track] > 0
+        }
+        switches += sum(bool(last.get(animal, track) != track) for animal, track in before.items())
+        last |= before
+    return switches
+
+
 def split_by_annotation(found: np.ndarray, annotation: np.ndarray, animal: int) -> np.ndarray:
     """What would be left of a mask of all animals if every identity were known.
 

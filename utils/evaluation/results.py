@@ -21,6 +21,7 @@ from utils.media.labels import VOID, read_label
 from utils.media.name_order import natural_key
 from utils.media.video_part import take_part
 from utils.media.videos import FrameFolder, Video, VideoFile
+from utils.stage3.correction_files import Corrections, MaskFolder, summarise
 
 
 class State(enum.StrEnum):
@@ -247,6 +248,25 @@ def open_input(video: SegmentedVideo) -> Video:
             "one."
         )
     return frames
+
+
+def describe_corrections(video: SegmentedVideo) -> str:
+    """How many corrections a person made in the masks, and where, in words.
+
+    Args:
+        video: from `open_segmented`.
+
+    Returns: empty if there are none.
+    """
+    masks = MaskFolder(video.results, video.name, video.frame_names, video.animals)
+    try:
+        corrections = Corrections(masks)
+    except InputError as error:
+        return str(error)
+    summary = summarise(corrections.entries, video.first_frame)
+    if summary and not corrections.are_masks_written:
+        return f"{summary}; not all of them are in the masks yet: open annotate.py once more"
+    return summary
 
 
 def _find_state(run_dir: Path, record: dict[str, Any], num_masks: int) -> State:

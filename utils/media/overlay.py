@@ -1,6 +1,7 @@
 """Draws masks over frames for people to look at: in one frame, a video or a contact sheet."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -77,6 +78,8 @@ def write_overlay_video(
     video: Video,
     mask_of: Callable[[int], np.ndarray],
     labelled: Collection[int],
+    *,
+    show: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> str | None:
     """Writes the video with its masks drawn in as an MP4 with the same times and sound.
 
@@ -89,6 +92,7 @@ def write_overlay_video(
         mask_of: index of a frame -> uint8 (height, width), 0 background, else the number of an
             animal.
         labelled: indices of the frames that a person labelled; a tag marks them.
+        show: hands the indices of all frames on, and shows how many are done.
 
     Returns: how the file differs from that, in words; None if it does not.
     """
@@ -97,7 +101,7 @@ def write_overlay_video(
     height, width = max(1, round(shown_height * scale)), max(1, round(shown_width * scale))
 
     def frames() -> Iterator[np.ndarray]:
-        for index in range(len(video)):
+        for index in show(range(len(video))):
             drawn = _draw_frame(video, mask_of, index, height, width)
             yield add_tag(drawn, LABELLED_TEXT) if index in labelled else drawn
 
@@ -155,6 +159,8 @@ def write_overlays(
     video: Video,
     mask_of: Callable[[int], np.ndarray],
     labelled: Collection[int],
+    *,
+    show: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> list[str]:
     """Writes `folder/NAME.mp4`, the overlay video, and `folder/NAME.png`, the contact sheet.
 
@@ -163,13 +169,14 @@ def write_overlays(
     Args:
         folder: created if it is missing.
         aside_dir: the files are written there and moved when they are complete.
-        video, mask_of, labelled: as in `write_overlay_video`.
+        video, mask_of, labelled, show: as in `write_overlay_video`.
 
     Returns: what is not as intended, a line each.
     """
     folder.mkdir(parents=True, exist_ok=True)
     notes = []
-    for suffix, write in ((".mp4", write_overlay_video), (".png", write_contact_sheet)):
+    write_video_of = partial(write_overlay_video, show=show)
+    for suffix, write in ((".mp4", write_video_of), (".png", write_contact_sheet)):
         target = folder / f"{video.name}{suffix}"
         try:
             note = write(aside_dir / f"overlay{suffix}", video, mask_of, labelled)

@@ -27,6 +27,10 @@ from utils.stage3.working_frames import WorkingFrames
 SURVEY = 0  # stands for all animals in the state on disk; the animals themselves begin with 1
 
 
+class NoAnimalError(InputError):
+    """The network finds nothing that could take a label's place."""
+
+
 @dataclass(frozen=True)
 class Pieces:
     """What a network finds in one frame.
@@ -68,7 +72,7 @@ def find_labels(
     Returns: index of that frame -> its label map at working size.
 
     Raises:
-        InputError: if nothing was found.
+        NoAnimalError: if nothing was found.
     """
     size = working_size(video.height, video.width, preset.lines)
     fine_size = working_size(video.height, video.width, preset.fine_lines)
@@ -91,7 +95,7 @@ def find_labels(
         found[frame] = find_pieces(probability, preset.refinement.threshold, finding)
     frame = clearest_frame(found, finding)
     if frame is None:
-        raise InputError(
+        raise NoAnimalError(
             f"{video.name}: the network {network.path} finds no animal in the {len(frames)} frames "
             "that it looked at. Label one of its frames with annotate.py, or leave the video out."
         )

@@ -49,6 +49,8 @@ class FineTuner:
             loss={"mask": loss},
             jit_compile=backend.jit_compile(),
         )
+        # TensorFlow traces a step that creates variables twice.
+        self.trained.optimizer.build(self.trained.trainable_variables)
 
     def start_again(self) -> None:
         """The model holds the start weights."""

@@ -10,8 +10,8 @@ from utils.inputs.guidance import Guidance, read_labels
 from utils.inputs.sequences import VideoSequence
 from utils.media.labels import LabelMap
 from utils.media.videos import Video
-from utils.stage3.plan import PlannedVideo, find_pace, format_plan, plan_video
-from utils.stage3.settings import Preset
+from utils.stage3.plan import PlannedVideo, disk_warning, find_pace, format_plan, plan_video
+from utils.stage3.settings import Preset, Stillness
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Job:
         preset: of `--preset`, as far as it suits the number of animals.
         learns: False: a network that has been fine-tuned is used as it is.
         is_finished: an earlier run has done the same.
+        stillness: which frames the network need not see; None: it sees all of them.
     """
 
     sequence: VideoSequence
@@ -33,6 +34,7 @@ class Job:
     preset: Preset
     learns: bool = True
     is_finished: bool = False
+    stillness: Stillness | None = None
 
     @property
     def name(self) -> str:
@@ -68,7 +70,7 @@ def describe_jobs(
     results_dir: Path,
     precision: str,
 ) -> str:
-    """The table of all videos: state, size, estimated time.
+    """The table of all videos: state, size, estimated time and disk.
 
     Args:
         jobs: the videos that can be used.
@@ -88,13 +90,14 @@ def describe_jobs(
                 preset,
                 pace,
                 labelled=frames,
-                animals=1 if preset.takes_prompts else len(animals),
+                animals=len(animals),
+                networks=1 if preset.takes_prompts else len(animals),
                 learns=job.learns,
                 is_finished=job.is_finished,
             )
         )
     planned += [PlannedVideo(name, "cannot be used, see above") for name in failed]
-    return format_plan(planned, pace)
+    return "\n".join(filter(None, [format_plan(planned, pace), disk_warning(planned, results_dir)]))
 
 
 def share_labels(

@@ -84,6 +84,7 @@ class PartialRun:
         _save_weights(model, self._fine_tuned(animal))
         for path in (self.training_backup(animal), self._before_second_look(animal)):
             path.unlink(missing_ok=True)
+        shutil.rmtree(self.folder / f"survey_{animal}", ignore_errors=True)
 
     def keep_before_second_look(self, model: keras.Model, animal: int) -> None:
         """Keeps the weights that the second look starts from; a run that was cut off during it
@@ -99,6 +100,14 @@ class PartialRun:
         """The weights that were kept, by variable path."""
         return load_file(self._before_second_look(animal))
 
+    def frames_seen(self, animal: int) -> int | None:
+        """How many frames the network saw until the animal's regions were complete; None if they
+        are not."""
+        return read_json(self._segmented(animal))
+
+    def write_frames_seen(self, animal: int, count: int) -> None:
+        write_json(self._segmented(animal), count)
+
     def grey(self, frame: int) -> np.ndarray | None:
         """A frame in grey, uint8 (h, w); None if it is not there."""
         return _read(self._map("grey", frame, ".jpg"))
@@ -109,6 +118,9 @@ class PartialRun:
     def probability(self, animal: int, frame: int) -> np.ndarray | None:
         """An animal's probability, uint8 (h, w) for 0..1; None if it is not there."""
         return _read(self._map(f"probability_{animal}", frame))
+
+    def has_probability(self, animal: int, frame: int) -> bool:
+        return self._map(f"probability_{animal}", frame).is_file()
 
     def write_probability(self, animal: int, frame: int, probability: np.ndarray) -> None:
         _write(self._map(f"probability_{animal}", frame), probability)
@@ -129,6 +141,9 @@ class PartialRun:
 
     def _fine_tuned(self, animal: int) -> Path:
         return self.folder / f"fine_tuned_{animal}.safetensors"
+
+    def _segmented(self, animal: int) -> Path:
+        return self.folder / f"segmented_{animal}.json"
 
     def _before_second_look(self, animal: int) -> Path:
         return self.folder / f"before_second_look_{animal}.safetensors"

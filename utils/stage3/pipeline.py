@@ -17,6 +17,7 @@ from utils.media.labels import VOID, LabelMap, read_label, write_label
 from utils.media.overlay import write_overlays
 from utils.media.videos import Video
 from utils.stage3.animal_in_frame import AnimalInFrame, merge_animals
+from utils.stage3.correction_files import correct_masks
 from utils.stage3.fine_tuning import FineTuner
 from utils.stage3.motion import Motion, find_motion
 from utils.stage3.outline import OutlineFilter, redraw_outline
@@ -29,8 +30,9 @@ from utils.stage3.second_look import (
     training_frames,
 )
 from utils.stage3.separation import SeparationWatch
-from utils.stage3.settings import Preset
+from utils.stage3.settings import Preset, Stillness
 from utils.stage3.smoothing import smooth_over_time
+from utils.stage3.still_frames import NextFrame, StillFrames
 from utils.stage3.temporal_filter import TemporalFilter, make_passes
 from utils.stage3.window import WindowedView, choose_zoom
 from utils.stage3.working_frames import WorkingFrames
@@ -81,6 +83,10 @@ class Pipeline:
         partial: the state of this run on disk; every verb continues where it was cut off.
         display: shows progress.
         outline: redraws outlines along the edges of the image; None: they stay the network's.
+        stillness: which frames the network need not see; None: it sees all of them.
+
+    Attributes:
+        frames_seen: number of the animal -> frames that the network saw to segment it.
     """
 
     def __init__(
@@ -94,6 +100,7 @@ class Pipeline:
         display: Display,
         *,
         outline: OutlineFilter | None = None,
+        stillness: Stillness | None = None,
     ):
         self.tuner = tuner
         self.preset = preset
@@ -111,7 +118,13 @@ class Pipeline:
         self.animals = sorted({animal for label in labels.values() for animal in label.animals})
         self.frames = WorkingFrames(video, self.fine_size, partial, grey_size=self.size)
         self.views = {animal: self._view(animal) for animal in self.animals}
+        margin = round(preset.window.margin * np.hypot(*self.size))
+        self.still_frames = {
+            animal: StillFrames(stillness, margin, preset.refinement.threshold)
+            for animal in (self.animals if stillness else ())
+        }
         self.timing = Timing()
+        self.frames_seen: dict[int, int] = {}
         self.confidence: dict[int, list[float]] = {animal: [] for animal in self.animals}
 
     def run(
@@ -208,12 +221,18 @@ class Pipeline:
     def segment(self, animal: int) -> None:
         """Predicts and follows, frame by frame, going out from the labels."""
         everywhere = range(len(self.video))
+        self.frames_seen[animal] = self.partial.frames_seen(animal) or 0
+        if self.frames_seen[animal]:
+            return
         following = self._follow(animal, everywhere, self._predict)
         title = self._title(animal, "segmenting")
         for found, corrected in self.display.frames(following, title, total=len(everywhere)):
             # Kept, since animals labelled in other frames are followed in another order.
             for frame, region in {found.frame: found.region, **corrected}.items():
                 self.partial.write_region(animal, frame, region)
+        still = self.still_frames.get(animal)
+        self.frames_seen[animal] = still.num_seen if still else len(everywhere)
+        self.partial.write_frames_seen(animal, self.frames_seen[animal])
 
     def settle_identities(self) -> Iterator[tuple[int, np.ndarray]]:
         """Gives every pixel to one animal or to the background.
@@ -269,12 +288,15 @@ class Pipeline:
         if len(self.animals) > 1:
             record["animals"] = {str(animal): v for animal, v in self.confidence.items()}
         write_json(self.results_dir / paths.RUNS / name / paths.CONFIDENCE_FILE, record)
+        for note in correct_masks(self.results_dir, self.video, self.animals):
+            print(f"{name}: {note}", flush=True)
         notes = write_overlays(
             self.results_dir / paths.OVERLAY,
             self.partial.folder,  # temporary files go here; they are removed on resume
             self.video,
             lambda index: read_label(folder / f"{stems[index]}.png", self.animals).values,
             list(self.labels),
+            show=lambda all_frames: self.display.frames(all_frames, f"{name}: overlay"),
         )
         for note in notes:
             print(f"warning: {note}", flush=True)
@@ -298,7 +320,7 @@ class Pipeline:
         self,
         animal: int,
         frames: Collection[int],
-        probability_of: Callable[[int, int, np.ndarray | None], np.ndarray],
+        probability_of: Callable[[int, NextFrame], np.ndarray],
     ) -> Iterator[tuple[AnimalInFrame, dict[int, np.ndarray]]]:
         """What continues the animal in these frames, going out from where it is labelled.
 
@@ -314,7 +336,8 @@ class Pipeline:
             for index in (i for i in going_away if i in frames):
                 grey = self.frames.grey(index)
                 motion = find_motion(grey, grey_before)
-                probability = probability_of(animal, index, temporal_filter.expect(motion))
+                expected = temporal_filter.expect(motion)
+                probability = probability_of(animal, NextFrame(index, grey, motion, expected))
                 # The label's own frame is 0 frames away from it; the filter's reach is at least 1.
                 region = temporal_filter(
                     resize_image(probability, *self.size), motion, max(1, abs(index - before))
@@ -334,26 +357,45 @@ class Pipeline:
     def _motion(self, frame: int, other: int) -> Motion | None:
         return find_motion(self.frames.grey(frame), self.frames.grey(other))
 
-    def _predict_in_survey(
-        self, animal: int, index: int, expected: np.ndarray | None
-    ) -> np.ndarray:
-        probability = self.partial.surveyed(animal, index)
+    def _predict_in_survey(self, animal: int, frame: NextFrame) -> np.ndarray:
+        probability = self.partial.surveyed(animal, frame.index)
         if probability is None:
             # Whole frames: what resembles the animal elsewhere is to be learnt as background.
-            probability = to_bytes(self.views[animal].around(index, expected, also_whole=True))
-            self.partial.write_surveyed(animal, index, probability)
+            view = self.views[animal]
+            probability = to_bytes(view.around(frame.index, frame.expected, also_whole=True))
+            self.partial.write_surveyed(animal, frame.index, probability)
         return probability
 
-    def _predict(self, animal: int, index: int, expected: np.ndarray | None) -> np.ndarray:
-        probability = self.partial.probability(animal, index)
+    def _predict(self, animal: int, frame: NextFrame) -> np.ndarray:
+        is_whole = self._is_whole(frame.index)
+
+        def look() -> np.ndarray:
+            return self._look(animal, frame, is_whole)
+
+        if animal not in self.still_frames:
+            return look()
+        is_labelled = frame.index in self.labels
+        probability = self.still_frames[animal](
+            frame, look, is_whole=is_whole, must_look=is_labelled
+        )
+        if not self.partial.has_probability(animal, frame.index):
+            self.partial.write_probability(animal, frame.index, probability)
+        return probability
+
+    def _look(self, animal: int, frame: NextFrame, is_whole: bool) -> np.ndarray:
+        probability = self.partial.probability(animal, frame.index)
         if probability is None:
             start = time.perf_counter()
-            also_whole = index % self.preset.window.whole_every == 0
-            probability = to_bytes(self.views[animal].around(index, expected, also_whole))
-            self.partial.write_probability(animal, index, probability)
+            found = self.views[animal].around(frame.index, frame.expected, is_whole)
+            probability = to_bytes(found)
+            self.partial.write_probability(animal, frame.index, probability)
             self.timing.segmentation += time.perf_counter() - start
             self.timing.frames += 1
         return probability
+
+    def _is_whole(self, index: int) -> bool:
+        """Whether it is a frame's turn to be segmented outside of the window as well."""
+        return index % self.preset.window.whole_every == 0
 
     def _view(self, animal: int) -> WindowedView:
         masks = [label == animal for label in self.labels.values() if (label == animal).any()]
@@ -376,12 +418,14 @@ class Pipeline:
 
 
 def clear_results(results_dir: Path, video: Video) -> None:
-    """Removes an earlier run's record, which says "finished", masks and overlay of this video."""
+    """Removes an earlier run's record, which says "finished", masks and overlay of this video.
+    Corrections stay."""
     run_dir = results_dir / paths.RUNS / video.name
     for file in (paths.RUN_FILE, paths.CONFIDENCE_FILE):
         (run_dir / file).unlink(missing_ok=True)
     for half_written in run_dir.glob(".writing-*"):
         half_written.unlink()
-    shutil.rmtree(results_dir / paths.SEGMENTATION / video.name, ignore_errors=True)
+    for folder in (results_dir / paths.SEGMENTATION / video.name, run_dir / paths.UNCORRECTED):
+        shutil.rmtree(folder, ignore_errors=True)
     for suffix in (".mp4", ".png"):
         (results_dir / paths.OVERLAY / f"{video.name}{suffix}").unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """What a run is going to do, video by video, said before anything is trained."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,12 +11,16 @@ from tabulate import tabulate
 
 from utils import paths
 from utils.files import read_json
+from utils.media.images import working_size
 from utils.media.videos import Video
 from utils.stage3.settings import Finding, Preset
 
 # Seconds per step, and per frame and look at it, on two cores (docs/time_and_memory.md): for
 # whoever has no earlier run to measure.
 TYPICAL_STEP, TYPICAL_LOOK, TYPICAL_LINES = 0.5, 0.36, 480
+# Bytes per pixel of what `PartialRun` keeps of each frame, a noisy one, and of its networks.
+GREY_BYTES, PROBABILITY_BYTES, REGION_BYTES, NETWORK_BYTES = 0.15, 0.04, 0.015, 100e6
+TRAINING_BYTES = 400e6  # weights and two moments of each, and those before the second look
 DARK_LEVEL = 16  # of 255: mean grey level below which a frame shows next to nothing
 NUM_LOOKED_AT = 5  # frames whose brightness is measured
 
@@ -84,6 +89,7 @@ class PlannedVideo:
         video: None for one that cannot be opened.
         label: the labelled frames, in words.
         minutes: about how long it takes.
+        state_bytes: on disk until the video is finished, about.
     """
 
     name: str
@@ -91,6 +97,7 @@ class PlannedVideo:
     video: Video | None = None
     label: str = ""
     minutes: float = 0.0
+    state_bytes: float = 0.0
 
 
 def plan_video(
@@ -100,6 +107,7 @@ def plan_video(
     *,
     labelled: Sequence[int],
     animals: int,
+    networks: int,
     learns: bool,
     is_finished: bool,
 ) -> PlannedVideo:
@@ -111,38 +119,88 @@ def plan_video(
         pace: of this machine.
         labelled: indices of the labelled frames; none: its animals are to be found.
         animals: in the label.
-        learns: whether a network is fine-tuned for it.
+        networks: that follow them: one for each, or one for all.
+        learns: whether they are fine-tuned for it.
         is_finished: by an earlier run.
     """
-    minutes = 0.0
+    minutes = state_bytes = 0.0
     if not is_finished:
+        state_bytes = estimate_state_bytes(video, preset, animals, networks * learns)
         surveyed = 0 if labelled else min(len(video), Finding().num_surveyed)
         minutes = pace.minutes(
-            preset, len(video), learns=learns, surveyed=surveyed, animals=max(1, animals)
+            preset, len(video), learns=learns, surveyed=surveyed, animals=max(1, networks)
         )
     state = "finished" if is_finished else "dark" if is_dark(video) else "usable"
     label = ",".join(str(frame + video.first_frame) for frame in labelled) or "none"
     video.close()  # many videos may be waiting: no decoder stays open
-    return PlannedVideo(video.name, state, video, label, minutes)
+    return PlannedVideo(video.name, state, video, label, minutes, state_bytes)
+
+
+def estimate_state_bytes(video: Video, preset: Preset, animals: int, networks: int) -> float:
+    """About how large the state on disk of an unfinished video becomes.
+
+    Args:
+        video: whose state.
+        preset: see `utils.stage3.settings.Preset`.
+        animals: that are followed.
+        networks: that are fine-tuned for them.
+    """
+    size = np.prod(working_size(video.height, video.width, preset.lines))
+    fine_size = np.prod(working_size(video.height, video.width, preset.fine_lines))
+    of_animal = PROBABILITY_BYTES * fine_size + REGION_BYTES * size
+    frames = len(video) * (GREY_BYTES * size + max(1, animals) * of_animal)
+    return float(frames + networks * NETWORK_BYTES + (TRAINING_BYTES if networks else 0))
 
 
 def format_plan(videos: Sequence[PlannedVideo], pace: Pace) -> str:
-    """The table of all videos, and the minutes in all."""
+    """The table of all videos, and the minutes and the disk in all."""
     rows = []
     for planned in videos:
-        video, size, seconds, minutes = planned.video, "", "", ""
+        video, size, seconds, minutes, disk = planned.video, "", "", "", ""
         if video is not None:
             size = f"{video.width}x{video.height}"
             seconds = f"{len(video) / video.frames_per_second:.1f}" if video.has_times else "?"
             minutes = f"{planned.minutes:.0f}" if planned.minutes >= 1 else "<1"
+            disk = f"{planned.state_bytes / 1e9:.1f}"
         frames = "" if video is None else len(video)
-        rows.append((planned.name, planned.state, frames, size, seconds, planned.label, minutes))
-    header = ("video", "state", "frames", "size", "seconds", "label", "minutes, about")
-    align = ("left", "left", *["right"] * 5)
+        label = planned.label
+        rows.append((planned.name, planned.state, frames, size, seconds, label, minutes, disk))
+    header = (
+        "video",
+        "state",
+        "frames",
+        "size",
+        "seconds",
+        "label",
+        "minutes, about",
+        "GB of disk",
+    )
+    align = ("left", "left", *["right"] * 6)
     total = sum(planned.minutes for planned in videos)
     table = tabulate(rows, header, "plain", colalign=align, disable_numparse=True)
     in_all = "less than a minute" if total < 1 else f"about {total:.0f} minutes"
-    return f"{table}\n{in_all} in all ({pace.source})"
+    needed = f"up to {most_state_bytes(videos) / 1e9:.1f} GB of disk until a video is finished"
+    return f"{table}\n{in_all} in all ({pace.source}); {needed}"
+
+
+def most_state_bytes(videos: Sequence[PlannedVideo]) -> float:
+    """The largest state of any video: one is finished before the next begins."""
+    return max((planned.state_bytes for planned in videos), default=0.0)
+
+
+def disk_warning(videos: Sequence[PlannedVideo], results_dir: Path) -> str | None:
+    """The warning if the disk of a results folder has not the space for a state, else None."""
+    folder = results_dir.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    free, needed = shutil.disk_usage(folder).free, most_state_bytes(videos)
+    if free >= needed:
+        return None
+    return (
+        f"warning: {results_dir}: {free / 1e9:.1f} GB are free, about {needed / 1e9:.1f} GB are "
+        "needed until a video is finished. Free some space, choose another disk with --results, "
+        "or take the video in parts with --frames."
+    )
 
 
 def is_dark(video: Video) -> bool:

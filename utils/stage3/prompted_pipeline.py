@@ -17,6 +17,7 @@ from utils.stage3.motion import find_motion, warp_mask
 from utils.stage3.pipeline import Pipeline
 from utils.stage3.prompted_tuning import NumberedFrame
 from utils.stage3.separation import SeparationWatch
+from utils.stage3.still_frames import NextFrame
 from utils.stage3.temporal_filter import distance_to, make_passes
 from utils.training.animals import NumberedImage
 from utils.training.clicks import make_prompt
@@ -140,6 +141,9 @@ class PromptedPipeline(Pipeline):
         limit = self.preset.window.max_zoom * min(self.size) / min(self.fine_size)
         return min(limit, self.preset.prompts.body_px / float(np.median(lengths)))
 
+    def _is_whole(self, index: int) -> bool:
+        return False  # see `PromptedView.around`
+
     def _view(self, animal: int) -> PromptedView:
         return PromptedView(
             self.tuner.network,
@@ -162,11 +166,12 @@ class PromptedPipeline(Pipeline):
             smallest = prompts.lost * np.count_nonzero(mask)
             areas = deque([np.count_nonzero(mask)], maxlen=prompts.memory)
             for index in (i for i in going_away if i in frames):
-                motion = find_motion(self.frames.grey(index), self.frames.grey(before))
+                grey = self.frames.grey(index)
+                motion = find_motion(grey, self.frames.grey(before))
                 expected = warp_mask(mask, motion)
                 if np.count_nonzero(expected) < MIN_MOVED * np.count_nonzero(mask):
                     expected = mask
-                probability = probability_of(animal, index, expected)
+                probability = probability_of(animal, NextFrame(index, grey, motion, expected))
                 found = resize_image(probability, *self.size) > threshold * 255
                 region = keep_pieces(found, expected, prompts.overlap)
                 region = limit_growth(region, expected, prompts.growth * np.median(areas))

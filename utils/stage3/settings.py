@@ -156,6 +156,30 @@ class Window:
 
 
 @dataclass(frozen=True)
+class Stillness:
+    """Which frames of a long video the network need not see, see `utils.stage3.still_frames`. Not a
+    part of a preset: it is in the key of those runs alone that leave frames out.
+
+    Attributes:
+        min_frames: of a video; in a shorter one the network sees every frame.
+        max_difference: grey levels between two frames, blurred, that sensor noise explains.
+        min_reliable: share of the surroundings in which the optical flow has to be reliable where
+            the picture has shifted.
+        first_interval: frames from one that the network sees to the next, at most, to begin with.
+        max_interval: the same once it has proved right again and again.
+        min_iou: of a mask that was taken over with the network's own, in the frames that the
+            network sees in between to check.
+    """
+
+    min_frames: int = 1000
+    max_difference: float = 5.0
+    min_reliable: float = 0.95
+    first_interval: int = 2
+    max_interval: int = 40
+    min_iou: float = 0.98
+
+
+@dataclass(frozen=True)
 class Finding:
     """What counts as an animal in a video without a label, see `utils.stage3.find_animals`.
 

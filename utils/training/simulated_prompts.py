@@ -129,15 +129,35 @@ def earlier_mask(
         damaged = damaged | _nearest_part(animals, own, rng.uniform(*prompting.bleed))
     if rng.random() < prompting.cut:
         damaged = damaged & ~_one_side(own, rng.uniform(*prompting.cut_share), rng)
+    moved = move_mask(damaged, animals, number, prompting, rng)
+    return damaged if moved is None else moved
+
+
+def move_mask(
+    mask: np.ndarray,
+    animals: np.ndarray,
+    number: int,
+    prompting: Prompting,
+    rng: np.random.Generator,
+) -> np.ndarray | None:
+    """The mask of an animal, moved and a little turned and grown, but not onto another animal:
+    right on that, nobody could tell which one is meant.
+
+    Args:
+        mask: bool (H, W), of the animal, perhaps damaged.
+        animals, number, prompting, rng: as of `simulate_prompt`.
+
+    Returns: bool (H, W); None if each of a few tries is more on another animal than on its own.
+    """
+    own = animals == number
     neighbours = [n for n in np.unique(animals) if 0 < n < UNNUMBERED and n != number]
     shift = tuple(share * body_length(own) for share in prompting.shift)
     for _ in range(_TRIES):
-        moved = _move(damaged, prompting, rng, shift)
-        # Right on another animal nobody could tell which one is meant.
+        moved = _move(mask, prompting, rng, shift)
         on_own = np.count_nonzero(moved & own)
         if all(np.count_nonzero(moved & (animals == n)) < on_own for n in neighbours) and on_own:
             return moved
-    return damaged
+    return None
 
 
 def body_length(mask: np.ndarray) -> float:

@@ -13,7 +13,7 @@ const HINTS = {
   hand: "Drag to move, turn the wheel to zoom.",
   scale: "Drag along something whose length you know, or click both of its ends.",
   exclude: "Click what does not belong to the animal.",
-  review: "Arrow keys step through the result. Fix the frames where it is wrong.",
+  review: "Arrow keys step through the result, D leads to the next doubt.",
 };
 
 export function setTool(name) {

@@ -39,6 +39,12 @@ export async function keepDraft(frame, work) {
   }
 }
 
+/** The work on a frame is no draft any more. */
+export async function dropDraft(frame, work) {
+  work.keptStep = work.step; // a draft that was about to be sent is not
+  showSaved(await sendInOrder(() => api.remove(`/api/drafts/${frame}`)));
+}
+
 /** Saves values as the label of a frame; `work` is at the step that they are from. */
 export async function sendLabel(frame, work, values) {
   const { step } = work;

@@ -22,7 +22,7 @@ export class Filmstrip {
     this.items = new Map();
     this.loading = 0;
     this.frame = 0;
-    this.state = { labelled: [], drafts: [], curve: null, check: [] };
+    this.state = { labelled: [], drafts: [], curve: null, check: [], corrected: [] };
     this.track = document.createElement("div");
     this.track.className = "track";
     this.track.style.width = `${this.count * (this.width + GAP)}px`;
@@ -60,7 +60,10 @@ export class Filmstrip {
     this.drawMarks();
   }
 
-  /** `state`: labelled and drafts, lists of frames; check, frames to look at; curve, per frame. */
+  /**
+   * `state`: labelled and drafts, lists of frames; check, frames to look at; curve, per frame;
+   * corrected, the first and last frame of each run of corrected ones.
+   */
   update(state) {
     Object.assign(this.state, state);
     this.fill();
@@ -159,6 +162,10 @@ export class Filmstrip {
       context.fillStyle = style.getPropertyValue(colour);
       for (const frame of frames) context.fillRect(x(frame) - wide / 2, 0, wide, height);
     };
+    context.fillStyle = style.getPropertyValue("--good");
+    for (const [first, end] of this.state.corrected) {
+      context.fillRect(x(first) - 1, height - 3, x(end) - x(first) + 2, 3);
+    }
     ticks(this.state.check, "--warn", 2);
     ticks(this.state.drafts, "--draft", 3);
     ticks(this.state.labelled, "--good", 3);

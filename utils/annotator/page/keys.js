@@ -2,6 +2,15 @@
 
 import { addAnimal, setAnimal } from "./animals.js";
 import {
+  correctFrame,
+  findDoubt,
+  movePiece,
+  redoCorrection,
+  stopFollowing,
+  swap,
+  undoCorrection,
+} from "./correct.js";
+import {
   growBrush,
   setBrush,
   setExcluding,
@@ -23,8 +32,8 @@ import {
 import { fixFrame, setMode } from "./review.js";
 import { openProposals, parts, state } from "./state.js";
 
-const undo = () => moveInHistory(-1);
-const redo = () => moveInHistory(1);
+const undo = () => (state.mode === "review" ? undoCorrection() : moveInHistory(-1));
+const redo = () => (state.mode === "review" ? redoCorrection() : moveInHistory(1));
 const openSuggested = () => openFrame(state.video.first_frame);
 const showHelp = () => $("help-dialog").showModal();
 const switchMode = () => setMode(state.mode === "review" ? "label" : "review");
@@ -40,6 +49,7 @@ const BUTTONS = {
   "mode-review": () => setMode("review"),
   "review-done": () => setMode("review"),
   fix: fixFrame,
+  apply: correctFrame,
   watch: () => parts.runPanel.watch(),
   "add-animal": addAnimal,
   "clear-animal": clearAnimal,
@@ -84,6 +94,7 @@ const KEYS = {
   a: acceptAllProposals,
   Enter: () => (parts.tools.polygon.corners ? parts.tools.polygon.close() : acceptProposal()),
   Escape: () => {
+    if (stopFollowing()) return;
     if (parts.tools.polygon.corners) parts.tools.polygon.drop();
     else dismissProposals();
     document.body.classList.remove("panel-open");
@@ -91,6 +102,17 @@ const KEYS = {
   Backspace: () => parts.tools.polygon.back(),
   Home: () => openFrame(0),
   End: () => openFrame(state.video.num_frames - 1),
+};
+
+// In review, in place of the keys above.
+const REVIEW_KEYS = {
+  d: (event) => findDoubt(event.shiftKey ? "previous" : "next"),
+  w: () => swap("crossing"),
+  e: () => swap("end"),
+  f: () => swap("here"),
+  k: () => movePiece(0),
+  Delete: () => movePiece(0),
+  g: () => movePiece(state.animal),
 };
 
 export function connectButtons() {
@@ -137,7 +159,7 @@ function onKey(event) {
   const { target } = event;
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   if (event.ctrlKey || event.metaKey) {
-    const action = { z: event.shiftKey ? redo : undo, y: redo, s: save }[key];
+    const action = { z: event.shiftKey ? redo : undo, y: redo, s: save, Enter: correctFrame }[key];
     if (action) {
       event.preventDefault();
       action();
@@ -162,9 +184,10 @@ function onKey(event) {
     if (!event.repeat) setPanning(true);
   } else if (/^[1-9]$/.test(key)) {
     setAnimal(Number(key));
-  } else if (KEYS[key]) {
-    if ((isSlider && key.length > 1) || (isControl && key === "Enter")) return;
+  } else {
+    const action = (state.mode === "review" && REVIEW_KEYS[key]) || KEYS[key];
+    if (!action || (isSlider && key.length > 1) || (isControl && key === "Enter")) return;
     event.preventDefault();
-    KEYS[key]();
+    action(event);
   }
 }

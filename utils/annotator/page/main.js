@@ -8,9 +8,10 @@
 // keys.js     what buttons and keys do                      controls.js tools, brush, opacity
 // view.js     the canvas                                    tools.js    the pointer on the canvas
 // network.js  waits for the network                         proposals.js  masks that it proposes
-// scale.js    how long a pixel is in centimetres
+// scale.js    how long a pixel is in centimetres            correct.js  corrects results
 
 import * as api from "./api.js";
+import { connectCorrections, loadCorrections } from "./correct.js";
 import { setBrush, setOpacity, setTool } from "./controls.js";
 import { $, showError, showMessage } from "./dom.js";
 import { showSaved } from "./drafts.js";
@@ -56,6 +57,7 @@ async function start() {
   await openFrame(video.first_frame);
   showMessage(`Frame ${video.first_frame}: ${video.first_reason}.`);
   await parts.runPanel.refresh();
+  await connectCorrections();
   connectScale();
   watchNetwork();
   document.body.dataset.ready = "yes";
@@ -75,5 +77,8 @@ function createParts(video) {
   const elements = { strip: $("strip"), line: $("line"), marks: $("marks"), number: $("number") };
   parts.filmstrip = new Filmstrip(elements, video, openFrame);
   parts.labelList = new LabelList(openFrame, removeLabel);
-  parts.runPanel = new RunPanel(video.presets, showResults);
+  parts.runPanel = new RunPanel(video.presets, (results) => {
+    showResults(results);
+    loadCorrections();
+  });
 }

@@ -12,12 +12,12 @@ export async function setMode(mode) {
   const { results } = parts.runPanel;
   if (mode === state.mode || (mode === "review" && !results.available)) return;
   leaveFrame();
-  state.mode = mode;
+  state.mode = document.body.dataset.mode = mode;
   document.body.classList.remove("panel-open");
   $("mode-label").setAttribute("aria-pressed", mode === "label");
   $("mode-review").setAttribute("aria-pressed", mode === "review");
   $("tools").inert = mode === "review";
-  $("review-bar").hidden = mode !== "review";
+  $("review-bar").hidden = $("correct").hidden = mode !== "review";
   $("watch").disabled = !results.has_overlay;
   showHint();
   showMarks();
@@ -31,14 +31,16 @@ export async function fixFrame() {
   const { frame } = state;
   await setMode("label");
   if (frame !== state.frame || state.mode !== "label" || !currentWork()) return;
+  state.fixing.add(frame);
   showLabel(predicted);
   addStep({});
-  showMessage(`Fix frame ${frame}, save it, and run again with both labels.`);
+  showMessage("Redraw the animal. Then correct the result, or save a further label and run again.");
 }
 
 /** Results have come, or others than before. */
 export function showResults(results) {
   $("mode-review").disabled = !results.available;
+  state.numAnimals = Math.max(state.numAnimals, ...(results.animals ?? []));
   showMarks();
   if (state.mode === "review") reloadLabel();
 }

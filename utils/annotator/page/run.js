@@ -2,6 +2,7 @@
 
 import { getJson, overlayAddress, postJson } from "./api.js";
 import { $, showError, showMessage } from "./dom.js";
+import { state } from "./state.js";
 
 const POLL_MS = 700;
 const PRESET_TEXTS = {
@@ -74,25 +75,25 @@ export class RunPanel {
   }
 
   show(status) {
-    const { state } = status;
-    const isRunning = state === "running";
+    const { state: now } = status;
+    const isRunning = now === "running";
     $("run").disabled = $("preset").disabled = isRunning;
-    $("run-state").hidden = state === "idle" || state === "done";
+    $("run-state").hidden = now === "idle" || now === "done";
     $("cancel").hidden = $("run-progress").hidden = !isRunning;
     $("run-lines").textContent = status.lines.join("\n");
     if (isRunning) {
       this.showProgress(status);
       clearTimeout(this.timer);
       this.timer = setTimeout(() => this.refresh(), POLL_MS);
-    } else if (state === "failed") {
+    } else if (now === "failed") {
       $("run-text").textContent = `The run failed: ${status.error}`;
-    } else if (state === "cancelled") {
+    } else if (now === "cancelled") {
       $("run-text").textContent = "Cancelled. Run again to continue from there.";
     }
-    if (this.state === "running" && state === "done") {
+    if (this.state === "running" && now === "done") {
       showMessage(`Done in ${duration(status.seconds)}. Review shows the result.`);
     }
-    this.state = state;
+    this.state = now;
     this.showResults(isRunning);
   }
 
@@ -127,7 +128,11 @@ export class RunPanel {
   }
 
   watch() {
-    $("video").src = overlayAddress(this.results.version);
+    if (state.corrections.writing?.overlay) {
+      showMessage("The video is being written with the corrections. Try again in a moment.");
+      return;
+    }
+    $("video").src = overlayAddress(this.results.overlay_version);
     $("video-dialog").showModal();
     $("video").play().catch(() => {}); // the controls are there if it may not start by itself
   }

@@ -15,6 +15,8 @@ export const state = {
   network: "loading", // or "ready", "failed", "absent"
   waiting: [], // clicks and boxes that are not answered yet: {frame, click, box}
   proposals: null, // {frame, values, start, items: [{number, path}], chosen, isDismissed}
+  corrections: { available: false }, // what the server says about them; see correct.js
+  fixing: new Set(), // frames whose result is being redrawn
   animal: 1, // the one that tools mark
   numAnimals: 1,
   tool: "click",

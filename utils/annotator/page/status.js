@@ -18,9 +18,12 @@ export function showState() {
   const { mode, frame, label } = state;
   const work = mode === "label" ? currentWork() : null;
   showFrameState(work);
-  $("fix").disabled = mode !== "review" || !label.values;
-  $("undo").disabled = !work || work.at === 0;
-  $("redo").disabled = !work || work.at === work.steps.length - 1;
+  const { list = [], can_redo: canRedo } = state.corrections;
+  const isReview = mode === "review";
+  $("fix").disabled = !isReview || !label.values;
+  $("apply").hidden = isReview || !state.fixing.has(frame);
+  $("undo").disabled = isReview ? !list.length : !work || work.at === 0;
+  $("redo").disabled = isReview ? !canRedo : !work || work.at === work.steps.length - 1;
   const isEmpty = !label.values || !label.values.some((value) => value & NUMBER);
   $("save").disabled = !work || isEmpty || (!work.isDirty && work.source === "label");
   parts.labelList.showCurrent(frame);
@@ -49,6 +52,10 @@ function showFrameState(work) {
   const count = `Frame ${frame} of 0–${video.num_frames - 1}`;
   const file = Number(name) === frame ? "" : ` (${name})`;
   const confidence = mode === "review" && parts.runPanel.results.confidence?.[frame];
+  const isCorrected = ([first, last]) => first <= frame && frame <= last;
+  if (key === "result" && state.corrections.frames?.some(isCorrected)) {
+    [span.className, span.textContent] = ["saved", "result, corrected"];
+  }
   const trust = confidence ? ` · confidence ${confidence.toFixed(2)}` : "";
   $("frame-state").replaceChildren(`${count}${file} · `, span, trust);
   if (innerWidth > WIDE_PX) $("frame-state").append(` · ${video.width}×${video.height}`);
@@ -63,5 +70,6 @@ export function showMarks() {
     drafts: state.saved.drafts,
     curve: isReview ? confidence : null,
     check: isReview ? (check ?? []) : [],
+    corrected: isReview ? (state.corrections.frames ?? []) : [],
   });
 }

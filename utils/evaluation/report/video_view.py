@@ -10,6 +10,7 @@ from utils.evaluation.report.charts import Chart, Series, lay_out_chart
 from utils.evaluation.report.embedding import embed_file, embed_image, link_file
 from utils.evaluation.report.run_details import group_record
 from utils.evaluation.report.video_report import VideoReport
+from utils.evaluation.results import describe_corrections
 from utils.media.images import read_image, resize_image
 from utils.media.videos import VideoFile
 
@@ -161,6 +162,9 @@ def _list_facts(report: VideoReport) -> dict[str, str]:
     if "part" in video.record:
         first, end = video.record["part"]
         facts["frames"] += f"; frames {first} to {end - 1} of the video, counted from 0 here"
+    corrections = describe_corrections(video)
+    if corrections:
+        facts["corrected"] = corrections
     if len(report.animals) > 1:
         facts["animals"] = ", ".join(map(str, report.animals))
     if score is None:

@@ -1,0 +1,133 @@
+"""Corrections of the result as a person makes them in the page, in headless Chromium."""
+
+import numpy as np
+import pytest
+
+from tests.bright_parts import Finder
+from tests.crossing_animals import NUM_FRAMES, SWAPPED_FROM, Crossing, truth
+from utils.annotator.background_network import BackgroundNetwork
+from utils.annotator.prompted_segmenter import PromptedSegmenter
+from utils.inputs.sequences import open_video_sequence
+
+END = NUM_FRAMES - 1
+
+
+@pytest.fixture
+def open_review(make_session, tmp_path):
+    """Opens the page on the results of a world, in review at a frame."""
+
+    def make(world: Crossing, frame: int, segmenter=None):
+        network = BackgroundNetwork(lambda: segmenter) if segmenter else None
+        sequence = open_video_sequence(world.frames, (), "auto")
+        session = make_session(sequence, frame, network, viewport={"width": 1280, "height": 820})
+        session.open()
+        session.page.keyboard.press("r")
+        session.wait_text("#frame-state", "result")
+        session.loaded()
+        return session
+
+    return make
+
+
+def written(session):
+    """Waits until masks and overlay are."""
+    session.wait("document.getElementById('writing-text').innerText === ''")
+
+
+def point_at(session, x, y):
+    session.page.mouse.move(*session.place(x, y))
+
+
+def test_a_swap_is_found_and_corrected_in_three_actions_and_undone_by_one(tmp_path, open_review):
+    world = Crossing(tmp_path)
+    world.write_overlay()
+    session = open_review(world, 3)
+    page = session.page
+    page.keyboard.press("d")  # 1
+    session.wait_text("#doubt-text", "Frame 5: animals 1 and 2 touch")
+    page.keyboard.press("d")  # 2
+    session.wait_text("#doubt-text", f"Frame {SWAPPED_FROM}: animals 1 and 2 have parted")
+    session.loaded()
+    wrong = session.colour(20 + 14 * SWAPPED_FROM, 55)
+    page.keyboard.press("w")  # 3
+    session.wait_text("#corrections-text", f"1 correction by hand in frames 7 to {END}")
+    session.loaded()
+    session.wait_text("#frame-state", "result, corrected")
+    right = session.colour(20 + 14 * SWAPPED_FROM, 55)
+    assert abs(right - wrong).max() > 30
+    written(session)
+    for frame in range(NUM_FRAMES):
+        np.testing.assert_array_equal(world.mask(frame), truth(frame))
+    page.keyboard.press("d")
+    session.wait_text("#doubt-text", "No doubt after this frame")
+
+    page.keyboard.press("Control+z")
+    session.wait_text("#corrections-text", "No corrections yet")
+    session.loaded()
+    assert abs(session.colour(20 + 14 * SWAPPED_FROM, 55) - wrong).max() < 6
+    page.click("#redo")
+    session.wait_text("#corrections-text", "1 correction")
+    written(session)
+    np.testing.assert_array_equal(world.mask(END), truth(END))
+    page.click("#watch")
+    session.wait("document.getElementById('video').readyState >= 2")
+
+
+def test_a_mask_redrawn_in_one_frame_is_right_in_its_neighbours(tmp_path, open_review):
+    def masks(frame):
+        return truth(frame) * (truth(frame) != 1) if 2 <= frame <= 4 else truth(frame)
+
+    world = Crossing(tmp_path, masks)
+    session = open_review(world, 3, PromptedSegmenter(Finder()))
+    page = session.page
+    page.keyboard.press("m")
+    session.wait_text("#frame-state", "unsaved")
+    assert page.locator("#apply").is_visible()
+    session.click(65, 55)
+    session.answered()
+    page.keyboard.press("Control+Enter")
+    session.wait_text("#toast", "Frames 2 to 4 are corrected")
+    session.wait_text("#frame-state", "result, corrected")
+    written(session)
+    for frame in range(NUM_FRAMES):
+        is_1 = truth(frame) == 1
+        assert ((world.mask(frame) == 1) & is_1).sum() > 0.9 * is_1.sum()
+        np.testing.assert_array_equal(world.mask(frame) == 2, truth(frame) == 2)
+    page.click("#mode-label")
+    session.wait_text("#frame-state", "not labelled")  # it was no label
+    page.click("#mode-review")
+    session.wait_text("#frame-state", "result, corrected")
+    page.keyboard.press("Control+z")
+    session.wait_text("#corrections-text", "No corrections yet")
+    written(session)
+    for frame in range(NUM_FRAMES):
+        np.testing.assert_array_equal(world.mask(frame), masks(frame))
+
+
+def test_a_piece_under_the_pointer_is_given_away_and_deleted(tmp_path, open_review):
+    world = Crossing(tmp_path)
+    session = open_review(world, 0)
+    session.page.keyboard.press("1")
+    point_at(session, 175, 85)
+    session.page.keyboard.press("g")
+    session.wait_text("#corrections", "a piece of animal 2 given to animal 1")
+    session.loaded()
+    session.click(175, 85)
+    session.page.click("#delete-piece")  # as on a touch screen
+    session.wait_text("#corrections", "a piece of animal 1 deleted")
+    written(session)
+    np.testing.assert_array_equal(world.mask(0), np.uint8(truth(0) == 1))
+    session.expected_complaint = "422"
+    point_at(session, 100, 20)
+    session.page.keyboard.press("k")
+    session.wait_text("#toast", "no animal under the pointer")
+
+
+def test_with_one_animal_there_is_nothing_to_swap(tmp_path, open_review):
+    world = Crossing(tmp_path, lambda frame: np.uint8(truth(frame) == 1), animals=(1,))
+    session = open_review(world, 0)
+    assert session.page.locator("#swap-part").is_hidden()
+    session.page.keyboard.press("w")
+    point_at(session, 20, 55)
+    session.page.keyboard.press("Delete")
+    session.wait_text("#corrections-text", "1 correction by hand in frame 0")

@@ -1,0 +1,264 @@
+"""Corrections over the wire: swaps, pieces, masks that are followed, undo, and the files."""
+
+import numpy as np
+import pytest
+
+from tests.bright_parts import Finder
+from tests.crossing_animals import HEIGHT, NUM_FRAMES, SWAPPED_FROM, WIDTH, Crossing, truth
+from tests.page_client import TOKEN, png, wait_for
+from utils import paths
+from utils.annotator.background_network import BackgroundNetwork
+from utils.annotator.prompted_segmenter import PromptedSegmenter
+from utils.annotator.segment_click import ClickSegmenter
+from utils.annotator.server import create_app
+from utils.annotator.task import AnnotationTask
+from utils.files import hold_lock
+from utils.inputs.sequences import open_video_sequence
+from utils.media.videos import VideoFile
+
+END = NUM_FRAMES - 1
+
+
+@pytest.fixture
+def open_page(tmp_path, monkeypatch):
+    """Makes a client of the page of a segmented video, with a network."""
+    monkeypatch.setattr(paths, "LABELS", tmp_path / "labels")
+    apps = []
+
+    def make(world: Crossing, segmenter=None):
+        sequence = open_video_sequence(world.frames, (), "auto")
+        task = AnnotationTask(
+            sequence, 0, "a test", (), results=world.results, stage3=tmp_path / "stage3.py"
+        )
+        network = BackgroundNetwork(lambda: segmenter) if segmenter else None
+        apps.append(create_app(task, TOKEN, network))
+        client = apps[-1].test_client()
+        client.get(f"/?token={TOKEN}")
+        client.writer = apps[-1].extensions["corrector"].writer
+        return client
+
+    yield make
+    for app in apps:
+        app.extensions["corrector"].writer.finish()
+
+
+@pytest.fixture
+def world(tmp_path) -> Crossing:
+    return Crossing(tmp_path)
+
+
+def correct(client, what, status=200, **content):
+    response = client.post(f"/api/corrections/{what}", json=content)
+    assert response.status_code == status, response.get_json()
+    return response.get_json()
+
+
+def shown(client, frame) -> np.ndarray:
+    import gzip
+
+    data = gzip.decompress(client.get(f"/api/masks/result/{frame}").data)
+    return np.frombuffer(data, np.uint8).reshape(HEIGHT, WIDTH)
+
+
+def written(client) -> dict:
+    """Waits until all files are."""
+    return wait_for(client, "/api/corrections", lambda a: not any(a["writing"].values()))
+
+
+def swap(client, until="crossing", frame=SWAPPED_FROM, **facts):
+    return correct(client, f"swap/{until}", frame=frame, a=1, b=2, **facts)
+
+
+def test_a_doubt_leads_to_the_swap_and_one_request_corrects_it_everywhere(world, open_page):
+    client = open_page(world)
+    assert client.get("/api/corrections").get_json()["summary"] == ""
+    doubt = client.get("/api/doubts/5/next").get_json()
+    assert doubt["frame"] == SWAPPED_FROM and doubt["pair"] == [1, 2]
+    answer = swap(client)
+    assert answer["changed"] == list(range(SWAPPED_FROM, NUM_FRAMES))
+    assert answer["summary"] == f"1 correction by hand in frames {SWAPPED_FROM} to {END}"
+    np.testing.assert_array_equal(shown(client, END), truth(END))  # at once
+    written(client)
+    for frame in range(NUM_FRAMES):
+        np.testing.assert_array_equal(world.mask(frame), truth(frame))
+    assert client.get("/api/doubts/7/next").get_json() == {"frame": None, "reached": END}
+
+
+@pytest.mark.parametrize("until, frames", [("here", [8]), ("end", [8, 9, 10, 11])])
+def test_a_swap_goes_as_far_as_it_is_asked_to(world, open_page, until, frames):
+    client = open_page(world)
+    assert swap(client, until, frame=8)["changed"] == frames
+
+
+def test_undo_and_redo_reach_the_files(world, open_page):
+    client = open_page(world)
+    before = world.mask_path(END).read_bytes()
+    swap(client)
+    answer = correct(client, "undo")
+    assert answer["can_redo"] and answer["list"] == []
+    written(client)
+    assert world.mask_path(END).read_bytes() == before
+    correct(client, "redo")
+    written(client)
+    np.testing.assert_array_equal(world.mask(END), truth(END))
+    correct(client, "redo", status=422)
+    again = open_page(world)  # the page is opened another day
+    assert again.get("/api/corrections").get_json()["list"][0]["frame"] == SWAPPED_FROM
+    correct(again, "undo")
+    written(again)
+    assert world.mask_path(END).read_bytes() == before
+    correct(again, "undo", status=422)
+
+
+def test_a_piece_is_deleted_or_given_away(world, open_page):
+    client = open_page(world)
+    correct(client, "piece", frame=0, x=170, y=80, animal=1)
+    np.testing.assert_array_equal(shown(client, 0), np.uint8(truth(0) > 0))
+    correct(client, "piece", frame=0, x=170, y=80, animal=0)
+    np.testing.assert_array_equal(shown(client, 0), np.uint8(truth(0) == 1))
+    for bad in ({"x": 100, "y": 5, "animal": 0}, {"x": 20, "y": 50, "animal": 1}):
+        correct(client, "piece", status=422, frame=0, **bad)
+    error = correct(client, "piece", status=422, frame=0, x=20, y=50, animal=3)["error"]
+    assert "no animal 3" in error
+    for bad in ({"frame": 0, "x": WIDTH, "y": 0, "animal": 0}, {"frame": -1}, {}, {"frame": "0"}):
+        correct(client, "piece", status=400, **bad)
+
+
+def without_animal_1(frame: int, frames=(3, 4)) -> np.ndarray:
+    """The truth, but that animal 1 is missing in some frames."""
+    return truth(frame) * (truth(frame) != 1) if frame in frames else truth(frame)
+
+
+def test_a_redrawn_mask_is_followed_both_ways_until_it_agrees(tmp_path, open_page):
+    world = Crossing(tmp_path, lambda f: without_animal_1(f, (2, 3, 4)))
+    client = open_page(world, PromptedSegmenter(Finder()))
+    response = client.post("/api/corrections/masks/3", data=png(truth(3)))
+    assert response.get_json()["changed"] == [3]
+    answers = [correct(client, f"follow/{way}") for way in ("next", "next", "previous", "previous")]
+    assert [answer["changed"] for answer in answers] == [[4], [], [2], []]
+    assert [answer["ended"] for answer in answers] == ["", "agrees", "", "agrees"]
+    for frame in (2, 3, 4):
+        common = (shown(client, frame) == 1) & (truth(frame) == 1)
+        assert common.sum() > 0.9 * (truth(frame) == 1).sum()
+        np.testing.assert_array_equal(shown(client, frame) == 2, truth(frame) == 2)
+    assert answers[-1]["summary"] == "1 correction by hand in frames 2 to 4"
+    assert correct(client, "undo")["changed"] == [2, 3, 4]  # one step
+    np.testing.assert_array_equal(shown(client, 4), without_animal_1(4))
+
+
+def test_what_is_followed_stops_at_the_end_and_at_what_was_drawn_by_hand(tmp_path, open_page):
+    world = Crossing(tmp_path, lambda f: without_animal_1(f, range(NUM_FRAMES)))
+    client = open_page(world, PromptedSegmenter(Finder()))
+    for frame in (2, 0):
+        client.post(f"/api/corrections/masks/{frame}", data=png(truth(frame)))
+    assert correct(client, "follow/previous")["ended"] == "end"
+    assert correct(client, "follow/next")["changed"] == [1]
+    assert correct(client, "follow/next")["ended"] == "drawn"
+
+
+def test_a_mask_that_grows_or_shrinks_at_once_is_lost(tmp_path, open_page):
+    class Careless(PromptedSegmenter):
+        def follow(self, frame, image, labels, animals=None):
+            return np.uint8(truth(frame) > 0)  # both animals, twice as large
+
+    def masks(frame):
+        return truth(frame) * np.uint8(truth(frame) != 1)
+
+    client = open_page(Crossing(tmp_path, masks), Careless(Finder()))
+    small = np.where(truth(3) == 1, truth(3), masks(3))
+    small[:50][small[:50] == 1] = 0
+    client.post("/api/corrections/masks/3", data=png(small))
+    assert correct(client, "follow/next")["ended"] == "lost"
+    np.testing.assert_array_equal(shown(client, 4), masks(4))
+
+
+@pytest.mark.parametrize("segmenter", [None, ClickSegmenter()], ids=["none", "stage 1"])
+def test_without_a_network_that_knows_the_animal_one_frame_is_corrected(
+    tmp_path, open_page, segmenter
+):
+    client = open_page(Crossing(tmp_path, without_animal_1), segmenter)
+    client.post("/api/corrections/masks/3", data=png(truth(3)))
+    assert correct(client, "follow/next")["ended"] == "no network"
+    np.testing.assert_array_equal(shown(client, 3), truth(3))
+
+
+def test_a_mask_that_changes_nothing_or_shows_an_unknown_animal_is_refused(world, open_page):
+    client = open_page(world)
+    for labels, reason in ((truth(3), "already"), (truth(3) * np.uint8(2), "no animal 4")):
+        response = client.post("/api/corrections/masks/3", data=png(labels))
+        assert response.status_code == 422 and reason in response.get_json()["error"]
+    assert correct(client, "follow/next", status=200)["ended"] == "no network"
+
+
+def test_the_overlay_and_the_tables_that_there_are_follow(world, open_page):
+    import export
+
+    world.write_overlay()
+    export.main(export.Config("csv", results=world.results))
+    table = world.results / "export" / "csv" / "pair.csv"
+    overlay = world.results / "overlay" / "pair.mp4"
+    before = table.read_text(), overlay.read_bytes()
+    client = open_page(world)
+    version = client.get("/api/results").get_json()["overlay_version"]
+    correct(client, "piece", frame=3, x=60, y=50, animal=0)
+    written(client)
+    lines = [line for line in table.read_text().splitlines() if line not in before[0]]
+    assert any(line.startswith("3,00003.png") and ",1,False" in line for line in lines)
+    assert overlay.read_bytes() != before[1]
+    assert client.get("/api/results").get_json()["overlay_version"] != version
+    video = VideoFile(overlay)
+    red_before, red_after = video.read(2)[50, 45], video.read(3)[50, 60]
+    video.close()
+    assert int(red_before[0]) - red_before[1] > 40 > int(red_after[0]) - red_after[1]
+
+
+def test_nothing_is_corrected_while_a_run_is_at_work_or_before_there_is_a_result(world, open_page):
+    client = open_page(world)
+    with hold_lock(world.run_dir / paths.LOCK_FILE, "pair"):
+        assert "working on it" in swap(client, status=422)["error"]
+    swap(client)
+    written(client)
+    (world.run_dir / "run.json").unlink()
+    assert "Run the segmentation" in swap(client, status=422)["error"]
+    assert client.get("/api/corrections").get_json()["available"] is False
+
+
+def test_after_another_run_the_page_knows_what_is_left_of_its_corrections(world, open_page):
+    client = open_page(world)
+    swap(client)
+    written(client)
+    from utils.media.labels import write_label
+    from utils.stage3.correction_files import correct_masks
+    from utils.stage3.pipeline import clear_results
+
+    clear_results(world.results, world.video)
+    for frame in range(NUM_FRAMES):
+        write_label(world.mask_path(frame), truth(frame), (1, 2))
+    correct_masks(world.results, world.video, (1, 2))
+    world.write_record()
+    answer = client.get("/api/corrections").get_json()
+    assert "do not confuse" in answer["list"][0]["note"] and answer["frames"] == []
+    np.testing.assert_array_equal(shown(client, END), truth(END))
+
+
+def test_what_a_killed_session_left_is_written_by_the_next(world, open_page):
+    client = open_page(world)
+    client.writer.write = lambda frames: None  # killed before it wrote
+    swap(client)
+    assert not np.array_equal(world.mask(END), truth(END))
+    again = open_page(world)
+    written(again)
+    np.testing.assert_array_equal(world.mask(END), truth(END))
+
+
+def test_what_another_page_of_this_video_corrected_is_not_lost(world, open_page):
+    first, second = open_page(world), open_page(world)
+    for client in (first, second):
+        assert client.get("/api/corrections").get_json()["list"] == []
+    swap(first)
+    written(first)
+    answer = correct(second, "piece", frame=0, x=170, y=80, animal=0)
+    assert len(answer["list"]) == 2
+    written(second)
+    assert len(first.get("/api/corrections").get_json()["list"]) == 2
+    np.testing.assert_array_equal(world.mask(END), truth(END))

@@ -1,0 +1,249 @@
+// Correcting the result of stage 3 without training: from doubt to doubt, swaps, pieces, masks that
+// were redrawn and are followed from frame to frame, undo.
+
+import * as api from "./api.js";
+import { $, createButton, showError, showMessage } from "./dom.js";
+import { dropDraft } from "./drafts.js";
+import { openFrame, reloadLabel } from "./frames.js";
+import { NUMBER } from "./pixels.js";
+import { encodePng } from "./png.js";
+import { setMode } from "./review.js";
+import { currentWork, parts, state } from "./state.js";
+import { showMarks, showState } from "./status.js";
+
+const POLL_MS = 500;
+const SWAPPED = {
+  crossing: "until they touch again",
+  end: "to the end of the video",
+  here: "in this frame alone",
+};
+const ENDED = {
+  lost: "the animal is not found beyond",
+  drawn: "the next one was drawn by hand",
+  "no network": "without the network, it is in no other frame",
+};
+
+let isFollowing = false;
+let clicked = null; // the last place on the canvas, with its frame
+let pollTimer;
+
+export function connectCorrections() {
+  for (const until of Object.keys(SWAPPED)) {
+    $(`swap-${until}`).addEventListener("click", () => swap(until));
+  }
+  $("delete-piece").addEventListener("click", () => movePiece(0));
+  $("give-piece").addEventListener("click", () => movePiece(state.animal));
+  $("canvas").addEventListener("pointerdown", (event) => {
+    clicked = { ...parts.view.place(event), frame: state.frame };
+  });
+  $("next-doubt").addEventListener("click", () => findDoubt("next"));
+  $("previous-doubt").addEventListener("click", () => findDoubt("previous"));
+  return loadCorrections();
+}
+
+/** Asks for the corrections there are: the results are new. */
+export async function loadCorrections() {
+  try {
+    take(await api.getJson("/api/corrections"));
+  } catch (error) {
+    showError(error);
+  }
+}
+
+/** `way`: "next" or "previous". */
+export async function findDoubt(way) {
+  if (state.mode !== "review") return;
+  try {
+    const { frame, reasons, pair } = await searchDoubt(way);
+    if (frame === null) {
+      $("doubt-text").textContent = `No doubt ${way === "next" ? "after" : "before"} this frame.`;
+      return;
+    }
+    if (pair) choosePair(...pair);
+    await openFrame(frame);
+    const text = reasons.join(", ");
+    $("doubt-text").textContent = `Frame ${frame}: ${text}.`;
+    showMessage(text[0].toUpperCase() + text.slice(1));
+  } catch (error) {
+    showError(error);
+  }
+}
+
+/** The server looks at some frames at a time. */
+async function searchDoubt(way) {
+  const end = way === "next" ? state.video.num_frames - 1 : 0;
+  const { frame, visit } = state;
+  let answer = { frame: null, reached: frame };
+  while (answer.frame === null && answer.reached !== end && visit === state.visit) {
+    $("doubt-text").textContent = `Looking at frame ${answer.reached} …`;
+    answer = await api.getJson(`/api/doubts/${answer.reached}/${way}`);
+  }
+  return answer;
+}
+
+/** `until`: "crossing", "end" or "here". */
+export function swap(until) {
+  if (state.corrections.animals?.length < 2) return;
+  const [a, b] = ["swap-a", "swap-b"].map((id) => Number($(id).value));
+  const text = `Animals ${a} and ${b} swapped ${SWAPPED[until]}`;
+  change(`swap/${until}`, { frame: state.frame, a, b }, text);
+}
+
+/** The piece under the pointer goes to an animal; 0 deletes it. */
+export function movePiece(animal) {
+  const { width, height } = state.video;
+  const place = parts.view.pointer ?? (clicked?.frame === state.frame ? clicked : { x: -1, y: -1 });
+  const [x, y] = [Math.floor(place.x), Math.floor(place.y)];
+  if (x < 0 || y < 0 || x >= width || y >= height) {
+    showMessage("Point at the piece, then press the key; or click it, then the button.", true);
+    return;
+  }
+  const text = animal ? `The piece is now of animal ${animal}` : "Piece deleted";
+  change("piece", { frame: state.frame, x, y, animal }, text);
+}
+
+export const undoCorrection = () => change("undo", {}, "Undone");
+
+export const redoCorrection = () => change("redo", {}, "Done again");
+
+async function change(what, content, text) {
+  if (state.mode !== "review" || isFollowing) return;
+  try {
+    const answer = await api.postJson(`/api/corrections/${what}`, content);
+    take(answer);
+    const { changed } = answer;
+    const frames = changed.length > 1 ? ` (${changed.length} frames)` : "";
+    showMessage(`${text}${frames}. Ctrl+Z undoes it.`.replace("Undone.", "Undone"));
+  } catch (error) {
+    showError(error);
+  }
+}
+
+/** The label on the screen, which began as the result of this frame, becomes its result. */
+export async function correctFrame() {
+  const { frame, label, video } = state;
+  if (state.mode !== "label" || !state.fixing.has(frame) || !label.values) return;
+  $("apply").disabled = true;
+  try {
+    const values = label.values.map((value) => value & NUMBER);
+    const png = await encodePng(values, video.width, video.height);
+    take(await api.post(`/api/corrections/masks/${frame}`, png));
+    await forgetWork(frame);
+    await setMode("review");
+    await follow(frame);
+  } catch (error) {
+    showError(error);
+  }
+  $("apply").disabled = false;
+}
+
+/** What was drawn is in the result now: it is no label and no draft. */
+async function forgetWork(frame) {
+  const work = currentWork();
+  state.fixing.delete(frame);
+  state.works.delete(frame);
+  await dropDraft(frame, work);
+}
+
+/** Follows the mask of a frame forwards, then backwards, until it agrees with what is there. */
+async function follow(frame) {
+  isFollowing = true;
+  const reached = { next: frame, previous: frame };
+  const notes = new Set();
+  for (const way of ["next", "previous"]) {
+    let ended = "";
+    while (isFollowing && !ended) {
+      showFollowing(reached[way], way);
+      const answer = await api.post(`/api/corrections/follow/${way}`).catch((error) => {
+        isFollowing = false;
+        showFollowing();
+        throw error;
+      });
+      ended = answer.ended;
+      if (!ended) reached[way] = answer.changed[0];
+      take(answer);
+    }
+    if (ENDED[ended]) notes.add(ENDED[ended]);
+  }
+  isFollowing = false;
+  showFollowing();
+  const { next, previous } = reached;
+  const frames = next === previous ? `Frame ${frame} is` : `Frames ${previous} to ${next} are`;
+  const rest = notes.size ? `; ${[...notes].join("; ")}` : "";
+  showMessage(`${frames} corrected${rest}. Ctrl+Z undoes it.`);
+}
+
+/** Ends it where it is; what was followed so far stays. Returns whether there was something. */
+export function stopFollowing() {
+  const was = isFollowing;
+  isFollowing = false;
+  return was;
+}
+
+function showFollowing(frame = null, way = "next") {
+  $("busy").hidden = frame === null;
+  const next = frame + (way === "next" ? 1 : -1);
+  $("busy-text").textContent =
+    state.network === "loading"
+      ? "The mask is followed when the network is loaded …"
+      : `Following the mask into frame ${next} … Esc stops`;
+}
+
+// What the page shows
+
+/** Takes an answer of the server: the corrections, and which masks have changed. */
+function take(answer) {
+  state.corrections = answer;
+  showPanel();
+  showMarks();
+  showState();
+  if (answer.changed.includes(state.frame) && state.mode === "review") reloadLabel();
+  if (answer.writing?.masks || answer.writing?.overlay) poll();
+}
+
+/** Shows how far the files are, until they are as the page. */
+function poll() {
+  clearTimeout(pollTimer);
+  pollTimer = setTimeout(async () => {
+    await loadCorrections();
+    const { writing } = state.corrections;
+    if (!writing?.masks && !writing?.overlay) parts.runPanel.loadResults().catch(showError);
+  }, POLL_MS);
+}
+
+function showPanel() {
+  const { available, reason, animals = [], summary, list = [], writing } = state.corrections;
+  $("swap-part").hidden = animals.length < 2;
+  $("give-piece").hidden = animals.length < 2;
+  for (const id of ["swap-a", "swap-b"]) {
+    if ($(id).options.length !== animals.length) {
+      $(id).replaceChildren(...animals.map((animal) => new Option(animal)));
+    }
+  }
+  if ($("swap-a").value === $("swap-b").value && animals.length > 1) choosePair(...animals);
+  const none = available ? "No corrections yet." : (reason ?? "");
+  $("corrections-text").textContent = summary ? `${summary}.` : none;
+  $("corrections").replaceChildren(...list.toReversed().map(showEntry));
+  $("writing-text").textContent = describeWriting(writing);
+}
+
+function showEntry({ text, frame, note }) {
+  const item = document.createElement("li");
+  const button = createButton(text[0].toUpperCase() + text.slice(1), () => openFrame(frame));
+  button.title = note || `Show frame ${frame}`;
+  item.append(button);
+  if (note) item.append(note);
+  return item;
+}
+
+function describeWriting(writing) {
+  if (writing?.error) return writing.error;
+  if (writing?.masks) return `Writing masks: ${writing.masks} to go.`;
+  if (writing?.overlay) return "Masks are written; the overlay video follows.";
+  return "";
+}
+
+function choosePair(a, b) {
+  $("swap-a").value = a;
+  $("swap-b").value = b;
+}
