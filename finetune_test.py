@@ -77,7 +77,7 @@ from utils.stage3.run_record import (
     namesake_warning,
 )
 from utils.stage3.saved_network import SavedNetwork, network_facts, tuned_on_video
-from utils.stage3.settings import DenseCrf, Finding, GuidedFilter, Stillness
+from utils.stage3.settings import DenseCrf, Finding, GuidedFilter, Preset, Stillness
 from utils.stage3.together import LabelledVideo, keep_network, learn_together, together_dir
 from utils.training.stage import check_stage
 from utils.training.weights import find_weights, load_weights, save_weights
@@ -297,6 +297,8 @@ def prepare_job(
     dataset: Path,
     weights_sha256: str,
     get_chooser: Callable[[], Chooser],
+    *,
+    variation: Preset | None = None,
 ) -> Job:
     """Decides on the labelled frame, decodes all frames once, reads the label.
 
@@ -306,6 +308,7 @@ def prepare_job(
         dataset: where selection files are.
         weights_sha256: of the weights to start from.
         get_chooser: gives the chooser if `--guidance bubblenet` finds no selection.
+        variation: stands in place of `--preset`.
     """
     whole = sequence
     if config.frames:
@@ -330,7 +333,7 @@ def prepare_job(
     warnings = video.check()
     seconds = time.perf_counter() - start
     labels = read_labels(sequence, guidance.frames)
-    preset = preset_for(PRESETS[config.preset], labels, config.animals)
+    preset = preset_for(variation or PRESETS[config.preset], labels, config.animals)
     check_visible(sequence, labels, preset.lines)
     print(
         f"{video.name}: {len(video)} frames of {video.height}x{video.width} checked in "

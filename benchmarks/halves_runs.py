@@ -26,6 +26,7 @@ from utils.media.labels import read_labels
 from utils.stage3.find_animals import NoAnimalError
 from utils.stage3.fine_tuning import FineTuner
 from utils.stage3.job import Job, share_labels
+from utils.stage3.presets import PRESETS
 from utils.stage3.saved_network import SavedNetwork
 from utils.stage3.together import together_dir
 from utils.training.weights import load_weights
@@ -51,7 +52,7 @@ class Runs:
     def __init__(self, data: Path, results: Path, count: int, flags: finetune_test.Config):
         self.data, self.results, self.flags = data, results, flags
         self.numbers = range(1, count + 1)
-        self.tuner, self.weights = load_tuner(flags.weights, flags.preset, flags.seed)
+        self.tuner, self.weights = load_tuner(flags.weights, PRESETS[flags.preset], flags.seed)
         self.start = SavedNetwork(self.weights, {"sha256": sha256_of(self.weights)})
 
     def measure(self, name: str, method: Method) -> Iterator[dict]:

@@ -38,7 +38,7 @@ def run_all(items: Sequence[LookAlike], config: finetune_test.Config, with_alone
         config: flags of finetune_test.py; of these, dataset, results, preset, weights and seed.
         with_alone: also follows the animal where it is alone, if the data set has that.
     """
-    tuner, weights = load_tuner(config.weights, config.preset, config.seed)
+    tuner, weights = load_tuner(config.weights, PRESETS[config.preset], config.seed)
     sha256 = sha256_of(weights)
     sequences = [_open([item], config.dataset, config.results) for item in items]
     # First, while the network is as it was loaded. One that takes prompts says nothing without.
@@ -61,7 +61,7 @@ def run_together(items: Sequence[LookAlike], config: finetune_test.Config) -> No
     Args:
         items, config: as of `run_all`.
     """
-    tuner, weights = load_tuner(config.weights, config.preset, config.seed)
+    tuner, weights = load_tuner(config.weights, PRESETS[config.preset], config.seed)
     network = SavedNetwork(weights, {"sha256": sha256_of(weights)})
     for name in dict.fromkeys(item.name for item in items):
         same = [item for item in items if item.name == name]

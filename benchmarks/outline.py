@@ -58,7 +58,10 @@ def main(config: Config) -> None:
         lines = [(name, *values) for name, values in rows.items()]
         print(f"{results}\n{tabulate(lines, HEADERS, floatfmt='.3f')}\n", flush=True)
         tables[str(results)] = {
-            name: dict(zip(HEADERS[1:], values, strict=True)) for name, values in rows.items()
+            name: {
+                key: None if np.isnan(v) else v for key, v in zip(HEADERS[1:], values, strict=True)
+            }
+            for name, values in rows.items()
         }
     if config.json:
         write_json(config.json, tables)
@@ -71,6 +74,8 @@ def measure(dataset: Path, video: SegmentedVideo) -> list[float]:
     official = set(video.frame_names[1:-1])
     rows, on_labels = [], []
     for stem, mask, truth, void in read_frames(dataset, video):
+        if not truth.any():
+            continue
         errors = outline_errors(mask, truth, void)
         if stem in labelled:
             on_labels.append(errors.j)
@@ -85,18 +90,16 @@ def measure(dataset: Path, video: SegmentedVideo) -> list[float]:
 def read_frames(
     dataset: Path, video: SegmentedVideo
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
-    """Yields stem, mask, truth and void, bool (H, W), of annotated frames that show an animal."""
+    """Yields stem, mask, truth and void, bool (H, W), of the annotated frames."""
     annotations = sequence_dir(dataset, "Annotations", video.name)
-    for path in video.mask_paths:
+    for path in video.mask_paths if annotations else ():
         annotation = annotations / f"{path.stem}.png"
         if not annotation.is_file():
             continue
         values = read_label(annotation).values
         void = values == VOID
-        truth = (values > 0) & ~void
         mask = read_label(path).values
-        if truth.any():
-            yield path.stem, (mask > 0) & (mask != VOID), truth, void
+        yield path.stem, (mask > 0) & (mask != VOID), (values > 0) & ~void, void
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ def main(config: Config) -> None:
 
 def run_stage3(config: Config, sequences: list[VideoSequence]) -> None:
     """Runs stage 3 with the first frame labelled, and keeps its maps."""
-    tuner, weights = load_tuner(config.weights, config.preset, config.seed)
+    tuner, weights = load_tuner(config.weights, PRESETS[config.preset], config.seed)
     sha256 = sha256_of(weights)
     flags = finetune_test.Config(
         dataset=config.dataset, guidance="first", preset=config.preset, results=config.results,

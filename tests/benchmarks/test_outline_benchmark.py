@@ -41,3 +41,12 @@ def test_labelled_frame_is_not_among_the_scored_ones(made):
     stems = [stem for stem, *_ in outline.read_frames(config.dataset, video)]
     assert len(stems) == made_results.NUM_FRAMES
     assert video.labelled_frames == [3]
+
+
+def test_video_without_annotations_has_no_numbers(made, tmp_path):
+    made.add("unknown")
+    json_path = tmp_path / "outline.json"
+    outline.main(outline.Config(dataset=made.dataset, results=(made.results,), json=json_path))
+    rows = json.loads(json_path.read_text())[str(made.results)]
+    assert rows["unknown"]["J"] is None
+    assert rows["mean"]["J"] == pytest.approx((rows["grown"]["J"] + rows["exact"]["J"]) / 2)

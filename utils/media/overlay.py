@@ -103,7 +103,7 @@ def write_overlay_video(
     def frames() -> Iterator[np.ndarray]:
         for index in show(range(len(video))):
             drawn = _draw_frame(video, mask_of, index, height, width)
-            yield _add_tag(drawn, LABELLED_TEXT) if index in labelled else drawn
+            yield add_tag(drawn, LABELLED_TEXT) if index in labelled else drawn
 
     times = video.times_seconds()
     rate = constant_rate(times)
@@ -144,7 +144,7 @@ def write_contact_sheet(
     sheet = np.full(shape, 255, np.uint8)
     for place, index in enumerate(indices):
         tag = video.frame_names[index] + (f"  {LABELLED_TEXT}" if index in labelled else "")
-        tile = _add_tag(_draw_frame(video, mask_of, index, height, width), tag)
+        tile = add_tag(_draw_frame(video, mask_of, index, height, width), tag)
         top = _GAP_PX + place // columns * (height + _GAP_PX)
         left = _GAP_PX + place % columns * (width + _GAP_PX)
         sheet[top : top + height, left : left + width] = tile
@@ -190,6 +190,22 @@ def write_overlays(
     return notes
 
 
+def add_tag(image: np.ndarray, text: str) -> np.ndarray:
+    """Returns the image, uint8 RGB, with white text on a dark plate in the upper left corner."""
+    size = max(12, round(min(image.shape[:2]) / 30))
+    font = ImageFont.load_default(size)
+    canvas = Image.fromarray(image)
+    draw = ImageDraw.Draw(canvas, "RGBA")
+    text = text.encode("utf-8", "replace").decode()  # a name need not be UTF-8
+    margin = size // 2
+    left, top, right, bottom = draw.textbbox((margin, margin), text, font)
+    padding = size // 3
+    plate = (left - padding, top - padding, right + padding, bottom + padding)
+    draw.rounded_rectangle(plate, radius=padding, fill=(0, 0, 0, 170))
+    draw.text((margin, margin), text, fill="white", font=font)
+    return np.array(canvas)
+
+
 def _draw_frame(
     video: Video, mask_of: Callable[[int], np.ndarray], index: int, height: int, width: int
 ) -> np.ndarray:
@@ -209,22 +225,6 @@ def _contact_sheet_frames(num_frames: int, labelled: Collection[int], max_tiles:
             chosen.remove(min(others, key=lambda other: (abs(other - index), other)))
         chosen.add(index)
     return sorted(chosen)
-
-
-def _add_tag(image: np.ndarray, text: str) -> np.ndarray:
-    """Returns the image with white text on a dark plate in the upper left corner."""
-    size = max(12, round(min(image.shape[:2]) / 30))
-    font = ImageFont.load_default(size)
-    canvas = Image.fromarray(image)
-    draw = ImageDraw.Draw(canvas, "RGBA")
-    text = text.encode("utf-8", "replace").decode()  # a name need not be UTF-8
-    margin = size // 2
-    left, top, right, bottom = draw.textbbox((margin, margin), text, font)
-    padding = size // 3
-    plate = (left - padding, top - padding, right + padding, bottom + padding)
-    draw.rounded_rectangle(plate, radius=padding, fill=(0, 0, 0, 170))
-    draw.text((margin, margin), text, fill="white", font=font)
-    return np.array(canvas)
 
 
 def _save_sheet(path: Path, sheet: Image.Image) -> None:
