@@ -39,6 +39,7 @@ from utils.stage3.partial_run import PartialRun, partial_dir
 from utils.stage3.presets import PRESETS, PresetName
 from utils.stage3.saved_network import SavedNetwork
 from utils.stage3.settings import DenseCrf, GuidedFilter
+from utils.stage3.smoothing import smooth_over_time
 
 FILTERS: dict[str, OutlineFilter | None] = {
     "none": None,
@@ -51,7 +52,8 @@ FILTERS: dict[str, OutlineFilter | None] = {
     "guided filter, 16 px": GuidedFilter(radius_px=16),
 }
 MEASURES = (region_similarity, contour_accuracy)
-MAPS = ("probability_1", "region_1")  # of `PartialRun`, which numbers animals
+# Of `PartialRun`, which numbers animals: folder -> suffix.
+MAPS = {"probability_1": ".png", "region_1": ".png", "grey": ".jpg"}
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class KeptFrame:
 
     Attributes:
         image: uint8 (h, w, 3), RGB, at the size of the probability.
-        found: what stage 3 found.
+        found: what stage 3 found, evened out over time.
         truth, void: bool (H, W).
     """
 
@@ -127,7 +129,8 @@ def kept_dir(config: Config, sequence: VideoSequence) -> Path | None:
         config.results / "kept" / sequence.name,
         partial_dir(config.results, sequence.name),
     ):
-        if all(len(list((folder / kind).glob("*.png"))) == len(sequence.video) for kind in MAPS):
+        counts = (len(list((folder / kind).glob(f"*{suffix}"))) for kind, suffix in MAPS.items())
+        if all(count == len(sequence.video) for count in counts):
             return folder
     return None
 
@@ -158,14 +161,22 @@ def list_kept(config: Config, sequence: VideoSequence) -> Iterator[KeptFrame]:
     annotations = sequence_dir(config.dataset, "Annotations", sequence.name)
     stems = video.frame_names
     official = [i for i in range(1, len(stems) - 1) if (annotations / f"{stems[i]}.png").is_file()]
+    settings = PRESETS[config.preset].refinement
+
+    def read(kind: str, index: int) -> np.ndarray:
+        return np.asarray(open_image(folder / kind / f"{index:06d}{MAPS[kind]}"))
+
+    def read_found(index: int) -> AnimalInFrame:
+        return AnimalInFrame(index, read("probability_1", index), read("region_1", index) > 0)
+
     for index in official[:: config.every]:
-        probability, region = (
-            np.asarray(open_image(folder / kind / f"{index:06d}.png")) for kind in MAPS
+        found = smooth_over_time(
+            read_found(index), len(video), read_found, lambda frame: read("grey", frame), settings
         )
         label = read_label(annotations / f"{stems[index]}.png").values
         yield KeptFrame(
-            resize_image(video.read(index), *probability.shape),
-            AnimalInFrame(index, probability, region > 0),
+            resize_image(video.read(index), *found.probability.shape),
+            found,
             (label > 0) & (label != VOID),
             label == VOID,
         )

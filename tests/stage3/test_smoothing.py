@@ -44,7 +44,8 @@ def found(frame: int, probability: np.ndarray | None = None) -> AnimalInFrame:
 
 
 def smooth(middle: AnimalInFrame, before=None, after=None, read=grey) -> AnimalInFrame:
-    return smooth_over_time(middle, [before or found(0), after or found(2)], read, SETTINGS)
+    frames = {0: before or found(0), 2: after or found(2)}
+    return smooth_over_time(middle, 3, frames.__getitem__, read, SETTINGS)
 
 
 def mask_of(animal: AnimalInFrame) -> np.ndarray:

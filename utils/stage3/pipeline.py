@@ -259,14 +259,13 @@ class Pipeline:
 
     def smooth(self, animal: int, found: AnimalInFrame) -> AnimalInFrame:
         """What was found of an animal, evened out with the frames before and after."""
-        if not self.preset.refinement.neighbour_weight:
-            return found
-        neighbours = [
-            self._found(animal, frame)
-            for frame in (found.frame - 1, found.frame + 1)
-            if 0 <= frame < len(self.video)
-        ]
-        return smooth_over_time(found, neighbours, self.frames.grey, self.preset.refinement)
+        return smooth_over_time(
+            found,
+            len(self.video),
+            lambda frame: self._found(animal, frame),
+            self.frames.grey,
+            self.preset.refinement,
+        )
 
     def redraw(self, found: AnimalInFrame) -> AnimalInFrame:
         """What was found of an animal, with the outline that the run's filter gives it."""

@@ -4,7 +4,7 @@ Errors on the outline differ from frame to frame, and the outline itself moves w
 each pixel is asked for in the frames before and after as well, where the optical flow finds it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -21,22 +21,28 @@ MARGIN = 0.05  # share of the diagonal around the animal in which motion is look
 
 def smooth_over_time(
     found: AnimalInFrame,
-    neighbours: Sequence[AnimalInFrame],
+    num_frames: int,
+    read_found: Callable[[int], AnimalInFrame],
     read_grey: Callable[[int], np.ndarray],
     settings: Refinement,
 ) -> AnimalInFrame:
-    """Averages an animal's probability with those of neighbouring frames, moved along the flow.
+    """Averages an animal's probability with those of the frames before and after, moved along the
+    flow.
 
     Pixels that cannot be found in a neighbour with certainty are not averaged with it.
 
     Args:
         found: in a frame; its region is at the size of the grey frames.
-        neighbours: the same animal in the frames before and after.
+        num_frames: of the video.
+        read_found: gives what was found of the same animal in another frame, by its index.
         read_grey: gives a frame by its index, uint8 (H, W).
         settings: threshold, and weight of a neighbour.
 
-    Returns: the same at the size of the probability.
+    Returns: the same, its region at the size of the probability; as it was where neighbours have no
+        weight.
     """
+    if not settings.neighbour_weight:
+        return found
     probability, region = found.probability, found.region
     if not region.any():
         return AnimalInFrame(found.frame, probability, region_at(region, *probability.shape))
@@ -45,7 +51,10 @@ def smooth_over_time(
     fine_box = _enlarge(box, region.shape, probability.shape)
     total = probability[fine_box.slices].astype("float32")
     weights = np.ones_like(total)
-    for other in neighbours:
+    for frame in (found.frame - 1, found.frame + 1):
+        if not 0 <= frame < num_frames:
+            continue
+        other = read_found(frame)
         motion = find_motion(grey[box.slices], read_grey(other.frame)[box.slices])
         if motion is None:
             continue
