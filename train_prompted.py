@@ -9,7 +9,7 @@ Writes  weights/prompted_weights/deeplab.safetensors (best by validation IoU),
         deeplab.last.safetensors, MANIFEST.json, and deeplab.training/ with the state to resume
         from, curves.png, history.json and TensorBoard logs.
 
-A list may name several data sets below one --dataset. Prompts are simulated: none at all in 30 %
+A list may name several data sets below one --dataset. Prompts are simulated: none at all in 20 %
 of the crops, clicks, also on the network's own errors, and masks of an earlier frame. With
 --frozen-blocks 13, the default, the backbone stays that of stage 1. For a GPU:
 --steps 25000 --batch-size 16 --crop 384 --frozen-blocks 3 --precision mixed_bfloat16

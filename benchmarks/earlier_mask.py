@@ -213,7 +213,7 @@ def _draw_cut_out(sample, rng):
 
 def measure(network: PromptedNetwork, crop: Crop, config: Config) -> Iterator[dict]:
     """A line of numbers for each animal that is asked for; without IoU where it is left out."""
-    prompting = Prompting(shift=config.shift)
+    prompting = Prompting(shift=config.shift, shift_power=1)
     size, maps, without = crop.animals.shape, network.look(crop.image), None
     for number in crop.asked:
         row = {"kind": crop.kind, "name": f"{crop.name} {number}"}

@@ -54,7 +54,8 @@ def tensors_of(path) -> dict[str, np.ndarray]:
 def test_a_run_trains_the_head_writes_weights_and_leaves_the_frozen_backbone(run_config, tmp_path):
     history = train_prompted.main(run_config())
     assert [row["step"] for row in history] == [2, 4, 6]
-    measured = {"validation_iou", "iou_no_prompt", "iou_clicks1", "iou_clicks3", "iou_mask"}
+    prompts = ("no_prompt", "clicks1", "clicks3", "mask_alone", "mask")
+    measured = {"validation_iou", *(f"iou_{prompt}" for prompt in prompts)}
     assert measured <= history[-1].keys()
     path = tmp_path / "weights/deeplab.safetensors"
     tensors, metadata = read_weights(path)

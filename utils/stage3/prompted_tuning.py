@@ -91,6 +91,7 @@ class PromptedTuner(FineTuner):
             box=0,
             others_with_mask=prompts.others,
             shift=(0, prompts.shift),
+            shift_power=1,
             bleeding=prompts.bleeding,
             cut=prompts.cut,
             cut_share=(0.1, prompts.cut_share),

@@ -25,8 +25,9 @@ def prompted_iou(network: PromptedNetwork, samples: Sequence[AnimalSample]) -> d
 
     Returns:
         means over the images, 0..1: "iou_no_prompt" (all animals), "iou_clicks1" and "iou_clicks3"
-        (each click in the middle of the largest error), "iou_mask" (the animal's mask moved by
-        0.3 body lengths), and "validation_iou", the mean of the four.
+        (each click in the middle of the largest error), "iou_mask_alone" (the animal's mask moved
+        by 0.3 body lengths), "iou_mask" (the same with the masks of all others), and
+        "validation_iou", the mean of the five.
     """
     rows = [_measure(network, sample, index) for index, sample in enumerate(samples)]
     means = {
@@ -50,9 +51,12 @@ def _measure(network, sample, index):
     row |= {"iou_clicks1": ious[0], f"iou_clicks{NUM_CLICKS}": ious[-1]}
     moved = shift_mask(target == 1, _SHIFT, 2.4 * index)  # 2.4 rad: directions all around
     others = (numbered.animals > 0) & (numbered.animals != VOID) & (target == 0)
-    prompt = make_prompt(size, mask=moved, others=others & ~moved)
-    row["iou_mask"] = overlap(network.probability(maps, prompt) > 0.5, target)
-    return row
+    prompts = {
+        "iou_mask_alone": make_prompt(size, mask=moved),
+        "iou_mask": make_prompt(size, mask=moved, others=others & ~moved),
+    }
+    found = {name: network.probability(maps, prompt) > 0.5 for name, prompt in prompts.items()}
+    return row | {name: overlap(mask, target) for name, mask in found.items()}
 
 
 def click_at(network: PromptedNetwork, maps, target: np.ndarray, num_clicks: int) -> list[float]:

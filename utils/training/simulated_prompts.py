@@ -27,21 +27,24 @@ class Prompting:
         others_with_mask, others_with_clicks: of the other animals' masks, if there are any.
         more_clicks: probability of each further click, before any round of training.
         shift: of a mask, in lengths of the animal's body.
+        shift_power: 1: all of these shifts are equally frequent; with more, small ones are more
+            frequent, as from one frame to the next.
         turn_degrees, growth: up to so much; growth is a logarithm.
         bleed: share of the nearest neighbour that the mask also covers.
         bleeding, cut: of these two damages.
         cut_share: of the mask that is missing.
     """
 
-    empty: float = 0.3
+    empty: float = 0.2
     composite: float = 0.5
-    mask: float = 0.45
+    mask: float = 0.6
     clicks_with_mask: float = 0.3
     box: float = 0.1
-    others_with_mask: float = 0.6
+    others_with_mask: float = 0.3
     others_with_clicks: float = 0.3
     more_clicks: float = 0.35
     shift: tuple[float, float] = (0.0, 1.0)
+    shift_power: float = 2.0
     turn_degrees: float = 20.0
     growth: float = 0.15
     bleed: tuple[float, float] = (0.1, 0.4)
@@ -168,7 +171,9 @@ def body_length(mask: np.ndarray) -> float:
 
 def _move(mask, prompting, rng, shift):
     """The mask moved by `shift` pixels, (low, high), turned and grown: bool (H, W)."""
-    direction, distance = rng.uniform(0, 2 * np.pi), rng.uniform(*shift)
+    direction = rng.uniform(0, 2 * np.pi)
+    low, high = shift
+    distance = low + (high - low) * rng.random() ** prompting.shift_power
     angle = rng.uniform(-1, 1) * prompting.turn_degrees
     scale = np.exp(rng.uniform(-1, 1) * prompting.growth)
     ys, xs = np.nonzero(mask)
