@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from tests.bright_parts import Finder
-from tests.crossing_animals import HEIGHT, NUM_FRAMES, SWAPPED_FROM, WIDTH, Crossing, truth
+from tests.crossing_animals import (
+    HEIGHT,
+    NUM_FRAMES,
+    SWAPPED_FROM,
+    WIDTH,
+    Crossing,
+    segmented,
+    truth,
+)
 from tests.page_client import TOKEN, png, wait_for
 from utils import paths
 from utils.annotator.background_network import BackgroundNetwork

@@ -181,6 +181,17 @@ def test_masks_that_a_killed_session_did_not_write_are_known(world):
     np.testing.assert_array_equal(world.mask(8), truth(8))
 
 
+def test_a_piece_without_its_pixels_is_refused_by_name_and_a_swap_needs_none(swapped):
+    corrections = open_list(swapped)
+    piece = piece_at(corrections.corrected(9), x=140, y=50)
+    add(corrections, MovePiece((1, 0), 9, 9), {9: piece.astype(np.uint8)})
+    (path,) = (swapped.run_dir / "corrections").glob("0002_*.png")
+    path.unlink()
+    with pytest.raises(InputError, match=path.name):
+        corrections.corrected(9)
+    np.testing.assert_array_equal(corrections.corrected(9, num_entries=1), truth(9))
+
+
 # A new run
 
 
@@ -237,6 +248,16 @@ def test_a_redrawn_mask_holds_where_it_was_drawn_and_on_until_the_new_masks_agre
     np.testing.assert_array_equal(world.mask(3), truth(3))
     notes = segment_again(world, lambda frame: np.uint8(2 * (truth(frame) == 2)))
     assert world.list()[0]["holds_in"] == [[2, 4]] and len(notes) == 1
+
+
+def test_a_run_that_lacks_the_pixels_of_a_correction_says_so_and_ends(world):
+    add(open_list(world), Redraw((1,), 3, 3, drawn=3), {3: truth(3)})
+    (path,) = (world.run_dir / "corrections").iterdir()
+    path.unlink()
+    (note,) = segment_again(world, segmented)
+    assert path.name in note
+    assert not open_list(world).are_masks_written
+    np.testing.assert_array_equal(world.mask(3), segmented(3))
 
 
 def test_a_piece_that_the_new_mask_does_not_have_is_left_out(world):

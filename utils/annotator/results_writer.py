@@ -135,7 +135,7 @@ class ResultsWriter:
                     self._write_one(frame)
             except OutdatedError:  # a run has replaced the results
                 self.forget()
-            except (InputError, OSError) as error:
+            except Exception as error:  # of whatever kind: an end of this thread would go unnoticed
                 with self._changed:  # tried again with the next correction
                     self._error = one_line(error)
 
@@ -145,7 +145,7 @@ class ResultsWriter:
     def _write_one(self, frame: int) -> None:
         try:
             self._write_mask(frame)
-        except (InputError, OSError):
+        except Exception:
             with self._changed:
                 self._pending.add(frame)
             raise
