@@ -270,3 +270,46 @@ def test_what_another_page_of_this_video_corrected_is_not_lost(world, open_page)
     written(second)
     assert len(first.get("/api/corrections").get_json()["list"]) == 2
     np.testing.assert_array_equal(world.mask(END), truth(END))
+def test_another_page_of_this_video_leaves_what_the_first_one_may_redo(world, open_page):
+    first = open_page(world)
+    correct(first, "piece", frame=3, x=60, y=50, animal=0)
+    correct(first, "undo")
+    written(first)
+    open_page(world).get("/api/corrections")
+    assert correct(first, "redo")["changed"] == [3]
+    written(first)
+    assert not (world.mask(3) == 1).any()
+
+
+def test_a_correction_without_its_pixels_is_reported_and_can_be_undone(world, open_page):
+    client = open_page(world)
+    correct(client, "piece", frame=3, x=60, y=50, animal=0)
+    written(client)
+    (path,) = (world.run_dir / "corrections").glob("0001_*.png")
+    path.unlink()
+    correct(client, "swap/here", frame=3, status=422, a=1, b=2)  # it would need the missing one
+    swap(client)
+    correct(client, "undo")
+    written(client)
+    correct(client, "undo")
+    written(client)
+    np.testing.assert_array_equal(world.mask(3), segmented(3))
+
+
+def test_whatever_goes_wrong_with_a_mask_is_told_and_the_writer_goes_on(world, open_page):
+    client = open_page(world)
+    write_mask = client.writer._write_mask
+
+    def fail(frame):
+        raise TypeError("no such thing")
+
+    client.writer._write_mask = fail
+    swap(client)
+    answer = wait_for(client, "/api/corrections", lambda a: a["writing"]["error"])
+    assert "no such thing" in answer["writing"]["error"]
+    client.writer._write_mask = write_mask
+    correct(client, "piece", frame=0, x=170, y=80, animal=0)
+    written(client)
+    np.testing.assert_array_equal(world.mask(END), truth(END))
+
+

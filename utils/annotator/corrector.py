@@ -242,7 +242,6 @@ class Corrector:
         names = tuple(self._task.video.frame_names)
         masks = MaskFolder(self._task.results, video.name, names, video.animals or (1,), sha256)
         corrections = Corrections(masks)
-        corrections.remove_unused_pixels()
         confidence = read_confidence(video)
         curve = () if confidence is None else confidence.frames.tolist()
         doubts = DoubtFinder(corrections.corrected, len(names), curve)
