@@ -69,10 +69,17 @@ def test_the_more_was_wrong_the_sooner_masks_agree():
     drawn, half = labels_with((1, 0, 0, 4, 4)), labels_with((1, 0, 0, 4, 2))
     nothing, most = labels_with(), labels_with((1, 0, 0, 4, 3))
     assert limit_of_agreement(nothing, drawn, (1,)) == 0.6
-    assert limit_of_agreement(half, drawn, (1,)) == 0.75
-    assert limit_of_agreement(drawn, drawn, (1, 2)) == 0.85
+    assert limit_of_agreement(labels_with((1, 0, 0, 4, 1)), drawn, (1,)) == 0.625
+    assert limit_of_agreement(half, drawn, (1,)) == limit_of_agreement(most, drawn, (1,)) == 0.7
     assert agree(most, drawn, Redraw((1,), 0, 0, 0, agrees_from=0.75))
     assert not agree(half, drawn, Redraw((1,), 0, 0, 0, agrees_from=0.75))
+
+
+def test_any_masks_agree_after_a_small_correction():
+    drawn, touched_up = labels_with((1, 0, 0, 6, 10)), labels_with((1, 0, 0, 6, 9))
+    assert limit_of_agreement(touched_up, drawn, (1,)) == 0
+    assert limit_of_agreement(drawn, drawn, (1, 2)) == 0
+    assert agree(labels_with(), drawn, Redraw((1,), 0, 0, 0, agrees_from=0.0))
 
 
 def test_operations_are_told_in_words():

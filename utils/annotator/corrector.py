@@ -183,6 +183,8 @@ class Corrector:
             if entry is None or not isinstance(entry.operation, Redraw):
                 raise InputError("The last correction is none of a mask: nothing to follow.")
             operation = entry.operation
+            if not operation.agrees_from:
+                return [], "agrees"  # the network differs from right masks by more than this
             outer = operation.last if step > 0 else operation.first
             frame = outer + step
             if not 0 <= frame < len(self._task.video):
