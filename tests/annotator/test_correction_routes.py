@@ -13,7 +13,7 @@ from tests.crossing_animals import (
     segmented,
     truth,
 )
-from tests.page_client import TOKEN, png, wait_for
+from tests.page_client import PATIENCE_SECONDS, TOKEN, png, wait_for
 from utils import paths
 from utils.annotator.background_network import BackgroundNetwork
 from utils.annotator.prompted_segmenter import PromptedSegmenter
@@ -38,6 +38,7 @@ def open_page(tmp_path, monkeypatch):
         task = AnnotationTask(
             sequence, 0, "a test", (), results=world.results, stage3=tmp_path / "stage3.py"
         )
+        task.stage3.write_text("import time\nwhile True:\n    time.sleep(0.01)\n")
         network = BackgroundNetwork(lambda: segmenter) if segmenter else None
         apps.append(create_app(task, TOKEN, network))
         client = apps[-1].test_client()
@@ -47,6 +48,7 @@ def open_page(tmp_path, monkeypatch):
 
     yield make
     for app in apps:
+        app.extensions["run"].cancel()
         app.extensions["corrector"].writer.finish()
 
 
@@ -245,6 +247,37 @@ def test_nothing_is_corrected_while_a_run_is_at_work_or_before_there_is_a_result
     (world.run_dir / "run.json").unlink()
     assert "Run the segmentation" in swap(client, status=422)["error"]
     assert client.get("/api/corrections").get_json()["available"] is False
+
+
+def test_a_run_waits_for_no_more_than_one_mask_and_what_it_leaves_is_written_after_it(
+    world, open_page
+):
+    world.write_overlay()
+    overlay = world.results / "overlay" / "pair.mp4"
+    before = overlay.read_bytes()
+    client = open_page(world)
+    writer, write_mask = client.writer, client.writer._write_mask
+
+    def write_when_a_run_waits(frame):
+        with writer._changed:
+            assert writer._changed.wait_for(lambda: writer._is_paused, 10)
+        writer._write_mask = write_mask
+        write_mask(frame)
+
+    writer._write_mask = write_when_a_run_waits
+    swap(client)
+    client.post("/api/labels/2", data=png(truth(2)))
+    assert client.post("/api/run", json={"preset": "fast"}).status_code == 200
+    assert writer.status()["masks"] == NUM_FRAMES - SWAPPED_FROM - 1
+    assert "run is in progress" in swap(client, status=409)["error"]
+    for what in ("undo", "redo"):
+        correct(client, what, status=409)
+    assert client.post("/api/corrections/masks/3", data=png(truth(3))).status_code == 409
+    client.post("/api/run/cancel")
+    wait_for(client, "/api/run", lambda status: status["state"] == "cancelled")
+    written(client)
+    np.testing.assert_array_equal(world.mask(END), truth(END))
+    assert overlay.read_bytes() != before
 
 
 def test_after_another_run_the_page_knows_what_is_left_of_its_corrections(world, open_page):

@@ -79,14 +79,14 @@ class ResultsWriter:
             }
 
     def pause(self) -> None:
-        """Waits until the masks are written; the overlay is left to the run that comes."""
+        """Waits until nothing is being written; the rest is left to the run that comes."""
         with self._changed:
             self._is_paused = True
             self._changed.notify_all()
-            self._changed.wait_for(lambda: not self._is_busy and not self._has_work())
+            self._changed.wait_for(lambda: not self._is_busy)
 
     def resume(self) -> None:
-        """The run is over."""
+        """The run is over; what it has left of these results is written now."""
         with self._changed:
             self._is_paused = False
             self._changed.notify_all()
@@ -100,7 +100,7 @@ class ResultsWriter:
     def finish(self) -> None:
         """Writes all that is to be written, and ends the thread."""
         with self._changed:
-            self._is_leaving = True
+            self._is_leaving, self._is_paused = True, False
             if self._thread is None:
                 return
             if self._is_overlay_due:
@@ -111,8 +111,8 @@ class ResultsWriter:
             print(f"warning: {self._error}", flush=True)
 
     def _has_work(self) -> bool:
-        is_overlay_wanted = self._is_overlay_due and not self._is_paused
-        return not self._error and (bool(self._pending) or is_overlay_wanted)
+        is_stopped = self._is_paused or self._error
+        return not is_stopped and (bool(self._pending) or self._is_overlay_due)
 
     def _work(self) -> None:
         while True:
