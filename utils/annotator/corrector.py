@@ -240,9 +240,9 @@ class Corrector:
         if not status["available"]:
             raise InputError("There is no result to correct. Run the segmentation first.")
         video = open_segmented(self._task.results, self._task.sequence.name)
-        sha256 = video.record.get("key", {}).get("sha256", {}).get("frames", "")
         names = tuple(self._task.video.frame_names)
-        masks = MaskFolder(self._task.results, video.name, names, video.animals or (1,), sha256)
+        animals, sha256 = video.animals or (1,), video.frames_sha256
+        masks = MaskFolder(self._task.results, video.name, names, animals, sha256)
         corrections = Corrections(masks)
         confidence = read_confidence(video)
         curve = () if confidence is None else confidence.frames.tolist()
