@@ -1,5 +1,7 @@
 """Corrections over the wire: swaps, pieces, masks that are followed, undo, and the files."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,7 @@ from tests.crossing_animals import (
     segmented,
     truth,
 )
-from tests.page_client import PATIENCE_SECONDS, TOKEN, png, wait_for
+from tests.page_client import TOKEN, png, wait_for
 from utils import paths
 from utils.annotator.background_network import BackgroundNetwork
 from utils.annotator.prompted_segmenter import PromptedSegmenter
@@ -33,10 +35,10 @@ def open_page(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "LABELS", tmp_path / "labels")
     apps = []
 
-    def make(world: Crossing, segmenter=None):
+    def make(world: Crossing, segmenter=None, **facts):
         sequence = open_video_sequence(world.frames, (), "auto")
         task = AnnotationTask(
-            sequence, 0, "a test", (), results=world.results, stage3=tmp_path / "stage3.py"
+            sequence, 0, "a test", (), results=world.results, stage3=tmp_path / "stage3.py", **facts
         )
         task.stage3.write_text("import time\nwhile True:\n    time.sleep(0.01)\n")
         network = BackgroundNetwork(lambda: segmenter) if segmenter else None
@@ -236,6 +238,21 @@ def test_the_overlay_and_the_tables_that_there_are_follow(world, open_page):
     red_before, red_after = video.read(2)[50, 45], video.read(3)[50, 60]
     video.close()
     assert int(red_before[0]) - red_before[1] > 40 > int(red_after[0]) - red_after[1]
+
+
+def test_an_export_that_fails_is_told_and_the_overlay_is_there(world, open_page):
+    world.write_overlay()
+    (world.results / "export" / "csv").mkdir(parents=True)
+    (world.results / "export" / "csv" / "pair.csv").touch()
+    export = world.results.with_name("failing_export.py")
+    export.write_text("import sys\nsys.exit('error: no room')\n")
+    client = open_page(world, export=export)
+    correct(client, "piece", frame=3, x=60, y=50, animal=0)
+    answer = wait_for(client, "/api/corrections", lambda answer: answer["writing"]["error"])
+    assert "export.py csv failed" in answer["writing"]["error"]
+    assert not answer["writing"]["overlay"]
+    content = json.loads((world.run_dir / "corrections.json").read_text())
+    assert content["is_overlay_written"]
 
 
 def test_nothing_is_corrected_while_a_run_is_at_work_or_before_there_is_a_result(world, open_page):

@@ -173,15 +173,17 @@ class ResultsWriter:
                     return  # once more, later
             if notes:
                 raise InputError(notes[0])
-        self._export_again()
+        failure = self._export_again()
         with self._changed:
             if self._pending or self._is_paused:
                 return
-            self._is_overlay_due = False
-        self._note_written("overlay")
+        self._note_written("overlay")  # also if export.py failed: the overlay would be made again
+        with self._changed:
+            self._is_overlay_due, self._error = bool(self._pending), failure
 
-    def _export_again(self) -> None:
-        """Files that export.py has written of these masks are written anew."""
+    def _export_again(self) -> str | None:
+        """Files that export.py has written of these masks are written anew. Returns: what failed,
+        None if nothing did."""
         task, folder = self._task, self._task.results / paths.EXPORT
         name = task.sequence.name
         written = {
@@ -199,4 +201,7 @@ class ResultsWriter:
             done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
             if done.returncode:
                 reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
-                raise InputError(f"export.py {arguments[0]} failed after the correction: {reason}")
+                return (
+                    f"export.py {arguments[0]} failed after the correction; run it again: {reason}"
+                )
+        return None
