@@ -217,7 +217,11 @@ class Corrections:
                 )
             self.entries[place] = replace(entry, holds_in=frozenset(holds_in), note=note)
             if note:
-                where = f"kept in {len(holds_in)} frames" if holds_in else "left out"
+                where = (
+                    f"kept in {len(holds_in)} frame{'s' * (len(holds_in) > 1)}"
+                    if holds_in
+                    else "left out"
+                )
                 notes.append(f"{describe(operation)}: {where}: {note}")
         return notes
 
