@@ -104,6 +104,23 @@ def test_a_mask_redrawn_in_one_frame_is_right_in_its_neighbours(tmp_path, open_r
         np.testing.assert_array_equal(world.mask(frame), masks(frame))
 
 
+def test_a_search_that_was_broken_off_says_nothing(tmp_path, open_review):
+    session = open_review(Crossing(tmp_path), 3)
+    page, held = session.page, []
+    page.route("**/api/doubts/**", lambda route: held.append(route))
+    page.keyboard.press("d")
+    session.wait(lambda: held)
+    page.keyboard.press("ArrowLeft")
+    session.wait("document.getElementById('number').value === '2'")
+    session.loaded()
+    page.evaluate("document.getElementById('doubt-text').textContent = 'as it was'")
+    with page.expect_response("**/api/doubts/**"):
+        held[0].continue_()
+    page.evaluate("() => new Promise((go) => setTimeout(go))")  # after what the answer sets off
+    session.loaded()
+    assert session.frame() == 2 and session.text("#doubt-text") == "as it was"
+
+
 def test_a_piece_under_the_pointer_is_given_away_and_deleted(tmp_path, open_review):
     world = Crossing(tmp_path)
     session = open_review(world, 0)

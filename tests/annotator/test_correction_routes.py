@@ -1,10 +1,20 @@
 """Corrections over the wire: swaps, pieces, masks that are followed, undo, and the files."""
 
+import json
+
 import numpy as np
 import pytest
 
 from tests.bright_parts import Finder
-from tests.crossing_animals import HEIGHT, NUM_FRAMES, SWAPPED_FROM, WIDTH, Crossing, truth
+from tests.crossing_animals import (
+    HEIGHT,
+    NUM_FRAMES,
+    SWAPPED_FROM,
+    WIDTH,
+    Crossing,
+    segmented,
+    truth,
+)
 from tests.page_client import TOKEN, png, wait_for
 from utils import paths
 from utils.annotator.background_network import BackgroundNetwork
@@ -25,11 +35,12 @@ def open_page(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "LABELS", tmp_path / "labels")
     apps = []
 
-    def make(world: Crossing, segmenter=None):
+    def make(world: Crossing, segmenter=None, **facts):
         sequence = open_video_sequence(world.frames, (), "auto")
         task = AnnotationTask(
-            sequence, 0, "a test", (), results=world.results, stage3=tmp_path / "stage3.py"
+            sequence, 0, "a test", (), results=world.results, stage3=tmp_path / "stage3.py", **facts
         )
+        task.stage3.write_text("import time\nwhile True:\n    time.sleep(0.01)\n")
         network = BackgroundNetwork(lambda: segmenter) if segmenter else None
         apps.append(create_app(task, TOKEN, network))
         client = apps[-1].test_client()
@@ -39,6 +50,7 @@ def open_page(tmp_path, monkeypatch):
 
     yield make
     for app in apps:
+        app.extensions["run"].cancel()
         app.extensions["corrector"].writer.finish()
 
 
@@ -172,6 +184,22 @@ def test_a_mask_that_grows_or_shrinks_at_once_is_lost(tmp_path, open_page):
     np.testing.assert_array_equal(shown(client, 4), masks(4))
 
 
+def test_a_small_correction_leaves_the_neighbours_of_a_quick_animal_alone(tmp_path, open_page):
+    class Inexact(PromptedSegmenter):
+        def follow(self, frame, image, labels, animals=None):
+            moved = np.roll(truth(frame), 3, axis=1)  # an IoU of 0.8 with the right mask
+            return moved * np.uint8(moved == 1)
+
+    client = open_page(Crossing(tmp_path, truth), Inexact(Finder()))
+    drawn = truth(3)
+    drawn[37:40, 52:80] = 1
+    client.post("/api/corrections/masks/3", data=png(drawn))
+    for way in ("next", "previous"):
+        answer = correct(client, f"follow/{way}")
+        assert answer["ended"] == "agrees" and answer["changed"] == []
+    np.testing.assert_array_equal(shown(client, 4), truth(4))
+
+
 @pytest.mark.parametrize("segmenter", [None, ClickSegmenter()], ids=["none", "stage 1"])
 def test_without_a_network_that_knows_the_animal_one_frame_is_corrected(
     tmp_path, open_page, segmenter
@@ -212,6 +240,21 @@ def test_the_overlay_and_the_tables_that_there_are_follow(world, open_page):
     assert int(red_before[0]) - red_before[1] > 40 > int(red_after[0]) - red_after[1]
 
 
+def test_an_export_that_fails_is_told_and_the_overlay_is_there(world, open_page):
+    world.write_overlay()
+    (world.results / "export" / "csv").mkdir(parents=True)
+    (world.results / "export" / "csv" / "pair.csv").touch()
+    export = world.results.with_name("failing_export.py")
+    export.write_text("import sys\nsys.exit('error: no room')\n")
+    client = open_page(world, export=export)
+    correct(client, "piece", frame=3, x=60, y=50, animal=0)
+    answer = wait_for(client, "/api/corrections", lambda answer: answer["writing"]["error"])
+    assert "export.py csv failed" in answer["writing"]["error"]
+    assert not answer["writing"]["overlay"]
+    content = json.loads((world.run_dir / "corrections.json").read_text())
+    assert content["is_overlay_written"]
+
+
 def test_nothing_is_corrected_while_a_run_is_at_work_or_before_there_is_a_result(world, open_page):
     client = open_page(world)
     with hold_lock(world.run_dir / paths.LOCK_FILE, "pair"):
@@ -221,6 +264,37 @@ def test_nothing_is_corrected_while_a_run_is_at_work_or_before_there_is_a_result
     (world.run_dir / "run.json").unlink()
     assert "Run the segmentation" in swap(client, status=422)["error"]
     assert client.get("/api/corrections").get_json()["available"] is False
+
+
+def test_a_run_waits_for_no_more_than_one_mask_and_what_it_leaves_is_written_after_it(
+    world, open_page
+):
+    world.write_overlay()
+    overlay = world.results / "overlay" / "pair.mp4"
+    before = overlay.read_bytes()
+    client = open_page(world)
+    writer, write_mask = client.writer, client.writer._write_mask
+
+    def write_when_a_run_waits(frame):
+        with writer._changed:
+            assert writer._changed.wait_for(lambda: writer._is_paused, 10)
+        writer._write_mask = write_mask
+        write_mask(frame)
+
+    writer._write_mask = write_when_a_run_waits
+    swap(client)
+    client.post("/api/labels/2", data=png(truth(2)))
+    assert client.post("/api/run", json={"preset": "fast"}).status_code == 200
+    assert writer.status()["masks"] == NUM_FRAMES - SWAPPED_FROM - 1
+    assert "run is in progress" in swap(client, status=409)["error"]
+    for what in ("undo", "redo"):
+        correct(client, what, status=409)
+    assert client.post("/api/corrections/masks/3", data=png(truth(3))).status_code == 409
+    client.post("/api/run/cancel")
+    wait_for(client, "/api/run", lambda status: status["state"] == "cancelled")
+    written(client)
+    np.testing.assert_array_equal(world.mask(END), truth(END))
+    assert overlay.read_bytes() != before
 
 
 def test_after_another_run_the_page_knows_what_is_left_of_its_corrections(world, open_page):
@@ -248,6 +322,49 @@ def test_what_a_killed_session_left_is_written_by_the_next(world, open_page):
     assert not np.array_equal(world.mask(END), truth(END))
     again = open_page(world)
     written(again)
+    np.testing.assert_array_equal(world.mask(END), truth(END))
+
+
+def test_another_page_of_this_video_leaves_what_the_first_one_may_redo(world, open_page):
+    first = open_page(world)
+    correct(first, "piece", frame=3, x=60, y=50, animal=0)
+    correct(first, "undo")
+    written(first)
+    open_page(world).get("/api/corrections")
+    assert correct(first, "redo")["changed"] == [3]
+    written(first)
+    assert not (world.mask(3) == 1).any()
+
+
+def test_a_correction_without_its_pixels_is_reported_and_can_be_undone(world, open_page):
+    client = open_page(world)
+    correct(client, "piece", frame=3, x=60, y=50, animal=0)
+    written(client)
+    (path,) = (world.run_dir / "corrections").glob("0001_*.png")
+    path.unlink()
+    correct(client, "swap/here", frame=3, status=422, a=1, b=2)  # it would need the missing one
+    swap(client)
+    correct(client, "undo")
+    written(client)
+    correct(client, "undo")
+    written(client)
+    np.testing.assert_array_equal(world.mask(3), segmented(3))
+
+
+def test_whatever_goes_wrong_with_a_mask_is_told_and_the_writer_goes_on(world, open_page):
+    client = open_page(world)
+    write_mask = client.writer._write_mask
+
+    def fail(frame):
+        raise TypeError("no such thing")
+
+    client.writer._write_mask = fail
+    swap(client)
+    answer = wait_for(client, "/api/corrections", lambda a: a["writing"]["error"])
+    assert "no such thing" in answer["writing"]["error"]
+    client.writer._write_mask = write_mask
+    correct(client, "piece", frame=0, x=170, y=80, animal=0)
+    written(client)
     np.testing.assert_array_equal(world.mask(END), truth(END))
 
 

@@ -422,13 +422,14 @@ def test_in_a_browser_the_page_fits_a_phone(made):
         assert page.complaints == []
 
 
-def test_corrections_by_hand_are_counted_and_located(made):
-    made.add("hen")
+def test_corrections_by_hand_are_counted_and_located(made, capsys):
+    key = {"sha256": {"frames": "of this video"}}
+    made.add("hen", annotated=range(NUM_FRAMES), key=key)
     operation = {"animals": [1, 0], "first": 4, "last": 4, "kind": "piece"}
     entry = {"number": 1, **operation, "holds_in": [[4, 4]], "note": ""}
     content = {
         "num_frames": NUM_FRAMES,
-        "frames_sha256": "",
+        "frames_sha256": "of this video",
         "are_masks_written": True,
         "is_overlay_written": True,
         "corrections": [entry],
@@ -438,6 +439,16 @@ def test_corrections_by_hand_are_counted_and_located(made):
     evaluate.main(evaluate.Config(dataset=made.dataset, results=made.results, report=True))
     text = Page(made.results / "report" / "index.html").text
     assert text.count("correction by hand") == 1 and "1 correction by hand in frame 4" in text
+    assert "1 correction by hand" in capsys.readouterr().out
+    for other in (
+        {"frames_sha256": "of another video"},
+        {"num_frames": NUM_FRAMES + 1},
+        {"corrections": [entry | {"holds_in": [], "note": "the new mask has no such piece"}]},
+    ):
+        made.write_record("hen", content | other, "corrections.json")
+        evaluate.main(evaluate.Config(dataset=made.dataset, results=made.results, report=True))
+        text = Page(made.results / "report" / "index.html").text
+        assert "corrected" not in text and "of corrected masks" not in capsys.readouterr().out
     content["are_masks_written"] = False
     made.write_record("hen", content, "corrections.json")
     evaluate.main(evaluate.Config(dataset=made.dataset, results=made.results, report=True))

@@ -69,10 +69,17 @@ def test_the_more_was_wrong_the_sooner_masks_agree():
     drawn, half = labels_with((1, 0, 0, 4, 4)), labels_with((1, 0, 0, 4, 2))
     nothing, most = labels_with(), labels_with((1, 0, 0, 4, 3))
     assert limit_of_agreement(nothing, drawn, (1,)) == 0.6
-    assert limit_of_agreement(half, drawn, (1,)) == 0.75
-    assert limit_of_agreement(drawn, drawn, (1, 2)) == 0.85
+    assert limit_of_agreement(labels_with((1, 0, 0, 4, 1)), drawn, (1,)) == 0.625
+    assert limit_of_agreement(half, drawn, (1,)) == limit_of_agreement(most, drawn, (1,)) == 0.7
     assert agree(most, drawn, Redraw((1,), 0, 0, 0, agrees_from=0.75))
     assert not agree(half, drawn, Redraw((1,), 0, 0, 0, agrees_from=0.75))
+
+
+def test_any_masks_agree_after_a_small_correction():
+    drawn, touched_up = labels_with((1, 0, 0, 6, 10)), labels_with((1, 0, 0, 6, 9))
+    assert limit_of_agreement(touched_up, drawn, (1,)) == 0
+    assert limit_of_agreement(drawn, drawn, (1, 2)) == 0
+    assert agree(labels_with(), drawn, Redraw((1,), 0, 0, 0, agrees_from=0.0))
 
 
 def test_operations_are_told_in_words():
@@ -181,6 +188,17 @@ def test_masks_that_a_killed_session_did_not_write_are_known(world):
     np.testing.assert_array_equal(world.mask(8), truth(8))
 
 
+def test_a_piece_without_its_pixels_is_refused_by_name_and_a_swap_needs_none(swapped):
+    corrections = open_list(swapped)
+    piece = piece_at(corrections.corrected(9), x=140, y=50)
+    add(corrections, MovePiece((1, 0), 9, 9), {9: piece.astype(np.uint8)})
+    (path,) = (swapped.run_dir / "corrections").glob("0002_*.png")
+    path.unlink()
+    with pytest.raises(InputError, match=path.name):
+        corrections.corrected(9)
+    np.testing.assert_array_equal(corrections.corrected(9, num_entries=1), truth(9))
+
+
 # A new run
 
 
@@ -232,11 +250,21 @@ def test_a_redrawn_mask_holds_where_it_was_drawn_and_on_until_the_new_masks_agre
         return truth(frame) * (truth(frame) != 1) if frame == 3 else truth(frame)
 
     notes = segment_again(world, masks)
-    assert "kept in 1 frame" in notes[1]
+    assert "kept in 1 frame: " in notes[1]
     assert world.list()[0]["holds_in"] == [[3, 3]]
     np.testing.assert_array_equal(world.mask(3), truth(3))
     notes = segment_again(world, lambda frame: np.uint8(2 * (truth(frame) == 2)))
     assert world.list()[0]["holds_in"] == [[2, 4]] and len(notes) == 1
+
+
+def test_a_run_that_lacks_the_pixels_of_a_correction_says_so_and_ends(world):
+    add(open_list(world), Redraw((1,), 3, 3, drawn=3), {3: truth(3)})
+    (path,) = (world.run_dir / "corrections").iterdir()
+    path.unlink()
+    (note,) = segment_again(world, segmented)
+    assert path.name in note
+    assert not open_list(world).are_masks_written
+    np.testing.assert_array_equal(world.mask(3), segmented(3))
 
 
 def test_a_piece_that_the_new_mask_does_not_have_is_left_out(world):

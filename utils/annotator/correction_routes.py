@@ -19,6 +19,7 @@ def correct_results(
     task: AnnotationTask,
     corrector: Corrector,
     frames: FrameReader,
+    *,
     network: BackgroundNetwork | None,
     run: BackgroundRun,
 ) -> None:

@@ -183,6 +183,8 @@ class Corrector:
             if entry is None or not isinstance(entry.operation, Redraw):
                 raise InputError("The last correction is none of a mask: nothing to follow.")
             operation = entry.operation
+            if not operation.agrees_from:
+                return [], "agrees"  # the network differs from right masks by more than this
             outer = operation.last if step > 0 else operation.first
             frame = outer + step
             if not 0 <= frame < len(self._task.video):
@@ -238,11 +240,10 @@ class Corrector:
         if not status["available"]:
             raise InputError("There is no result to correct. Run the segmentation first.")
         video = open_segmented(self._task.results, self._task.sequence.name)
-        sha256 = video.record.get("key", {}).get("sha256", {}).get("frames", "")
         names = tuple(self._task.video.frame_names)
-        masks = MaskFolder(self._task.results, video.name, names, video.animals or (1,), sha256)
+        animals, sha256 = video.animals or (1,), video.frames_sha256
+        masks = MaskFolder(self._task.results, video.name, names, animals, sha256)
         corrections = Corrections(masks)
-        corrections.remove_unused_pixels()
         confidence = read_confidence(video)
         curve = () if confidence is None else confidence.frames.tolist()
         doubts = DoubtFinder(corrections.corrected, len(names), curve)

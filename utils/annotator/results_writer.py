@@ -79,14 +79,14 @@ class ResultsWriter:
             }
 
     def pause(self) -> None:
-        """Waits until the masks are written; the overlay is left to the run that comes."""
+        """Waits until nothing is being written; the rest is left to the run that comes."""
         with self._changed:
             self._is_paused = True
             self._changed.notify_all()
-            self._changed.wait_for(lambda: not self._is_busy and not self._has_work())
+            self._changed.wait_for(lambda: not self._is_busy)
 
     def resume(self) -> None:
-        """The run is over."""
+        """The run is over; what it has left of these results is written now."""
         with self._changed:
             self._is_paused = False
             self._changed.notify_all()
@@ -100,7 +100,7 @@ class ResultsWriter:
     def finish(self) -> None:
         """Writes all that is to be written, and ends the thread."""
         with self._changed:
-            self._is_leaving = True
+            self._is_leaving, self._is_paused = True, False
             if self._thread is None:
                 return
             if self._is_overlay_due:
@@ -111,8 +111,8 @@ class ResultsWriter:
             print(f"warning: {self._error}", flush=True)
 
     def _has_work(self) -> bool:
-        is_overlay_wanted = self._is_overlay_due and not self._is_paused
-        return not self._error and (bool(self._pending) or is_overlay_wanted)
+        is_stopped = self._is_paused or self._error
+        return not is_stopped and (bool(self._pending) or self._is_overlay_due)
 
     def _work(self) -> None:
         while True:
@@ -135,7 +135,7 @@ class ResultsWriter:
                     self._write_one(frame)
             except OutdatedError:  # a run has replaced the results
                 self.forget()
-            except (InputError, OSError) as error:
+            except Exception as error:  # of whatever kind: an end of this thread would go unnoticed
                 with self._changed:  # tried again with the next correction
                     self._error = one_line(error)
 
@@ -145,7 +145,7 @@ class ResultsWriter:
     def _write_one(self, frame: int) -> None:
         try:
             self._write_mask(frame)
-        except (InputError, OSError):
+        except Exception:
             with self._changed:
                 self._pending.add(frame)
             raise
@@ -173,15 +173,17 @@ class ResultsWriter:
                     return  # once more, later
             if notes:
                 raise InputError(notes[0])
-        self._export_again()
+        failure = self._export_again()
         with self._changed:
             if self._pending or self._is_paused:
                 return
-            self._is_overlay_due = False
-        self._note_written("overlay")
+        self._note_written("overlay")  # also if export.py failed: the overlay would be made again
+        with self._changed:
+            self._is_overlay_due, self._error = bool(self._pending), failure
 
-    def _export_again(self) -> None:
-        """Files that export.py has written of these masks are written anew."""
+    def _export_again(self) -> str | None:
+        """Files that export.py has written of these masks are written anew. Returns: what failed,
+        None if nothing did."""
         task, folder = self._task, self._task.results / paths.EXPORT
         name = task.sequence.name
         written = {
@@ -199,4 +201,7 @@ class ResultsWriter:
             done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
             if done.returncode:
                 reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
-                raise InputError(f"export.py {arguments[0]} failed after the correction: {reason}")
+                return (
+                    f"export.py {arguments[0]} failed after the correction; run it again: {reason}"
+                )
+        return None

@@ -58,7 +58,7 @@ def create_app(task: AnnotationTask, token: str, network: BackgroundNetwork | No
     receive_labels(app, task, drafts)
     keep_scale(app, task)
     run_stage3(app, task, run, corrector)
-    correct_results(app, task, corrector, frames, network, run)
+    correct_results(app, task, corrector, frames, network=network, run=run)
     return app
 
 

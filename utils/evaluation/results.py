@@ -101,6 +101,11 @@ class SegmentedVideo:
         return Path(source) if isinstance(source, str) else None
 
     @property
+    def frames_sha256(self) -> str:
+        """The hash of the frames; empty where no record says so."""
+        return self.record.get("key", {}).get("sha256", {}).get("frames", "")
+
+    @property
     def is_without_label(self) -> bool:
         """Whether its record says that no label was used."""
         return self.record.get("labelled_frames") == []
@@ -256,15 +261,19 @@ def describe_corrections(video: SegmentedVideo) -> str:
     Args:
         video: from `open_segmented`.
 
-    Returns: empty if there are none.
+    Returns: empty if there are none, or none that hold in these masks.
     """
-    masks = MaskFolder(video.results, video.name, video.frame_names, video.animals)
+    masks = MaskFolder(
+        video.results, video.name, video.frame_names, video.animals, video.frames_sha256
+    )
     try:
         corrections = Corrections(masks)
-    except InputError as error:
-        return str(error)
+    except InputError:  # damaged, or of other frames: they were not applied
+        return ""
+    if not corrections.frames():
+        return ""
     summary = summarise(corrections.entries, video.first_frame)
-    if summary and not corrections.are_masks_written:
+    if not corrections.are_masks_written:
         return f"{summary}; not all of them are in the masks yet: open annotate.py once more"
     return summary
 

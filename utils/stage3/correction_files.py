@@ -20,7 +20,7 @@ from utils.errors import InputError
 from utils.files import read_json, write_atomically, write_json
 from utils.media.labels import VOID, read_label, write_label
 from utils.media.videos import Video
-from utils.stage3.corrections import KINDS, Operation, describe
+from utils.stage3.corrections import KINDS, Operation, Swap, describe
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,13 @@ class Corrections:
         Raises:
             InputError: if the file is missing or damaged.
         """
-        return _read_labels(self._pixels_path(number, frame))
+        path = self._pixels_path(number, frame)
+        if not path.is_file():
+            raise InputError(
+                f"{path}: expected the pixels of a correction, found nothing; put the file back, "
+                "or undo the correction in annotate.py."
+            )
+        return _read_labels(path)
 
     def corrected(self, frame: int, num_entries: int | None = None) -> np.ndarray:
         """The mask of a frame as it is to be.
@@ -110,13 +116,16 @@ class Corrections:
             num_entries: only this many of the corrections; None: all of them.
 
         Returns: uint8 (height, width), a label map.
+
+        Raises:
+            InputError: if a file is missing or damaged.
         """
         path = self.masks.uncorrected_path(frame)
         labels = _read_labels(path if path.is_file() else self.masks.mask_path(frame))
         for entry in self.entries[:num_entries]:
             if frame in entry.holds_in:
-                path = self._pixels_path(entry.number, frame)
-                pixels = _read_labels(path) if path.is_file() else None
+                is_swap = isinstance(entry.operation, Swap)  # has pixels in two of its frames
+                pixels = None if is_swap else self.pixels(entry.number, frame)
                 labels = entry.operation.apply(frame, labels, pixels)
         return labels
 
@@ -208,7 +217,11 @@ class Corrections:
                 )
             self.entries[place] = replace(entry, holds_in=frozenset(holds_in), note=note)
             if note:
-                where = f"kept in {len(holds_in)} frames" if holds_in else "left out"
+                where = (
+                    f"kept in {len(holds_in)} frame{'s' * (len(holds_in) > 1)}"
+                    if holds_in
+                    else "left out"
+                )
                 notes.append(f"{describe(operation)}: {where}: {note}")
         return notes
 
@@ -260,10 +273,12 @@ def correct_masks(results: Path, video: Video, animals: Sequence[int]) -> list[s
     try:
         corrections = Corrections(masks)
         notes = corrections.refit()
+        corrections.are_masks_written = False
+        corrections.save()
+        for frame in corrections.frames():
+            corrections.write_mask(frame)
     except InputError as error:
         return [str(error)]
-    for frame in corrections.frames():
-        corrections.write_mask(frame)
     corrections.are_masks_written = corrections.is_overlay_written = True
     corrections.save()
     return [summarise(corrections.entries), *notes]

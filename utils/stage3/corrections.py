@@ -15,7 +15,10 @@ import numpy as np
 # IoU at which a mask that is followed agrees with the one that is there. The network behind clicks
 # has not learnt the video: on right masks of stage 3, from one frame to the next, it was 0.86 to
 # 0.98 on a large, slow animal, and 0.72 to 0.84 on a small, quick one where it was found at all.
-AGREES_FROM = (0.6, 0.85)  # after a correction of the whole mask, and after a small one
+AGREES_FROM = (0.6, 0.7)  # after a correction of the whole mask, and after a smaller one
+SMALL_FROM = (
+    0.85  # IoU of a mask before and after it was drawn: such a correction stays in its frame
+)
 SAME_PIECE_FROM = 0.5  # IoU at which a piece of a new mask is the one that was meant
 
 ReadLabels = Callable[[int], np.ndarray]  # frame -> label map
@@ -95,7 +98,7 @@ class Redraw:
     first: int
     last: int
     drawn: int  # the frame in which a person drew
-    agrees_from: float = AGREES_FROM[1]  # IoU
+    agrees_from: float = AGREES_FROM[1]  # IoU; 0: any masks agree, it stays in its frame
     kind: Literal["masks"] = "masks"
 
     def apply(self, frame: int, labels: np.ndarray, pixels: np.ndarray | None) -> np.ndarray:
@@ -139,8 +142,10 @@ def agree(labels: np.ndarray, others: np.ndarray, redraw: Redraw) -> bool:
 
 def limit_of_agreement(before: np.ndarray, drawn: np.ndarray, animals: Sequence[int]) -> float:
     """IoU from which on masks agree: half-way between those of a frame before and after a person
-    drew, within AGREES_FROM."""
+    drew, within AGREES_FROM; 0 after a small correction."""
     worst = min(overlap(before == animal, drawn == animal) for animal in animals)
+    if worst >= SMALL_FROM:
+        return 0.0
     return round(float(np.clip((1 + worst) / 2, *AGREES_FROM)), 3)
 
 

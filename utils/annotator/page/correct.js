@@ -53,8 +53,10 @@ export async function loadCorrections() {
 /** `way`: "next" or "previous". */
 export async function findDoubt(way) {
   if (state.mode !== "review") return;
+  const { visit } = state;
   try {
     const { frame, reasons, pair } = await searchDoubt(way);
+    if (visit !== state.visit) return; // the person went elsewhere meanwhile
     if (frame === null) {
       $("doubt-text").textContent = `No doubt ${way === "next" ? "after" : "before"} this frame.`;
       return;
@@ -122,6 +124,7 @@ async function change(what, content, text) {
 /** The label on the screen, which began as the result of this frame, becomes its result. */
 export async function correctFrame() {
   const { frame, label, video } = state;
+  if ($("apply").disabled || isFollowing) return; // Ctrl+Enter presses no button
   if (state.mode !== "label" || !state.fixing.has(frame) || !label.values) return;
   $("apply").disabled = true;
   try {
@@ -198,7 +201,7 @@ function take(answer) {
   showMarks();
   showState();
   if (answer.changed.includes(state.frame) && state.mode === "review") reloadLabel();
-  if (answer.writing?.masks || answer.writing?.overlay) poll();
+  if (isWriting()) poll();
 }
 
 /** Shows how far the files are, until they are as the page. */
@@ -206,9 +209,14 @@ function poll() {
   clearTimeout(pollTimer);
   pollTimer = setTimeout(async () => {
     await loadCorrections();
-    const { writing } = state.corrections;
-    if (!writing?.masks && !writing?.overlay) parts.runPanel.loadResults().catch(showError);
+    if (!isWriting()) parts.runPanel.loadResults().catch(showError);
   }, POLL_MS);
+}
+
+/** After an error nothing is written until the next correction. */
+function isWriting() {
+  const { writing } = state.corrections;
+  return Boolean(writing && !writing.error && (writing.masks || writing.overlay));
 }
 
 function showPanel() {
