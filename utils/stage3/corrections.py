@@ -16,9 +16,8 @@ import numpy as np
 # has not learnt the video: on right masks of stage 3, from one frame to the next, it was 0.86 to
 # 0.98 on a large, slow animal, and 0.72 to 0.84 on a small, quick one where it was found at all.
 AGREES_FROM = (0.6, 0.7)  # after a correction of the whole mask, and after a smaller one
-SMALL_FROM = (
-    0.85  # IoU of a mask before and after it was drawn: such a correction stays in its frame
-)
+# IoU of a mask before and after it was drawn, from which on a correction stays in its frame.
+SMALL_FROM = 0.85
 SAME_PIECE_FROM = 0.5  # IoU at which a piece of a new mask is the one that was meant
 
 ReadLabels = Callable[[int], np.ndarray]  # frame -> label map

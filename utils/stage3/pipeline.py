@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -242,12 +243,22 @@ class Pipeline:
             an animal.
         """
         numbers = np.array([0, *self.animals], "uint8")
+        # Each frame is asked for as the one after, itself and the one before; with a fourth one
+        # per animal, what the next animals still need is not dropped.
+        read_found = lru_cache(maxsize=4 * len(self.animals))(self._found)
+        read_grey = lru_cache(maxsize=3)(self.frames.grey)
         for index in range(len(self.video)):
-            candidates = [self._found(animal, index) for animal in self.animals]
+            candidates = [read_found(animal, index) for animal in self.animals]
             for animal, found in zip(self.animals, candidates, strict=True):
                 self.confidence[animal].append(round(found.confidence, 4))
             candidates = [
-                self.smooth(animal, found)
+                smooth_over_time(
+                    found,
+                    len(self.video),
+                    partial(read_found, animal),
+                    read_grey,
+                    self.preset.refinement,
+                )
                 for animal, found in zip(self.animals, candidates, strict=True)
             ]
             candidates = [self.redraw(found) for found in candidates]
@@ -256,16 +267,6 @@ class Pipeline:
                 index,
                 numbers[merge_animals(candidates, threshold, self.video.height, self.video.width)],
             )
-
-    def smooth(self, animal: int, found: AnimalInFrame) -> AnimalInFrame:
-        """What was found of an animal, evened out with the frames before and after."""
-        return smooth_over_time(
-            found,
-            len(self.video),
-            lambda frame: self._found(animal, frame),
-            self.frames.grey,
-            self.preset.refinement,
-        )
 
     def redraw(self, found: AnimalInFrame) -> AnimalInFrame:
         """What was found of an animal, with the outline that the run's filter gives it."""
