@@ -78,12 +78,16 @@ class Config:
     batch_statistics: Literal["fixed", "trained"] = setting(
         "fixed", "batch statistics of the backbone; fixed: those of the weights to start from"
     )
-    validate_every: int = setting(5, "epochs (of 100 batches) between two validations")
+    batches_per_epoch: int = setting(100, "batches of an epoch, after which the state is saved")
+    validate_every: int = setting(5, "epochs between two validations")
     average_from: float | None = setting(
         None, "share of the run, 0 to 1, after which the weights are averaged; never if absent"
     )
     precision: Literal["float32", "mixed_bfloat16"] = setting("float32", "mixed_bfloat16 for GPUs")
     seed: int = setting(0, "seed of crops, their augmentation and untrained layers")
+    loader_processes: int = setting(
+        0, "processes that prepare crops; 0: threads, which are enough without a GPU"
+    )
     resume: bool = setting(False, "continue the run in --output")
     dry_run: bool = setting(False, "check everything, print the configuration, write nothing")
 
@@ -125,6 +129,7 @@ def main(config: Config) -> list[dict]:
                 folder,
                 make_batches=partial(PromptedBatches, prompting=PROMPTING),
                 measure=lambda _, images: prompted_iou(asked, images),
+                loader_processes=config.loader_processes,
             )
 
         facts = weights_facts(recipe, HEAD, config.list, samples, start)

@@ -216,6 +216,23 @@ def sync_variables(model: keras.Model) -> None:
         model.jax_state_sync()
 
 
+@contextlib.contextmanager
+def hidden_gpus() -> Iterator[None]:
+    """Hides the GPUs from processes that are started while the block runs; this one has started
+    its own already."""
+    hide = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
+    before = {name: os.environ.get(name) for name in hide}
+    os.environ.update(hide)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
 def num_loader_threads() -> int:
     """Returns how many threads prepare batches: one for each core but one, 2 to 16."""
     return min(16, max(2, (os.cpu_count() or 2) - 1))

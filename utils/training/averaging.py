@@ -13,7 +13,7 @@ import numpy as np
 from utils import backend
 from utils.training.recipe import Recipe
 
-SNAPSHOTS = 200  # at most so many are averaged, evenly spaced: more cost time and change little
+SNAPSHOTS = 60  # at most so many are averaged, evenly spaced: more cost time and change little
 
 
 class WeightAverage(keras.callbacks.Callback):

@@ -5,15 +5,19 @@ what it would have seen. Memory holds the batches in flight and nothing that gro
 set.
 """
 
+import multiprocessing
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+import cv2
 import keras
 import numpy as np
 
+from utils import backend
 from utils.media.images import read_image
 from utils.media.labels import VOID, read_label
 from utils.training.augmentation import Augmentation, augment, fill_object
@@ -77,6 +81,8 @@ class Batches(keras.utils.PyDataset):
         seed: of the run.
         outputs: names of the supervised outputs.
         workers: threads that prepare batches beside the training step.
+        processes: that prepare them instead, a batch each; threads, which share one interpreter,
+            cannot keep a GPU busy. 0: none. `close` ends them.
         first_batch: batches that the run had before epoch 0.
     """
 
@@ -91,9 +97,11 @@ class Batches(keras.utils.PyDataset):
         *,
         outputs: Sequence[str] = ("mask",),
         workers: int = 2,
+        processes: int = 0,
         first_batch: int = 0,
     ):
-        super().__init__(workers=workers, max_queue_size=4)
+        # With processes, threads do nothing but wait for them.
+        super().__init__(workers=2 * processes or workers, max_queue_size=max(4, 2 * processes))
         self.samples = samples
         self.crop = crop
         self.steps_per_epoch = steps_per_epoch
@@ -103,12 +111,27 @@ class Batches(keras.utils.PyDataset):
         self.outputs = outputs
         self.first_batch = first_batch
         self.epoch = 0
+        self._pool = _start_pool(self, processes) if processes else None
 
     def __len__(self):
         return self.steps_per_epoch
 
+    def __getstate__(self):
+        return self.__dict__ | {"_pool": None}
+
     def __getitem__(self, index):
         number = self.first_batch + self.epoch * self.steps_per_epoch + index
+        if self._pool is None:
+            return self.batch_number(number)
+        return self._pool.submit(_batch_number, number).result()
+
+    def close(self) -> None:
+        """Ends the processes, if there are any."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def batch_number(self, number: int) -> tuple[Any, dict[str, np.ndarray]]:
+        """Batch `number` of the run, counted from 0: inputs and targets of the model."""
         first = number * self.batch_size
         crops = [self.crop_number(first + k) for k in range(self.batch_size)]
         images = np.stack([image for image, _ in crops])
@@ -154,3 +177,27 @@ class Batches(keras.utils.PyDataset):
         return keras.callbacks.LambdaCallback(
             on_epoch_begin=lambda epoch, logs: setattr(self, "epoch", epoch)
         )
+
+
+# In the processes of a pool
+
+_batches = None
+
+
+def _start_pool(batches, processes):
+    """Starts processes that prepare batches; none of them takes memory of a GPU."""
+    context = multiprocessing.get_context("spawn")  # a fork of a process with threads can hang
+    pool = ProcessPoolExecutor(processes, context, initializer=_keep, initargs=(batches,))
+    with backend.hidden_gpus():
+        pool.submit(len, ())
+    return pool
+
+
+def _keep(batches):
+    global _batches
+    _batches = batches
+    cv2.setNumThreads(1)  # there are as many processes as cores
+
+
+def _batch_number(number):
+    return _batches.batch_number(number)

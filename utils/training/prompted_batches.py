@@ -49,17 +49,17 @@ class PromptedBatches(Batches):
         prompting: Prompting,
         **others,
     ):
-        super().__init__(samples, crop, steps_per_epoch, batch_size, augmentation, seed, **others)
         self.prompting = prompting
         by_kind = defaultdict(list)
         for number, sample in enumerate(samples):
             by_kind[sample.kind].append(number)
         self._by_kind = dict(by_kind)
+        # At the end, because it gives a copy of this to the processes.
+        super().__init__(samples, crop, steps_per_epoch, batch_size, augmentation, seed, **others)
 
-    def __getitem__(self, index):
-        batch = self.first_batch + self.epoch * self.steps_per_epoch + index
-        first = batch * self.batch_size
-        rounds = np.random.default_rng([self.seed, _ROUNDS, batch]).integers(MAX_ROUNDS + 1)
+    def batch_number(self, number):
+        first = number * self.batch_size
+        rounds = np.random.default_rng([self.seed, _ROUNDS, number]).integers(MAX_ROUNDS + 1)
         crops = [self.prompted_crop(first + k, int(rounds)) for k in range(self.batch_size)]
         images, targets, prompts, draws = (np.stack(values) for values in zip(*crops, strict=True))
         targets = targets[..., None]

@@ -23,6 +23,7 @@ class Recipe:
             run they fall along a cosine to `final_rate` of themselves.
         frozen_blocks: first blocks of the backbone that do not learn.
         train_batch_statistics: see `models.build_model`.
+        batches_per_epoch: the state is saved at the end of each epoch.
         validate_every: epochs between two validations.
         average_from: share of the run, 0 to 1, after which the weights are averaged; the average
             is then what is validated and handed on. None: no average.
@@ -31,7 +32,6 @@ class Recipe:
         weight_decay: see `make_optimizer`.
         region_weight: see `models.losses.SegmentationLoss`.
         side_weight: of the loss of each side output, where the head has any.
-        batches_per_epoch: the state is saved at the end of each epoch.
     """
 
     stage: str
@@ -45,6 +45,7 @@ class Recipe:
     final_rate: float
     frozen_blocks: int
     train_batch_statistics: bool
+    batches_per_epoch: int
     validate_every: int
     average_from: float | None
     precision: str
@@ -52,7 +53,6 @@ class Recipe:
     weight_decay: float = 1e-4
     region_weight: float = 1.0
     side_weight: float = 1.0
-    batches_per_epoch: int = 100
 
     @property
     def batches(self) -> int:

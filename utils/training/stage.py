@@ -1,6 +1,7 @@
 """What the scripts of stages 1 and 2 and of the prompted network share: checks before a run, and
 the training itself."""
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -31,7 +32,9 @@ from utils.training.weights import read_weights
 
 def check_settings(recipe: Recipe) -> None:
     """Raises UsageError, with the name of the flag, for an invalid setting."""
-    for name in ("steps", "batch_size", "accumulate", "crop", "validate_every"):
+    for name in (
+        "steps", "batch_size", "accumulate", "crop", "batches_per_epoch", "validate_every",
+    ):  # fmt: skip
         if getattr(recipe, name) < 1:
             raise UsageError(f"{_flag(name)} must be 1 or more, not {getattr(recipe, name)}.")
     for name in ("head_learning_rate", "backbone_learning_rate"):
@@ -155,6 +158,7 @@ def train(
     *,
     make_batches: Callable[..., Batches] = Batches,
     measure: Callable[[keras.Model, Sequence], dict[str, float]] = measure_iou,
+    loader_processes: int = 0,
 ) -> list[dict]:
     """Trains the model in place, continuing from the state in the run's folder if there is one.
 
@@ -169,6 +173,7 @@ def train(
         folder: where state, history and weights are kept.
         make_batches: makes the loader, with the arguments of `Batches`.
         measure: validates; see `EpochLog`.
+        loader_processes: that prepare the batches; 0: threads do.
 
     Returns:
         the history, a row per epoch: epoch, step, loss, learning_rate and, where validated,
@@ -185,15 +190,17 @@ def train(
     average.resume(done)
     epoch_log = EpochLog(folder, validation, recipe, average, done, measure)
     if done < recipe.batches:
-        batches = _make_batches(make_batches, samples, recipe, done, list(model.output))
-        _fit(model, batches, recipe, done, [average, epoch_log, backup])
+        outputs = list(model.output)
+        batches = _make_batches(make_batches, samples, recipe, done, outputs, loader_processes)
+        with contextlib.closing(batches):
+            _fit(model, batches, recipe, done, [average, epoch_log, backup])
     else:
         epoch_log.validate_last(model)
     average.finish()
     return epoch_log.rows
 
 
-def _make_batches(make_batches, samples, recipe, done, outputs):
+def _make_batches(make_batches, samples, recipe, done, outputs, processes):
     """The loader of what is left after `done` batches."""
     return make_batches(
         samples,
@@ -204,6 +211,7 @@ def _make_batches(make_batches, samples, recipe, done, outputs):
         recipe.seed,
         outputs=outputs,
         workers=backend.num_loader_threads(),
+        processes=processes,
         first_batch=done,
     )
 
