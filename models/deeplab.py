@@ -15,6 +15,7 @@ from keras import layers
 
 from models.backbone import BACKBONE
 from models.resampling import Interpolate
+from models.separable import SeparableConv2D
 
 ASPP_CHANNELS = 256
 ASPP_DILATIONS = (6, 12, 18)  # at output stride 16; doubled at 8, halved at 32
@@ -57,7 +58,7 @@ def deeplab_head(
         return normalised(x, name)
 
     def sepconv(x, filters, name, dilation=1):
-        x = layers.SeparableConv2D(
+        x = SeparableConv2D(
             channels(filters),
             3,
             padding="same",

@@ -14,6 +14,7 @@ from keras import layers
 
 from models.backbone import BACKBONE
 from models.resampling import PadToGrid
+from models.separable import SeparableConv2D
 
 # Of the frame: where a person said that the animal is and is not; the animal's mask, of this frame
 # or an earlier one; and all that is known to be other animals.
@@ -80,7 +81,7 @@ class PromptPyramid:
         x = self._normalised(x, "prompt_spread_input")
         for dilation in _SPREAD_DILATIONS:
             name = f"prompt_spread_rate{dilation}"
-            y = layers.SeparableConv2D(
+            y = SeparableConv2D(
                 self._channels(_SPREAD_CHANNELS),
                 3,
                 padding="same",

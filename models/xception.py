@@ -10,6 +10,7 @@ from keras import layers
 
 from models.backbone import BACKBONE
 from models.resampling import DilatedMaxPooling2D
+from models.separable import SeparableConv2D
 
 BATCH_NORM_EPSILON = 1e-3
 NUM_BLOCKS = BACKBONE.num_blocks
@@ -67,7 +68,7 @@ def xception_features(
         return batch_norm(x, name)
 
     def sepconv(x, filters, name, dilation):
-        x = layers.SeparableConv2D(
+        x = SeparableConv2D(
             channels(filters), 3, padding="same", dilation_rate=dilation, use_bias=False, name=name
         )(x)
         return batch_norm(x, name)

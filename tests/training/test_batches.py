@@ -1,6 +1,8 @@
 """The loader: crop k depends on (seed, k) alone, through real training and after a resume."""
 
+import contextlib
 import gc
+import os
 import tracemalloc
 
 import keras
@@ -330,3 +332,19 @@ def test_memory_does_not_grow_with_the_list(tmp_path):
     peak(1)
     # A permutation of the list's places, 8 bytes each, is all that may grow; a frame has 2 kB.
     assert peak(2000) - peak(1) < 2000 * 40
+
+
+def test_processes_prepare_the_same_batches_as_threads_and_see_no_gpu():
+    by_threads = batches()
+    by_processes = batches(processes=2)
+    with contextlib.closing(by_processes):
+        gpus = by_processes._pool.submit(os.getenv, "CUDA_VISIBLE_DEVICES").result()
+        pids = {by_processes._pool.submit(os.getpid).result() for _ in range(STEPS)}
+        for index in range(STEPS):
+            images, targets = by_processes[index]
+            expected_images, expected_targets = by_threads[index]
+            np.testing.assert_array_equal(images, expected_images)
+            np.testing.assert_array_equal(targets["mask"], expected_targets["mask"])
+    assert gpus == ""
+    assert os.getpid() not in pids
+    assert "CUDA_VISIBLE_DEVICES" not in os.environ

@@ -189,7 +189,8 @@ def _start_pool(batches, processes):
     context = multiprocessing.get_context("spawn")  # a fork of a process with threads can hang
     pool = ProcessPoolExecutor(processes, context, initializer=_keep, initargs=(batches,))
     with backend.hidden_gpus():
-        pool.submit(len, ())
+        for _ in range(processes):  # each task that nobody is free for starts a process
+            pool.submit(len, ())
     return pool
 
 

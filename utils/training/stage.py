@@ -181,7 +181,10 @@ def train(
 
     Raises:
         FloatingPointError: if the loss or a weight is not finite; the last good state stays.
+        UsageError: for fewer than 0 processes.
     """
+    if loader_processes < 0:
+        raise UsageError(f"--loader-processes must be 0 or more, not {loader_processes}.")
     average = WeightAverage(model, recipe)
     backup = Backup(folder.state, average.state)
     backup.restore(model)
