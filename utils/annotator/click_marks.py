@@ -8,7 +8,10 @@ import numpy as np
 from utils.media.images import resize_image
 from utils.media.regions import Rectangle
 
-WORK_PX = 384  # longer side of the window at the size at which it is worked on
+# Of a window at the size at which it is worked on, the longer side: a share of the frame's, at
+# least and at most so many pixels. Before the animal is known, context counts; then its outline.
+_FIRST_LOOK = (0.64, 384, 544)
+_FINE_LOOK = (1.0, 384, 854)
 SURE_ANIMAL, SURE_BACKGROUND, OTHER_ANIMAL = 1, 2, 3
 Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels of the frame
 
@@ -53,6 +56,11 @@ class Marks:
         """Height and width of the frame."""
         return self.current.shape
 
+    @property
+    def work_size(self) -> tuple[int, int]:
+        """Height and width at which a window of the frame is worked on."""
+        return work_size(*self.size, is_known=bool(self.current.any()))
+
 
 @dataclass(frozen=True, eq=False)
 class WindowMarks:
@@ -77,9 +85,16 @@ class WindowMarks:
     is_given: bool
 
 
-def work_size(height: int, width: int) -> tuple[int, int]:
-    """Height and width at which all windows of a frame are worked on: they have its shape."""
-    scale = WORK_PX / max(height, width)
+def work_size(height: int, width: int, is_known: bool = False) -> tuple[int, int]:
+    """Height and width at which all windows of a frame are worked on: they have its shape.
+
+    Args:
+        height, width: of the frame.
+        is_known: whether there is a mask of the animal, which is then made finer.
+    """
+    share, least, most = _FINE_LOOK if is_known else _FIRST_LOOK
+    longer = max(height, width)
+    scale = min(most, max(least, share * longer)) / longer
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
@@ -118,8 +133,8 @@ def _span(middle: float, part: float, total: int) -> tuple[int, int]:
 
 
 def marks_in_window(marks: Marks, window: Rectangle) -> WindowMarks:
-    """The marks in a window, at `work_size` of the frame."""
-    height, width = work_size(*marks.size)
+    """The marks in a window, at `Marks.work_size`."""
+    height, width = marks.work_size
     scale_x = width / (window.right - window.left)
     scale_y = height / (window.bottom - window.top)
 

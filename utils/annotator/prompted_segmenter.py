@@ -28,7 +28,7 @@ from utils.media.images import resize_image
 from utils.media.regions import Rectangle, touching
 from utils.training.clicks import Place, make_prompt
 
-MAPS_KEPT = 8  # about 11 MB each
+MAPS_KEPT = 8  # 11 to 52 MB each
 _CRUMB_SHARE = 0.02  # of the mask: smaller pieces that nobody marked are left out
 
 
@@ -82,7 +82,7 @@ class PromptedSegmenter:
             mask, others = labels == animal, (labels > 0) & (labels != animal)
             nothing = np.zeros_like(labels)
             window = choose_window(Marks([], None, mask, nothing), mask)
-            small = resize_image(image[window.slices], *work_size(*labels.shape))
+            small = resize_image(image[window.slices], *work_size(*labels.shape, is_known=True))
             mask, others = (
                 resize_image(m[window.slices].astype(np.float32), *small.shape[:2]) > 0.5
                 for m in (mask, others)
@@ -101,7 +101,7 @@ class PromptedSegmenter:
     def _segment_in(
         self, window: Rectangle, frame: int, image: np.ndarray, marks: Marks
     ) -> np.ndarray:
-        small = resize_image(image[window.slices], *work_size(*marks.size))
+        small = resize_image(image[window.slices], *marks.work_size)
         seen = marks_in_window(marks, window)
         mask = seen.current
         if marks.box is not None and not mask.any():
@@ -131,7 +131,7 @@ class PromptedSegmenter:
         return (found + everything * piece) / 2 if piece.any() else found
 
     def _look(self, frame: int, window: Rectangle, small: np.ndarray) -> Any:
-        return self._maps.get(frame, window, lambda: self._network.look(small))
+        return self._maps.get((frame, small.shape), window, lambda: self._network.look(small))
 
 
 def _without_others(found: np.ndarray, before: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ of stage 1.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Hashable
 from dataclasses import replace
 from typing import Any
 
@@ -60,9 +60,9 @@ class RecentWindows:
 
     def __init__(self, max_kept: int) -> None:
         self._max_kept = max_kept
-        self._seen: OrderedDict[tuple[int, Rectangle], Any] = OrderedDict()
+        self._seen: OrderedDict[tuple[Hashable, Rectangle], Any] = OrderedDict()
 
-    def get(self, frame: int, window: Rectangle, look: Callable[[], Any]) -> Any:
+    def get(self, frame: Hashable, window: Rectangle, look: Callable[[], Any]) -> Any:
         """What `look` returned for this window of this frame; it is called if that is not kept."""
         key = (frame, window)
         if key not in self._seen:
@@ -136,7 +136,7 @@ class ClickSegmenter:
     def _segment_in(
         self, window: Rectangle, frame: int, image: np.ndarray, marks: Marks
     ) -> np.ndarray:
-        small = resize_image(image[window.slices], *work_size(*marks.size))
+        small = resize_image(image[window.slices], *marks.work_size)
         seen = marks_in_window(marks, window)
         probability = _if_seen(self._probability(frame, window, small), seen)
         is_local = bool(marks.current.any()) and (marks.is_given or probability is not None)
@@ -146,7 +146,7 @@ class ClickSegmenter:
     def _probability(self, frame: int, window: Rectangle, small: np.ndarray) -> np.ndarray | None:
         if self._predict is None:
             return None
-        return self._probabilities.get(frame, window, lambda: self._predict(small))
+        return self._probabilities.get((frame, small.shape), window, lambda: self._predict(small))
 
 
 def whole_frame(image: np.ndarray) -> Rectangle:
