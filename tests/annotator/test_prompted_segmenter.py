@@ -54,6 +54,20 @@ def test_a_click_is_answered_by_the_network_with_the_frame_s_size():
     assert prompt[144, 168, POSITIVE] and not prompt[..., NEGATIVE:].any()
 
 
+def test_a_known_animal_is_looked_at_in_more_detail():
+    network, truth = Finder(), box_of(200, 300, 700, 900, size=(900, 1600))
+    segmenter, image = PromptedSegmenter(network), bright_parts(truth)
+    nothing = np.zeros(truth.shape, np.uint8)
+    found = segmenter.segment(0, image, Marks([Click(600, 450, True)], None, truth & False, nothing))
+    clicks = [Click(600, 450, True), Click(320, 220, True)]
+    segmenter.segment(0, image, Marks(clicks, None, found > 0, nothing))
+    assert [max(shape) for shape in network.looked] == [544, 854]
+    # A small frame is not enlarged any further.
+    assert work_size(270, 480, is_known=False) == (216, 384)
+    assert work_size(270, 480, is_known=True) == (270, 480)
+    assert work_size(120, 160, is_known=True) == (288, 384)
+
+
 def test_the_backbone_looks_once_at_a_window():
     network, truth = Finder(), box_of(10, 20, 110, 150)
     segmenter, image = PromptedSegmenter(network), bright_parts(truth)

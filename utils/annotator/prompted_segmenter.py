@@ -28,7 +28,7 @@ from utils.media.images import resize_image
 from utils.media.regions import Rectangle, touching
 from utils.training.clicks import Place, make_prompt
 
-MAPS_KEPT = 8  # 11 to 52 MB each
+MAPS_KEPT = 6  # up to 54 MB each
 _CRUMB_SHARE = 0.02  # of the mask: smaller pieces that nobody marked are left out
 
 
