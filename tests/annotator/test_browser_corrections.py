@@ -5,6 +5,7 @@ import pytest
 
 from tests.bright_parts import Finder
 from tests.crossing_animals import NUM_FRAMES, SWAPPED_FROM, Crossing, truth
+from utils.annotator import corrector
 from utils.annotator.background_network import BackgroundNetwork
 from utils.annotator.prompted_segmenter import PromptedSegmenter
 from utils.inputs.sequences import open_video_sequence
@@ -119,6 +120,35 @@ def test_a_search_that_was_broken_off_says_nothing(tmp_path, open_review):
     page.evaluate("() => new Promise((go) => setTimeout(go))")  # after what the answer sets off
     session.loaded()
     assert session.frame() == 2 and session.text("#doubt-text") == "as it was"
+
+
+def test_the_search_for_the_next_touch_shows_how_far_it_is_and_can_be_stopped(
+    tmp_path, open_review, monkeypatch
+):
+    monkeypatch.setattr(corrector, "SECONDS_AT_ONCE", 0)
+    session = open_review(Crossing(tmp_path), 0)
+    page, held, posted = session.page, [], []
+    page.on("request", lambda r: posted.append(r.url) if r.method == "POST" else None)
+    page.route("**/api/crossings/**", lambda route: held.append(route))
+    page.keyboard.press("w")
+    session.wait(lambda: len(held) == 1)
+    held[0].continue_()
+    session.wait_text("#busy-text", "frame 1 …")
+    session.wait(lambda: len(held) == 2)
+    page.keyboard.press("Escape")
+    page.keyboard.press("w")  # the search that was stopped is still to end
+    session.wait(lambda: len(held) == 3)
+    held[1].continue_()
+    session.wait_text("#toast", "Nothing was swapped")
+    assert page.locator("#busy").is_visible() and len(held) == 3 and not posted
+    page.keyboard.press("w")  # one at a time
+    page.keyboard.press("ArrowRight")  # the person may look around meanwhile
+    session.wait(lambda: session.frame() == 1)
+    page.route("**/api/crossings/**", lambda route: route.continue_())
+    held[2].continue_()
+    session.wait_text("#corrections-text", "1 correction by hand in frames 0 to 4")
+    session.answered()
+    assert len(held) == 3 and len(posted) == 1
 
 
 def test_a_piece_under_the_pointer_is_given_away_and_deleted(tmp_path, open_review):
