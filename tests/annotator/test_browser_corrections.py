@@ -105,6 +105,35 @@ def test_a_mask_redrawn_in_one_frame_is_right_in_its_neighbours(tmp_path, open_r
         np.testing.assert_array_equal(world.mask(frame), masks(frame))
 
 
+def test_ctrl_enter_pressed_again_neither_corrects_nor_follows_a_second_time(tmp_path, open_review):
+    def masks(frame):
+        return truth(frame) * (truth(frame) != 1) if 2 <= frame <= 4 else truth(frame)
+
+    session = open_review(Crossing(tmp_path, masks), 3, PromptedSegmenter(Finder()))
+    page, posted, held = session.page, [], []
+    page.on("request", lambda request: posted.append(request.url.rpartition("corrections/")[2]))
+    page.route("**/api/corrections/masks/*", lambda route: held.append(route))
+    page.route("**/api/corrections/follow/*", lambda route: held.append(route))
+    page.keyboard.press("m")
+    session.wait_text("#frame-state", "unsaved")
+    session.click(65, 55)
+    session.answered()
+    posted.clear()
+    for num_held in (1, 2):  # while the mask is being sent, and while it is being followed
+        page.keyboard.press("Control+Enter")
+        page.keyboard.press("Control+Enter")
+        session.wait(lambda count=num_held: len(held) == count)
+        page.keyboard.press("Control+Enter")
+        if num_held == 2:
+            page.route("**/api/corrections/follow/*", lambda route: route.continue_())
+        held[-1].continue_()
+    session.wait_text("#toast", "Frames 2 to 4 are corrected")
+    session.wait_text("#frame-state", "result, corrected")
+    sent = [what for what in posted if what.startswith(("masks", "follow"))]
+    assert sent == ["masks/3", *["follow/next"] * 2, *["follow/previous"] * 2]
+    assert session.text("#corrections").count("redrawn") == 1
+
+
 def test_a_search_that_was_broken_off_says_nothing(tmp_path, open_review):
     session = open_review(Crossing(tmp_path), 3)
     page, held = session.page, []
