@@ -73,7 +73,6 @@ from utils.stage3.run_record import (
     finished_record,
     format_summary,
     make_record,
-    mask_paths,
     namesake_warning,
 )
 from utils.stage3.saved_network import SavedNetwork, network_facts, tuned_on_video
@@ -483,7 +482,7 @@ def segment(
             f"note: {video.name}: the masks are doubtful (confidence {confidence:.2f}): {advice}.",
             flush=True,
         )
-    scores = score_run(sequence, mask_paths(config.results, video)[0].parent, labelled)
+    scores = score_run(sequence, config.results, labelled, job.key["sha256"]["frames"])
     timing = pipeline.timing
     return make_record(
         sequence,
