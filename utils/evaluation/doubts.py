@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from utils.evaluation.confidence import DOUBTFUL
 from utils.media.images import resize_labels, working_size
+from utils.stage3.temporal_filter import DOUBTFUL
 
 LINES = 240  # masks are looked at in this height
 TOUCHING_PX = 2  # from the edge of the one to that of the other at most, at that height
