@@ -26,7 +26,7 @@ import csv
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import TypeVar
@@ -98,8 +98,8 @@ def main(config: Config) -> int:
 
     print_scores(scores)
     for score in scores:
-        if corrected := describe_corrections(open_segmented(config.results, score.sequence)):
-            print(f"note: {score.sequence}: these are scores of corrected masks: {corrected}.")
+        if score.note:
+            print(score.note)
     write_scores(config, dataset_dir, scores, failed)
     if config.report:
         failed |= write_page(config, dataset_dir, scores, errors)
@@ -193,7 +193,7 @@ def score_one(sequence: str, dataset_dir: Path, config: Config) -> SequenceScore
             f", {frames_dir} has {len(frame_names)} frames: it is another video of this name, or "
             "frames were added or removed since"
         )
-    return score_folders(
+    score = score_folders(
         sequence,
         config.results / paths.SEGMENTATION / sequence,
         annotation_dir,
@@ -202,6 +202,7 @@ def score_one(sequence: str, dataset_dir: Path, config: Config) -> SequenceScore
         exclude_guidance=config.exclude_guidance,
         stability=config.stability,
     )
+    return replace(score, corrections=describe_corrections(video))
 
 
 def print_scores(scores: Sequence[SequenceScore]) -> None:
@@ -250,6 +251,7 @@ def make_record(
             score.sequence: {
                 "protocol": score.protocol,
                 "labelled_frames": score.labelled_frames,
+                **({"corrections": score.corrections} if score.corrections else {}),
                 "num_frames": score.num_frames,
                 "num_annotated": score.num_annotated,
                 "num_scored": len(score.frames),
@@ -268,11 +270,12 @@ def write_csv(path: Path, scores: Sequence[SequenceScore]) -> None:
     columns = (*NUMBERS, STABILITY)
     with path.open("w", **options) as file:  # a name need not be UTF-8
         writer = csv.writer(file)
-        writer.writerow(("sequence", "protocol", "labelled_frames", "num_scored", *columns))
+        facts = ("sequence", "protocol", "labelled_frames", "corrections", "num_scored")
+        writer.writerow((*facts, *columns))
         for score in scores:
             labelled = " ".join(map(str, score.labelled_frames or ()))
-            numbers = map(score.scores.get, columns)
-            writer.writerow((score.sequence, score.protocol, labelled, len(score.frames), *numbers))
+            facts = (score.sequence, score.protocol, labelled, score.corrections, len(score.frames))
+            writer.writerow((*facts, *map(score.scores.get, columns)))
 
 
 def write_page(

@@ -44,7 +44,6 @@ from utils.command_line import run_script, setting, shard_slice
 from utils.console import make_display
 from utils.environment import describe_environment
 from utils.errors import InputError, UsageError, one_line
-from utils.evaluation.confidence import DOUBTFUL
 from utils.evaluation.scoring import score_run
 from utils.files import check_writable, hold_lock, sha256_of, write_json
 from utils.frame_choice.chooser import Chooser, load_chooser, select_frames
@@ -73,11 +72,11 @@ from utils.stage3.run_record import (
     finished_record,
     format_summary,
     make_record,
-    mask_paths,
     namesake_warning,
 )
 from utils.stage3.saved_network import SavedNetwork, network_facts, tuned_on_video
 from utils.stage3.settings import DenseCrf, Finding, GuidedFilter, Preset, Stillness
+from utils.stage3.temporal_filter import DOUBTFUL
 from utils.stage3.together import LabelledVideo, keep_network, learn_together, together_dir
 from utils.training.stage import check_stage
 from utils.training.weights import find_weights, load_weights, save_weights
@@ -483,7 +482,7 @@ def segment(
             f"note: {video.name}: the masks are doubtful (confidence {confidence:.2f}): {advice}.",
             flush=True,
         )
-    scores = score_run(sequence, mask_paths(config.results, video)[0].parent, labelled)
+    scores = score_run(sequence, config.results, labelled, job.key["sha256"]["frames"])
     timing = pipeline.timing
     return make_record(
         sequence,

@@ -39,6 +39,7 @@ RUNS = "runs"  # RUNS / SEQ / run.json
 RUN_FILE = "run.json"
 LOCK_FILE = "lock"  # held while a video is worked on
 PARTIAL = "partial"  # RUNS / SEQ / partial, the state of an unfinished video
+PREVIEW_FILE = "preview.png"  # in it; see utils/stage3/preview.py
 TOGETHER = "together"  # the network of --together, and what --save-weights keeps of it
 CONFIDENCE_FILE = "confidence.json"  # beside it; see utils/evaluation/confidence.py
 CORRECTIONS_FILE = "corrections.json"  # also there; see utils/stage3/correction_files.py

@@ -17,7 +17,7 @@ from utils.errors import InputError
 def routes(client, methods=("GET", "POST", "DELETE")) -> list[tuple[str, str]]:
     """All of the application's, with a value for each variable."""
     values = {"index": "1", "size": "display", "name": "main.js", "kind": "label"}
-    values |= {"way": "next", "until": "here", "what": "undo"}
+    values |= {"way": "next", "a": "1", "b": "2", "what": "undo"}
     found = []
     for rule in client.application.url_map.iter_rules():
         path = re.sub(r"<[^>]*?(\w+)>", lambda match: values[match[1]], rule.rule)

@@ -5,6 +5,7 @@ import pytest
 
 from tests.bright_parts import Finder
 from tests.crossing_animals import NUM_FRAMES, SWAPPED_FROM, Crossing, truth
+from utils.annotator import corrector
 from utils.annotator.background_network import BackgroundNetwork
 from utils.annotator.prompted_segmenter import PromptedSegmenter
 from utils.inputs.sequences import open_video_sequence
@@ -104,6 +105,35 @@ def test_a_mask_redrawn_in_one_frame_is_right_in_its_neighbours(tmp_path, open_r
         np.testing.assert_array_equal(world.mask(frame), masks(frame))
 
 
+def test_ctrl_enter_pressed_again_neither_corrects_nor_follows_a_second_time(tmp_path, open_review):
+    def masks(frame):
+        return truth(frame) * (truth(frame) != 1) if 2 <= frame <= 4 else truth(frame)
+
+    session = open_review(Crossing(tmp_path, masks), 3, PromptedSegmenter(Finder()))
+    page, posted, held = session.page, [], []
+    page.on("request", lambda request: posted.append(request.url.rpartition("corrections/")[2]))
+    page.route("**/api/corrections/masks/*", lambda route: held.append(route))
+    page.route("**/api/corrections/follow/*", lambda route: held.append(route))
+    page.keyboard.press("m")
+    session.wait_text("#frame-state", "unsaved")
+    session.click(65, 55)
+    session.answered()
+    posted.clear()
+    for num_held in (1, 2):  # while the mask is being sent, and while it is being followed
+        page.keyboard.press("Control+Enter")
+        page.keyboard.press("Control+Enter")
+        session.wait(lambda count=num_held: len(held) == count)
+        page.keyboard.press("Control+Enter")
+        if num_held == 2:
+            page.route("**/api/corrections/follow/*", lambda route: route.continue_())
+        held[-1].continue_()
+    session.wait_text("#toast", "Frames 2 to 4 are corrected")
+    session.wait_text("#frame-state", "result, corrected")
+    sent = [what for what in posted if what.startswith(("masks", "follow"))]
+    assert sent == ["masks/3", *["follow/next"] * 2, *["follow/previous"] * 2]
+    assert session.text("#corrections").count("redrawn") == 1
+
+
 def test_a_search_that_was_broken_off_says_nothing(tmp_path, open_review):
     session = open_review(Crossing(tmp_path), 3)
     page, held = session.page, []
@@ -119,6 +149,35 @@ def test_a_search_that_was_broken_off_says_nothing(tmp_path, open_review):
     page.evaluate("() => new Promise((go) => setTimeout(go))")  # after what the answer sets off
     session.loaded()
     assert session.frame() == 2 and session.text("#doubt-text") == "as it was"
+
+
+def test_the_search_for_the_next_touch_shows_how_far_it_is_and_can_be_stopped(
+    tmp_path, open_review, monkeypatch
+):
+    monkeypatch.setattr(corrector, "SECONDS_AT_ONCE", 0)
+    session = open_review(Crossing(tmp_path), 0)
+    page, held, posted = session.page, [], []
+    page.on("request", lambda r: posted.append(r.url) if r.method == "POST" else None)
+    page.route("**/api/crossings/**", lambda route: held.append(route))
+    page.keyboard.press("w")
+    session.wait(lambda: len(held) == 1)
+    held[0].continue_()
+    session.wait_text("#busy-text", "frame 1 …")
+    session.wait(lambda: len(held) == 2)
+    page.keyboard.press("Escape")
+    page.keyboard.press("w")  # the search that was stopped is still to end
+    session.wait(lambda: len(held) == 3)
+    held[1].continue_()
+    session.wait_text("#toast", "Nothing was swapped")
+    assert page.locator("#busy").is_visible() and len(held) == 3 and not posted
+    page.keyboard.press("w")  # one at a time
+    page.keyboard.press("ArrowRight")  # the person may look around meanwhile
+    session.wait(lambda: session.frame() == 1)
+    page.route("**/api/crossings/**", lambda route: route.continue_())
+    held[2].continue_()
+    session.wait_text("#corrections-text", "1 correction by hand in frames 0 to 4")
+    session.answered()
+    assert len(held) == 3 and len(posted) == 1
 
 
 def test_a_piece_under_the_pointer_is_given_away_and_deleted(tmp_path, open_review):

@@ -54,6 +54,34 @@ def test_a_run_is_shown_its_result_reviewed_and_a_bad_frame_fixed(make_session):
     assert runs[1][runs[1].index("--guidance") + 1] == "6,8"
 
 
+def test_a_preview_is_shown_during_the_run_and_a_label_added_then_is_used_at_once(make_session):
+    session = make_session()
+    page, task = session.page, session.task
+    write_label(task.label_path(6), ellipse(6))
+    session.open()
+    page.click("#run")
+    session.wait_text("#run-text", "Fine-tuning: 5 of 12")
+    assert page.locator("#preview").is_hidden()
+    write_label(task.preview_path, ellipse(6))
+    session.wait("document.getElementById('preview-image').naturalWidth === 200")
+    with page.expect_popup() as popup:
+        page.click("#preview-image")
+    popup.value.close()
+    page.keyboard.press("ArrowRight")
+    session.loaded()
+    session.click(104, 75)
+    session.answered()
+    assert page.locator("#run").is_disabled()
+    session.save(7)
+    page.click("#run:has-text('Start again with 2 labels')")
+    session.wait_text("#run", "Run with 2 labels")  # the first run is cancelled
+    task.stage3.with_name("continue").touch()
+    session.wait_text("#done-text", "Every frame is segmented")
+    lines = task.stage3.with_name("runs.txt").read_text().splitlines()
+    (arguments,) = map(json.loads, lines)  # of the second run alone
+    assert arguments[arguments.index("--guidance") + 1] == "6,7"
+
+
 def test_a_run_that_is_cancelled_says_so_and_can_be_started_again(make_session):
     session = make_session()
     write_label(session.task.label_path(6), ellipse(6))

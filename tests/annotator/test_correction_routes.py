@@ -8,6 +8,7 @@ import pytest
 from tests.bright_parts import Finder
 from tests.crossing_animals import (
     HEIGHT,
+    MEETING,
     NUM_FRAMES,
     SWAPPED_FROM,
     WIDTH,
@@ -17,6 +18,7 @@ from tests.crossing_animals import (
 )
 from tests.page_client import TOKEN, png, wait_for
 from utils import paths
+from utils.annotator import corrector
 from utils.annotator.background_network import BackgroundNetwork
 from utils.annotator.prompted_segmenter import PromptedSegmenter
 from utils.annotator.segment_click import ClickSegmenter
@@ -77,8 +79,8 @@ def written(client) -> dict:
     return wait_for(client, "/api/corrections", lambda a: not any(a["writing"].values()))
 
 
-def swap(client, until="crossing", frame=SWAPPED_FROM, **facts):
-    return correct(client, f"swap/{until}", frame=frame, a=1, b=2, **facts)
+def swap(client, frame=SWAPPED_FROM, last=END, **facts):
+    return correct(client, "swap", frame=frame, last=last, a=1, b=2, **facts)
 
 
 def test_a_doubt_leads_to_the_swap_and_one_request_corrects_it_everywhere(world, open_page):
@@ -96,10 +98,26 @@ def test_a_doubt_leads_to_the_swap_and_one_request_corrects_it_everywhere(world,
     assert client.get("/api/doubts/7/next").get_json() == {"frame": None, "reached": END}
 
 
-@pytest.mark.parametrize("until, frames", [("here", [8]), ("end", [8, 9, 10, 11])])
-def test_a_swap_goes_as_far_as_it_is_asked_to(world, open_page, until, frames):
+@pytest.mark.parametrize("last, frames", [(8, [8]), (END, [8, 9, 10, 11])])
+def test_a_swap_goes_as_far_as_it_is_asked_to(world, open_page, last, frames):
     client = open_page(world)
-    assert swap(client, until, frame=8)["changed"] == frames
+    assert swap(client, 8, last)["changed"] == frames
+    for bad in ({"last": 7}, {"frame": -1}, {"last": None}, {"last": 8, "b": 1}):
+        correct(client, "swap", status=400, **{"frame": 8, "last": 9, "a": 1, "b": 2} | bad)
+    correct(client, "swap", status=404, frame=8, last=NUM_FRAMES, a=1, b=2)
+
+
+def test_each_request_searches_the_next_crossing_for_a_moment_and_leaves_it_to_the_next(
+    world, open_page, monkeypatch
+):
+    monkeypatch.setattr(corrector, "SECONDS_AT_ONCE", 0)
+    client, address = open_page(world), "/api/crossings/0/2/1"
+    answers = [client.get(address).get_json() for _ in range(MEETING[0])]
+    unfinished = [{"last": None, "reached": frame} for frame in range(1, MEETING[0])]
+    assert answers == [*unfinished, {"last": MEETING[0] - 1, "reached": MEETING[0]}]
+    assert client.get(address).get_json() == answers[-1]
+    for address, status in (("/api/crossings/12/1/2", 404), ("/api/crossings/0/1/3", 422)):
+        assert client.get(address).status_code == status
 
 
 def test_undo_and_redo_reach_the_files(world, open_page):
@@ -342,7 +360,7 @@ def test_a_correction_without_its_pixels_is_reported_and_can_be_undone(world, op
     written(client)
     (path,) = (world.run_dir / "corrections").glob("0001_*.png")
     path.unlink()
-    correct(client, "swap/here", frame=3, status=422, a=1, b=2)  # it would need the missing one
+    swap(client, 3, 3, status=422)  # it would need the missing one
     swap(client)
     correct(client, "undo")
     written(client)

@@ -1,5 +1,6 @@
 """Stage 3 from the page: the command, its progress, and its results."""
 
+import os
 import shlex
 import sys
 import time
@@ -127,6 +128,26 @@ def test_a_run_can_be_cancelled_and_started_again(client, task):
     assert client.post("/api/run", json={"preset": "default"}).status_code == 200
     status = wait_for(client, "/api/run", is_over)
     assert status["state"] == "done" and status["title"] == "fine-tuning"
+
+
+def test_the_preview_of_this_run_is_shown_and_none_of_the_run_before(client, task):
+    def preview() -> int | None:
+        return client.get("/api/run").get_json()["preview"]
+
+    task.stage3.write_text(STAGE3 % "")
+    client.post("/api/labels/2", data=png(np.uint8(ellipse(2))))
+    assert client.get("/api/preview.png").status_code == 404
+    client.post("/api/run", json={"preset": "default"})
+    assert preview() is None
+    task.preview_path.parent.mkdir(parents=True)
+    task.preview_path.write_bytes(png(np.uint8(ellipse(2))))
+    assert preview() == task.preview_path.stat().st_mtime_ns
+    assert client.get("/api/preview.png").data == task.preview_path.read_bytes()
+    client.post("/api/run/cancel")
+    assert preview()
+    assert client.post("/api/run", json={"preset": "default"}).get_json()["preview"] is None
+    os.utime(task.preview_path, ns=(0, 10**18))  # written anew
+    assert preview() == 10**18
 
 
 def test_progress_is_read_from_lines_of_json_and_from_nothing_else():

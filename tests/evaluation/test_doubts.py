@@ -6,6 +6,8 @@ import pytest
 from tests.crossing_animals import MEETING, NUM_FRAMES, segmented, truth
 from utils.evaluation.doubts import DoubtFinder, find_touching, lowest_frames
 
+END = NUM_FRAMES - 1
+
 
 def all_doubts(finder: DoubtFinder, step: int = 1, **facts) -> list:
     found, at = [], -1 if step > 0 else NUM_FRAMES
@@ -61,9 +63,26 @@ def test_the_next_crossing_is_where_a_pair_touches_again():
     apart, touching = frame_of((1, 10, 10), (2, 10, 38)), frame_of((1, 10, 10), (2, 10, 30))
     masks = [touching, touching, *[apart] * 6, touching, touching, apart, apart]
     finder = DoubtFinder(masks.__getitem__, len(masks))
-    assert [finder.last_before_crossing(frame, (2, 1)) for frame in (0, 3, 7)] == [7, 7, 7]
-    assert finder.last_before_crossing(10, (1, 2)) == 11
-    assert DoubtFinder(segmented, NUM_FRAMES).last_before_crossing(7, (1, 2)) == NUM_FRAMES - 1
+    assert [finder.last_before_crossing(f, (2, 1)) for f in (0, 3, 7)] == [(7, 8), (7, 8), (7, 8)]
+    assert finder.last_before_crossing(10, (1, 2)) == (11, 11)
+    assert DoubtFinder(segmented, NUM_FRAMES).last_before_crossing(7, (1, 2)) == (END, END)
+
+
+def test_a_search_for_the_next_crossing_goes_on_from_where_it_was_ended():
+    apart, touching = frame_of((1, 10, 10), (2, 10, 38)), frame_of((1, 10, 10), (2, 10, 30))
+    masks = [apart, touching, apart, touching, *[apart] * 5, touching, *[apart] * 90]
+    read = []
+
+    def read_mask(frame):
+        read.append(frame)
+        return masks[frame]
+
+    finder, answers = DoubtFinder(read_mask, len(masks)), []
+    while not answers or answers[-1][0] is None:
+        answers.append(finder.last_before_crossing(1, (1, 2), seconds=0))
+    assert answers == [*[(None, frame) for frame in range(2, 9)], (8, 9)]
+    assert read == list(range(10))  # each mask once
+    assert DoubtFinder(read_mask, len(masks)).last_before_crossing(1, (1, 2)) == (8, 9)
 
 
 @pytest.mark.parametrize("gap, is_touching", [(0, True), (1, True), (4, False)])
@@ -89,6 +108,7 @@ def test_a_search_goes_on_from_where_it_was_ended():
         return frame_of((1, 10, 10)) if frame < 8 else frame_of()
 
     finder = DoubtFinder(read, NUM_FRAMES)
-    assert finder.find(0, 1, limit=5) == (None, 5) and max(looked_at) == 5
-    assert finder.find(5, 1, limit=5)[0].frame == 8
-    assert finder.find(NUM_FRAMES - 1, 1, limit=5) == (None, NUM_FRAMES - 1)
+    for frame in range(1, 8):
+        assert finder.find(frame - 1, 1, seconds=0) == (None, frame) and max(looked_at) == frame
+    assert finder.find(7, 1, seconds=0)[0].frame == 8
+    assert finder.find(END, 1, seconds=0) == (None, END)

@@ -440,6 +440,9 @@ def test_corrections_by_hand_are_counted_and_located(made, capsys):
     text = Page(made.results / "report" / "index.html").text
     assert text.count("correction by hand") == 1 and "1 correction by hand in frame 4" in text
     assert "1 correction by hand" in capsys.readouterr().out
+    record = json.loads((made.results / "scores.json").read_text("utf-8"))
+    assert record["sequences"]["hen"]["corrections"] == "1 correction by hand in frame 4"
+    assert "1 correction by hand in frame 4" in (made.results / "scores.csv").read_text("utf-8")
     for other in (
         {"frames_sha256": "of another video"},
         {"num_frames": NUM_FRAMES + 1},
@@ -449,6 +452,7 @@ def test_corrections_by_hand_are_counted_and_located(made, capsys):
         evaluate.main(evaluate.Config(dataset=made.dataset, results=made.results, report=True))
         text = Page(made.results / "report" / "index.html").text
         assert "corrected" not in text and "of corrected masks" not in capsys.readouterr().out
+        assert "by hand" not in (made.results / "scores.json").read_text("utf-8")
     content["are_masks_written"] = False
     made.write_record("hen", content, "corrections.json")
     evaluate.main(evaluate.Config(dataset=made.dataset, results=made.results, report=True))

@@ -28,6 +28,8 @@ from utils.media.labels import davis_palette
 from utils.media.video_writing import write_video
 from utils.media.videos import FrameFolder, VideoFile
 from utils.stage3 import partial_run, pipeline, window
+from utils.stage3.correction_files import Correction, Corrections, MaskFolder
+from utils.stage3.corrections import Redraw
 from utils.stage3.fine_tuning import FineTuner
 from utils.training.weights import save_weights
 
@@ -106,6 +108,24 @@ def test_other_annotations_are_scored(world, capsys):
     assert scores["protocol"] == "first" and scores["num_scored"] == NUM_FRAMES - 2
     assert 0.6 < scores["J-Mean"] <= 1
     assert "J " in capsys.readouterr().out
+
+
+def test_scores_of_masks_that_a_person_corrected_say_so(world, capsys):
+    world.add(labelled=range(NUM_FRAMES))
+    world.run(guidance="first")
+    video = FrameFolder(world.frames(), "hen")
+    masks = MaskFolder(world.results, "hen", video.frame_names, (1,), video.sha256())
+    corrections = Corrections(masks)
+    corrections.keep_pixels(1, 3, animal(3))
+    corrections.entries.append(Correction(1, Redraw((1,), 3, 3, drawn=3), frozenset([3])))
+    corrections.save()
+    assert "corrections" not in world.record()["scores"]
+    capsys.readouterr()
+    world.run(guidance="first", overwrite=True)
+    np.testing.assert_array_equal(world.masks()[3], animal(3))
+    assert world.record()["scores"]["corrections"] == "1 correction by hand in frame 3"
+    note = "hen: these are scores of corrected masks: 1 correction by hand in frame 3."
+    assert note in capsys.readouterr().out
 
 
 def test_annotations_are_opened_only_after_all_masks_are_written(world, monkeypatch):

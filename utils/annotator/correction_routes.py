@@ -54,14 +54,22 @@ def correct_results(
             return jsonify(frame=None, reached=reached)
         return jsonify(frame=found.frame, reasons=found.reasons, pair=found.pair)
 
-    @app.post("/api/corrections/swap/<any(crossing, end, here):until>")
-    def swap(until: str):
+    @app.get("/api/crossings/<int:index>/<int:a>/<int:b>")
+    def crossing(index: int, a: int, b: int):
+        """The last frame before two animals touch again; null until it is found: ask again."""
+        check_frame(index, len(video))
+        last, reached = corrector.find_crossing(index, (a, b))
+        return jsonify(last=last, reached=reached)
+
+    @app.post("/api/corrections/swap")
+    def swap():
+        """JSON: frame and last, the first and the last one of the swap; a and b, animals."""
         check_idle()
-        frame, a, b = read_numbers("frame", "a", "b")
-        check_frame(frame, len(video))
-        if frame < 0 or a == b:
-            raise BadRequest("Expected two different animals.")
-        return answer(corrector.swap(frame, (a, b), until))
+        frame, last, a, b = read_numbers("frame", "last", "a", "b")
+        check_frame(last, len(video))
+        if not 0 <= frame <= last or a == b:
+            raise BadRequest("Expected two different animals, and frames in their order.")
+        return answer(corrector.swap(frame, last, (a, b)))
 
     @app.post("/api/corrections/piece")
     def piece():

@@ -36,7 +36,7 @@ from utils.stage3.corrections import (
 )
 
 MAX_CHANGE = 2  # of an animal's area from a frame to the next; with more of it, it was lost
-FRAMES_AT_ONCE = 100  # that are searched for doubts, while nothing else can be asked
+SECONDS_AT_ONCE = 0.5  # of a search through the masks, while nothing else can be asked
 
 
 @dataclass
@@ -103,36 +103,32 @@ class Corrector:
             }
 
     def find_doubt(self, start: int, step: int) -> tuple[Doubt | None, int]:
-        """As `DoubtFinder.find`, for as many frames as take a moment."""
+        """As `DoubtFinder.find`, for a moment."""
         with self._lock:
             results = self._results()
             drawn = [e.operation for e in results.corrections.entries]
             settled = {o.drawn for o in drawn if isinstance(o, Redraw)}
-            return results.doubts.find(start, step, settled, FRAMES_AT_ONCE)
+            return results.doubts.find(start, step, settled, SECONDS_AT_ONCE)
+
+    def find_crossing(self, frame: int, animals: tuple[int, int]) -> tuple[int | None, int]:
+        """As `DoubtFinder.last_before_crossing`, for a moment."""
+        with self._lock:
+            self._check_animals(animals)
+            return self._results().doubts.last_before_crossing(frame, animals, SECONDS_AT_ONCE)
 
     # Corrections; all return the frames that changed
 
-    def swap(self, frame: int, animals: tuple[int, int], until: str) -> list[int]:
-        """Two animals get each other's masks, from a frame on.
-
-        Args:
-            frame: the first one.
-            animals: their numbers.
-            until: "crossing", the last frame before they touch again; "end"; or "here", this frame
-                alone.
-        """
+    def swap(self, first: int, last: int, animals: tuple[int, int]) -> list[int]:
+        """Two animals get each other's masks, from a first to a last frame."""
         with self._changing() as results:
             self._check_animals(animals)
-            last = {"here": frame, "end": len(self._task.video) - 1}.get(until)
-            if last is None:
-                last = results.doubts.last_before_crossing(frame, animals)
             pixels = {}
-            for index in {frame, last}:
+            for index in {first, last}:
                 labels = results.corrections.corrected(index)
                 pixels[index] = np.where(np.isin(labels, animals), labels, np.uint8(0))
             if not any(pixels[index].any() for index in pixels):
-                raise InputError(f"Frame {frame} shows neither animal {animals[0]} nor the other.")
-            return self._add(Swap(animals, frame, last), pixels)
+                raise InputError(f"Frame {first} shows neither animal {animals[0]} nor the other.")
+            return self._add(Swap(animals, first, last), pixels)
 
     def move_piece(self, frame: int, x: int, y: int, new_animal: int) -> list[int]:
         """The connected piece at a pixel goes to another animal, or to the background (0)."""

@@ -1,24 +1,31 @@
 """Stage 3 from the page of annotate.py: start it, watch it, cancel it, and look at its results."""
 
 from pathlib import Path
+from typing import Any
 
 from flask import Flask, jsonify, request, send_file
 from werkzeug.exceptions import BadRequest, Conflict, NotFound
 
 from utils.annotator.background_run import BackgroundRun
 from utils.annotator.corrector import Corrector
-from utils.annotator.task import AnnotationTask
+from utils.annotator.task import AnnotationTask, time_of
 from utils.errors import InputError
 from utils.stage3.presets import PRESETS
 
 
 def run_stage3(app: Flask, task: AnnotationTask, run: BackgroundRun, corrector: Corrector) -> None:
+    earlier_preview = None  # of the run before: this one may have other labels
+
+    def answer(run_status: dict[str, Any]):
+        version = time_of(task.preview_path)
+        return jsonify(**run_status, preview=None if version == earlier_preview else version)
+
     @app.get("/api/run")
     def status():
-        answer = run.status()
-        if answer["state"] != "running":
+        run_status = run.status()
+        if run_status["state"] != "running":
             corrector.writer.resume()
-        return jsonify(answer)
+        return answer(run_status)
 
     @app.post("/api/run")
     def start():
@@ -29,16 +36,25 @@ def run_stage3(app: Flask, task: AnnotationTask, run: BackgroundRun, corrector: 
         if not task.labelled_frames():
             raise Conflict("No frame is labelled. Save a label first.")
         corrector.writer.pause()  # the run replaces what is being written
+        nonlocal earlier_preview
+        last_preview = time_of(task.preview_path)
         try:
             run.start(task.run_command(preset), Path.cwd())
         except InputError as error:
             raise Conflict(str(error)) from error
-        return jsonify(run.status())
+        earlier_preview = last_preview
+        return answer(run.status())
 
     @app.post("/api/run/cancel")
     def cancel():
         run.cancel()
-        return jsonify(run.status())
+        return answer(run.status())
+
+    @app.get("/api/preview.png")
+    def preview():
+        if not task.preview_path.is_file():
+            raise NotFound("There is no preview.")
+        return send_file(task.preview_path.resolve(), mimetype="image/png", etag=False)
 
     @app.get("/api/results")
     def results():

@@ -47,6 +47,12 @@ class AnnotationTask:
     def overlay_path(self) -> Path:
         return self.results / paths.OVERLAY / f"{self.sequence.name}.mp4"
 
+    @property
+    def preview_path(self) -> Path:
+        """Where an unfinished run leaves its preview."""
+        run_dir = self.results / paths.RUNS / self.sequence.name
+        return run_dir / paths.PARTIAL / paths.PREVIEW_FILE
+
     # Labels
 
     def labelled_frames(self) -> list[int]:
@@ -163,7 +169,7 @@ class AnnotationTask:
             "labelled": labelled,
             "version": (video.run_dir / paths.RUN_FILE).stat().st_mtime_ns,
             "has_overlay": self.overlay_path.is_file(),
-            "overlay_version": _time_of(self.overlay_path),
+            "overlay_version": time_of(self.overlay_path),
             "animals": list(video.animals),
             "confidence": None if values is None else values.round(4).tolist(),
             "check_first": [] if values is None else frames_to_check(values, labelled),
@@ -178,7 +184,7 @@ class AnnotationTask:
             )
 
 
-def _time_of(path: Path) -> int | None:
+def time_of(path: Path) -> int | None:
     """When a file was written, in nanoseconds; None if it is not there."""
     try:
         return path.stat().st_mtime_ns

@@ -24,8 +24,6 @@ from utils.evaluation.results import SegmentedVideo
 
 WINDOW_FRAMES = 25  # on either side: what is usual for an animal's area, about a second
 MAX_FRAMES_TO_CHECK = 6
-# Mean confidence: .50 to .72 where pigs in a pen are confused, .87 and more on single animals.
-DOUBTFUL = 0.8
 
 
 @dataclass(frozen=True)

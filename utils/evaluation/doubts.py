@@ -5,14 +5,15 @@ lost, comes back or jumps, or in which the network's confidence is lowest among 
 low.
 """
 
+import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from utils.evaluation.confidence import DOUBTFUL
 from utils.media.images import resize_labels, working_size
+from utils.stage3.temporal_filter import DOUBTFUL
 
 LINES = 240  # masks are looked at in this height
 TOUCHING_PX = 2  # from the edge of the one to that of the other at most, at that height
@@ -73,7 +74,7 @@ class DoubtFinder:
             self._sights.pop(frame + 1, None)
 
     def find(
-        self, start: int, step: int, settled: Collection[int] = (), limit: int | None = None
+        self, start: int, step: int, settled: Collection[int] = (), seconds: float = np.inf
     ) -> tuple[Doubt | None, int]:
         """The next doubt.
 
@@ -81,28 +82,51 @@ class DoubtFinder:
             start: the frame to go on from; it is not looked at.
             step: 1 forwards, -1 backwards.
             settled: frames whose confidence does not matter any more: a person drew their masks.
-            limit: how many frames are looked at; None: any number.
+            seconds: after which the search ends, but not before one frame was looked at.
 
         Returns: the doubt, None if there is none, and the last frame that was looked at.
         """
+        over = time.monotonic() + seconds
         end = self._num_frames if step > 0 else -1
-        for frame in range(start + step, end, step)[:limit]:
+        for frame in range(start + step, end, step):
             start = frame
             doubt = self._judge(frame, frame in self._low and frame not in settled)
             if doubt:
                 return doubt, frame
+            if time.monotonic() >= over:
+                break
         return None, start
 
-    def last_before_crossing(self, frame: int, pair: Pair) -> int:
-        """The last frame before two animals touch again, counted from a frame in which they may be
-        touching."""
+    def last_before_crossing(
+        self, frame: int, pair: Pair, seconds: float = np.inf
+    ) -> tuple[int | None, int]:
+        """The last frame before two animals touch again.
+
+        A search that has ended early is begun again to go on: frames that were looked at before
+        take no time.
+
+        Args:
+            frame: where the search begins; the animals may be touching there.
+            pair: the two animals.
+            seconds: after which the search ends, but not before one further frame was looked at.
+
+        Returns: the frame, None if the search has ended early, and the last frame that was looked
+            at.
+        """
+        over = time.monotonic() + seconds
         pair = min(pair), max(pair)
-        if pair in self._see(frame).touching:
-            while frame < self._num_frames and not self._have_parted(frame, pair):
-                frame += 1
-        while frame < self._num_frames and pair not in self._see(frame).touching:
-            frame += 1
-        return frame - 1
+        num_apart = 0 if pair in self._see(frame).touching else MEETING_FRAMES
+        for index in range(frame, self._num_frames):
+            is_new = index not in self._sights
+            if pair not in self._see(index).touching:
+                num_apart += 1
+            elif num_apart >= MEETING_FRAMES:
+                return index - 1, index
+            else:
+                num_apart = 0
+            if is_new and time.monotonic() >= over:
+                return None, index
+        return self._num_frames - 1, self._num_frames - 1
 
     def _have_parted(self, frame: int, pair: Pair) -> bool:
         ahead = range(frame, min(frame + MEETING_FRAMES, self._num_frames))

@@ -263,16 +263,20 @@ def describe_corrections(video: SegmentedVideo) -> str:
 
     Returns: empty if there are none, or none that hold in these masks.
     """
-    masks = MaskFolder(
-        video.results, video.name, video.frame_names, video.animals, video.frames_sha256
-    )
+    sha256 = video.frames_sha256
+    masks = MaskFolder(video.results, video.name, video.frame_names, video.animals, sha256)
+    return describe_applied(masks, video.first_frame)
+
+
+def describe_applied(masks: MaskFolder, first_frame: int = 0) -> str:
+    """As `describe_corrections`, also before the run of these masks has its record."""
     try:
         corrections = Corrections(masks)
     except InputError:  # damaged, or of other frames: they were not applied
         return ""
     if not corrections.frames():
         return ""
-    summary = summarise(corrections.entries, video.first_frame)
+    summary = summarise(corrections.entries, first_frame)
     if not corrections.are_masks_written:
         return f"{summary}; not all of them are in the masks yet: open annotate.py once more"
     return summary

@@ -10,20 +10,23 @@ Protocols (never mixed in one mean):
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tabulate import SEPARATING_LINE, tabulate
 
+from utils import paths
 from utils.errors import InputError
 from utils.evaluation.measures import NUMBERS, mean_scores, score_sequence
+from utils.evaluation.results import describe_applied
 from utils.evaluation.temporal_stability import temporal_stability
 from utils.inputs.sequences import VideoSequence
 from utils.media.images import list_frames
 from utils.media.labels import VOID, iterate_labels, read_label
 from utils.media.video_part import VideoPart
+from utils.stage3.correction_files import MaskFolder
 
 FIRST, CHOSEN, UNKNOWN = "first", "chosen", "unknown"
 NO_LABEL = "no label"
@@ -48,6 +51,8 @@ class SequenceScore:
         frames: stems of the scored frames.
         scores: as `utils.evaluation.measures.score_sequence` returns them; with T also "T-Mean" and
             "T", a list with one value per pair of consecutive frames, None where a mask is empty.
+        corrections: how many corrections a person made in the masks, and where, in words; empty if
+            there are none.
     """
 
     sequence: str
@@ -57,6 +62,14 @@ class SequenceScore:
     num_annotated: int
     frames: list[str]
     scores: dict
+    corrections: str = ""
+
+    @property
+    def note(self) -> str:
+        """For the screen: that the masks were corrected; empty if they were not."""
+        if not self.corrections:
+            return ""
+        return f"note: {self.sequence}: these are scores of corrected masks: {self.corrections}."
 
     def means(self) -> dict:
         """The scores without those of single frames; with several animals, also each animal's."""
@@ -121,24 +134,36 @@ def score_folders(
 
 
 def score_run(
-    sequence: VideoSequence, mask_dir: Path, labelled: Sequence[int]
+    sequence: VideoSequence, results: Path, labelled: Sequence[int], frames_sha256: str
 ) -> dict[str, Any] | None:
     """Scores the masks of a run where there are other annotations, which are opened only now.
+
+    Args:
+        sequence: the video.
+        results: the results folder.
+        labelled: indices of the frames that the fine-tuning saw.
+        frames_sha256: of the frames; corrections of other ones were not applied.
 
     Returns: for run.json; None where there is nothing to compare with, as for a part of a video.
     """
     if sequence.annotation_dir is None or isinstance(sequence.video, VideoPart):
         return None
-    names = sequence.video.frame_names
+    name, names = sequence.name, sequence.video.frame_names
     try:
-        result = score_folders(sequence.name, mask_dir, sequence.annotation_dir, names, labelled)
+        masks = results / paths.SEGMENTATION / name
+        result = score_folders(name, masks, sequence.annotation_dir, names, labelled)
     except NothingToScoreError:
         return None
     except (InputError, OSError) as error:  # the masks are finished; only the comparison is not
         print(f"{sequence.name}: not scored: {error}", flush=True)
         return None
-    print(format_table([result]), flush=True)
-    return {"protocol": result.protocol, "num_scored": len(result.frames), **result.means()}
+    corrections = describe_applied(MaskFolder(results, name, names, (), frames_sha256))
+    result = replace(result, corrections=corrections)
+    print("\n".join(filter(None, (format_table([result]), result.note))), flush=True)
+    facts = {"protocol": result.protocol, "num_scored": len(result.frames)}
+    if corrections:
+        facts["corrections"] = corrections
+    return facts | result.means()
 
 
 def mean_by_protocol(scores: Sequence[SequenceScore]) -> dict[str, dict]:

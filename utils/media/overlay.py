@@ -1,5 +1,6 @@
 """Draws masks over frames for people to look at: in one frame, a video or a contact sheet."""
 
+import contextlib
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -135,15 +136,35 @@ def write_contact_sheet(
         max_tiles: tiles in all; there are more only if more frames are labelled.
     """
     indices = _contact_sheet_frames(len(video), labelled, max_tiles)
+    names = video.frame_names
+    tags = {i: names[i] + (f"  {LABELLED_TEXT}" if i in labelled else "") for i in indices}
+    write_tiles(path, video, mask_of, tags, columns)
+
+
+def write_tiles(
+    path: Path,
+    video: Video,
+    mask_of: Callable[[int], np.ndarray],
+    tags: dict[int, str],
+    columns: int,
+) -> None:
+    """Writes frames with their masks as one PNG.
+
+    Args:
+        path: of the file.
+        video: the frames.
+        mask_of: as in `write_overlay_video`; masks may be of any size.
+        tags: index of each frame to show -> what is written on it.
+        columns: tiles per row.
+    """
     shown_height, shown_width = shown_size(video)
     scale = min(TILE_BOX_PX[0] / shown_width, TILE_BOX_PX[1] / shown_height)
     height, width = max(1, round(shown_height * scale)), max(1, round(shown_width * scale))
-    columns = min(columns, len(indices))
-    rows = -(-len(indices) // columns)
+    columns = min(columns, len(tags))
+    rows = -(-len(tags) // columns)
     shape = (rows * (height + _GAP_PX) + _GAP_PX, columns * (width + _GAP_PX) + _GAP_PX, 3)
     sheet = np.full(shape, 255, np.uint8)
-    for place, index in enumerate(indices):
-        tag = video.frame_names[index] + (f"  {LABELLED_TEXT}" if index in labelled else "")
+    for place, (index, tag) in enumerate(tags.items()):
         tile = add_tag(_draw_frame(video, mask_of, index, height, width), tag)
         top = _GAP_PX + place // columns * (height + _GAP_PX)
         left = _GAP_PX + place % columns * (width + _GAP_PX)
@@ -178,16 +199,29 @@ def write_overlays(
     write_video_of = partial(write_overlay_video, show=show)
     for suffix, write in ((".mp4", write_video_of), (".png", write_contact_sheet)):
         target = folder / f"{video.name}{suffix}"
-        try:
-            note = write(aside_dir / f"overlay{suffix}", video, mask_of, labelled)
-            move_into_place(aside_dir / f"overlay{suffix}", target)
-        except Exception as error:
-            if is_disk_full(error):  # the run continues when there is space
-                raise
-            note = f"it could not be written ({type(error).__name__}: {one_line(error)})"
-        if note:
-            notes.append(f"{target}: {note}.")
+        aside = aside_dir / f"overlay{suffix}"
+        with noting_failures(target, notes):
+            note = write(aside, video, mask_of, labelled)
+            move_into_place(aside, target)
+            if note:
+                notes.append(f"{target}: {note}.")
     return notes
+
+
+@contextlib.contextmanager
+def noting_failures(target: Path, notes: list[str]) -> Iterator[None]:
+    """While a file is written that people only look at: why it cannot be written becomes a note.
+
+    Raises:
+        OSError: if the disk is full; the run continues when there is space.
+    """
+    try:
+        yield
+    except Exception as error:
+        if is_disk_full(error):
+            raise
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        notes.append(f"{target}: it could not be written ({reason}).")
 
 
 def add_tag(image: np.ndarray, text: str) -> np.ndarray:

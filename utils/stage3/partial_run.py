@@ -61,6 +61,11 @@ class PartialRun:
         """Removes the state: the video is finished."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    @property
+    def preview_path(self) -> Path:
+        """Where people find the preview, see `utils.stage3.preview`."""
+        return self.folder / paths.PREVIEW_FILE
+
     def training_backup(self, animal: int) -> Path:
         """Where fine-tuning on one animal keeps its state, see `utils.training.backup`."""
         return self.folder / f"training_{animal}.npz"

@@ -15,7 +15,7 @@ from utils.console import Display
 from utils.files import write_json
 from utils.media.images import resize_image, resize_labels, working_size
 from utils.media.labels import VOID, LabelMap, read_label, write_label
-from utils.media.overlay import write_overlays
+from utils.media.overlay import noting_failures, write_overlays
 from utils.media.videos import Video
 from utils.stage3.animal_in_frame import AnimalInFrame, merge_animals
 from utils.stage3.correction_files import correct_masks
@@ -23,6 +23,7 @@ from utils.stage3.fine_tuning import FineTuner
 from utils.stage3.motion import Motion, find_motion
 from utils.stage3.outline import OutlineFilter, redraw_outline
 from utils.stage3.partial_run import PartialRun, to_bytes
+from utils.stage3.preview import frames_to_preview, write_preview
 from utils.stage3.second_look import (
     CertainFrame,
     certain_target,
@@ -147,7 +148,10 @@ class Pipeline:
             elif not self.partial.load_fine_tuned(self.tuner.model, animal):
                 labelled = self.labelled_frames(animal)
                 self.fine_tune(animal, labelled)
-                certain = self.identify(self.survey(animal))
+                surveyed = self.survey(animal)
+                self.preview(animal, surveyed)
+                certain = self.identify(surveyed)
+                del surveyed  # so large that training needs its memory
                 self.second_look(animal, labelled, certain)
                 self.partial.save_fine_tuned(self.tuner.model, animal)
             self.segment(animal)
@@ -171,11 +175,16 @@ class Pipeline:
             losses += self.tuner.fit(labelled, backup, callbacks, zoom=self.views[animal].zoom)
 
     def survey(self, animal: int) -> list[AnimalInFrame]:
-        """What the network now finds in frames all over the video; nothing without a second
-        look."""
-        if not self.preset.second_look:
+        """What the network now finds in frames all over the video; nothing in a short video without
+        a second look."""
+        num_frames, second_look = len(self.video), self.preset.second_look
+        frames = (
+            frames_to_survey(num_frames, second_look)
+            if second_look
+            else frames_to_preview(num_frames)
+        )
+        if not frames:
             return []
-        frames = frames_to_survey(len(self.video), self.preset.second_look)
         following = self._follow(animal, frames, self._predict_in_survey)
         title = self._title(animal, "fine-tuning, survey")
         surveyed = {}
@@ -185,10 +194,24 @@ class Pipeline:
                 surveyed[frame] = replace(surveyed[frame], region=region)
         return list(surveyed.values())
 
+    def preview(self, animal: int, surveyed: list[AnimalInFrame]) -> None:
+        """Shows what the network finds so far, while the run goes on."""
+        if not surveyed:
+            return
+        path, notes = self.partial.preview_path, []
+        with noting_failures(path, notes):
+            threshold = self.preset.refinement.threshold
+            doubts = write_preview(path, self.video, surveyed, animal, threshold)
+            print(f"{self._title(animal, 'preview')}: {path}, {doubts}", flush=True)
+        for note in notes:
+            print(f"warning: {note}", flush=True)
+
     def identify(self, surveyed: list[AnimalInFrame]) -> list[CertainFrame]:
         """Which surveyed frames to learn from, and what is certain in them: pixels that continue
         the animal, and pixels that do not."""
         settings = self.preset.second_look
+        if not settings:
+            return []
         confidence = {found.frame: found.confidence for found in surveyed}
         chosen = set(frames_to_learn_from(confidence, self.labels, settings)) if surveyed else ()
         return [

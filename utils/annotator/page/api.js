@@ -55,4 +55,6 @@ export const errorOf = (path) => ask(path).then(() => null, (error) => error.mes
 
 export const frameAddress = (frame, size) => `/api/frames/${frame}/${size}.jpg?v=${SESSION}`;
 
+export const previewAddress = (version) => `/api/preview.png?v=${version}`;
+
 export const overlayAddress = (version) => `/api/overlay.mp4?v=${version}`;

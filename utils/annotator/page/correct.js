@@ -23,7 +23,7 @@ const ENDED = {
   "no network": "without the network, it is in no other frame",
 };
 
-let isFollowing = false;
+let atWork = null; // what Esc ends: a search for a crossing, or a mask that is followed
 let clicked = null; // the last place on the canvas, with its frame
 let pollTimer;
 
@@ -84,11 +84,33 @@ async function searchDoubt(way) {
 }
 
 /** `until`: "crossing", "end" or "here". */
-export function swap(until) {
-  if (state.corrections.animals?.length < 2) return;
+export async function swap(until) {
+  if (state.mode !== "review" || atWork || state.corrections.animals?.length < 2) return;
   const [a, b] = ["swap-a", "swap-b"].map((id) => Number($(id).value));
-  const text = `Animals ${a} and ${b} swapped ${SWAPPED[until]}`;
-  change(`swap/${until}`, { frame: state.frame, a, b }, text);
+  const { frame, video } = state;
+  const work = (atWork = {});
+  try {
+    const known = { here: frame, end: video.num_frames - 1 };
+    const last = known[until] ?? (await searchCrossing(work, frame, a, b));
+    const text = `Animals ${a} and ${b} swapped ${SWAPPED[until]}`;
+    if (last === null) showMessage("Stopped. Nothing was swapped.");
+    else await send("swap", { frame, last, a, b }, text);
+  } catch (error) {
+    showError(error);
+  }
+  endWork(work);
+}
+
+/** The server looks at some frames at a time. Returns the last frame before two animals touch
+ * again, null if the search was stopped. */
+async function searchCrossing(work, frame, a, b) {
+  let answer = { last: null, reached: frame };
+  while (answer.last === null) {
+    showBusy(`Looking for the next touch: frame ${answer.reached} … Esc stops`);
+    answer = await api.getJson(`/api/crossings/${frame}/${a}/${b}`);
+    if (atWork !== work || state.mode !== "review") return null;
+  }
+  return answer.last;
 }
 
 /** The piece under the pointer goes to an animal; 0 deletes it. */
@@ -108,23 +130,22 @@ export const undoCorrection = () => change("undo", {}, "Undone");
 
 export const redoCorrection = () => change("redo", {}, "Done again");
 
-async function change(what, content, text) {
-  if (state.mode !== "review" || isFollowing) return;
-  try {
-    const answer = await api.postJson(`/api/corrections/${what}`, content);
-    take(answer);
-    const { changed } = answer;
-    const frames = changed.length > 1 ? ` (${changed.length} frames)` : "";
-    showMessage(`${text}${frames}. Ctrl+Z undoes it.`.replace("Undone.", "Undone"));
-  } catch (error) {
-    showError(error);
-  }
+function change(what, content, text) {
+  if (state.mode === "review" && !atWork) send(what, content, text).catch(showError);
+}
+
+async function send(what, content, text) {
+  const answer = await api.postJson(`/api/corrections/${what}`, content);
+  take(answer);
+  const { changed } = answer;
+  const frames = changed.length > 1 ? ` (${changed.length} frames)` : "";
+  showMessage(`${text}${frames}. Ctrl+Z undoes it.`.replace("Undone.", "Undone"));
 }
 
 /** The label on the screen, which began as the result of this frame, becomes its result. */
 export async function correctFrame() {
   const { frame, label, video } = state;
-  if ($("apply").disabled || isFollowing) return; // Ctrl+Enter presses no button
+  if ($("apply").disabled || atWork) return; // Ctrl+Enter presses no button
   if (state.mode !== "label" || !state.fixing.has(frame) || !label.values) return;
   $("apply").disabled = true;
   try {
@@ -150,46 +171,55 @@ async function forgetWork(frame) {
 
 /** Follows the mask of a frame forwards, then backwards, until it agrees with what is there. */
 async function follow(frame) {
-  isFollowing = true;
+  const work = (atWork = {});
   const reached = { next: frame, previous: frame };
   const notes = new Set();
-  for (const way of ["next", "previous"]) {
-    let ended = "";
-    while (isFollowing && !ended) {
-      showFollowing(reached[way], way);
-      const answer = await api.post(`/api/corrections/follow/${way}`).catch((error) => {
-        isFollowing = false;
-        showFollowing();
-        throw error;
-      });
-      ended = answer.ended;
-      if (!ended) reached[way] = answer.changed[0];
-      take(answer);
+  try {
+    for (const way of ["next", "previous"]) {
+      let ended = "";
+      while (atWork === work && !ended) {
+        showFollowing(reached[way], way);
+        const answer = await api.post(`/api/corrections/follow/${way}`);
+        ended = answer.ended;
+        if (!ended) reached[way] = answer.changed[0];
+        take(answer);
+      }
+      if (ENDED[ended]) notes.add(ENDED[ended]);
     }
-    if (ENDED[ended]) notes.add(ENDED[ended]);
+  } finally {
+    endWork(work);
   }
-  isFollowing = false;
-  showFollowing();
   const { next, previous } = reached;
   const frames = next === previous ? `Frame ${frame} is` : `Frames ${previous} to ${next} are`;
   const rest = notes.size ? `; ${[...notes].join("; ")}` : "";
   showMessage(`${frames} corrected${rest}. Ctrl+Z undoes it.`);
 }
 
-/** Ends it where it is; what was followed so far stays. Returns whether there was something. */
-export function stopFollowing() {
-  const was = isFollowing;
-  isFollowing = false;
-  return was;
+/** Ends it where it is: nothing is swapped, and what was followed so far stays. Returns whether
+ * there was something. */
+export function stopWork() {
+  const was = atWork;
+  atWork = null;
+  return was !== null;
 }
 
-function showFollowing(frame = null, way = "next") {
-  $("busy").hidden = frame === null;
+function endWork(work) {
+  if (atWork === work) atWork = null;
+  if (!atWork) $("busy").hidden = true; // otherwise something else has begun meanwhile
+}
+
+function showFollowing(frame, way) {
   const next = frame + (way === "next" ? 1 : -1);
-  $("busy-text").textContent =
+  showBusy(
     state.network === "loading"
       ? "The mask is followed when the network is loaded …"
-      : `Following the mask into frame ${next} … Esc stops`;
+      : `Following the mask into frame ${next} … Esc stops`,
+  );
+}
+
+function showBusy(text) {
+  $("busy").hidden = false;
+  $("busy-text").textContent = text;
 }
 
 // What the page shows

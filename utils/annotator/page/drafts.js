@@ -56,12 +56,15 @@ export async function sendLabel(frame, work, values) {
   });
   work.savedStep = step;
   work.source = "label";
+  parts.runPanel.noteNewLabels();
   showSaved(answer);
   return answer.path;
 }
 
 export async function deleteLabel(frame) {
-  showSaved(await sendInOrder(() => api.remove(`/api/labels/${frame}`)));
+  const answer = await sendInOrder(() => api.remove(`/api/labels/${frame}`));
+  parts.runPanel.noteNewLabels();
+  showSaved(answer);
 }
 
 /** Shows which frames have labels and drafts, as the server says: {labelled, drafts, command}. */

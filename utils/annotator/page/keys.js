@@ -6,7 +6,7 @@ import {
   findDoubt,
   movePiece,
   redoCorrection,
-  stopFollowing,
+  stopWork,
   swap,
   undoCorrection,
 } from "./correct.js";
@@ -94,7 +94,7 @@ const KEYS = {
   a: acceptAllProposals,
   Enter: () => (parts.tools.polygon.corners ? parts.tools.polygon.close() : acceptProposal()),
   Escape: () => {
-    if (stopFollowing()) return;
+    if (stopWork()) return;
     if (parts.tools.polygon.corners) parts.tools.polygon.drop();
     else dismissProposals();
     document.body.classList.remove("panel-open");

@@ -1,6 +1,6 @@
 // The panel of the next step: the command, the run with its progress, and its results.
 
-import { getJson, overlayAddress, postJson } from "./api.js";
+import { getJson, overlayAddress, postJson, previewAddress } from "./api.js";
 import { $, showError, showMessage } from "./dom.js";
 import { state } from "./state.js";
 
@@ -18,6 +18,8 @@ export class RunPanel {
   constructor(presets, onResults) {
     this.onResults = onResults;
     this.results = { available: false };
+    this.numLabels = 0;
+    this.hasNewLabels = false; // since the run began
     for (const preset of presets) {
       $("preset").append(new Option(PRESET_TEXTS[preset] ?? preset, preset));
     }
@@ -32,7 +34,20 @@ export class RunPanel {
     $("next-body").hidden = !command;
     $("next-text").hidden = Boolean(command);
     $("command").textContent = command ?? "";
-    $("run").textContent = labelled.length > 1 ? `Run with ${labelled.length} labels` : "Run";
+    this.numLabels = labelled.length;
+    this.showButton();
+  }
+
+  /** Other labels than those of a run in progress: it may be started again with them. */
+  noteNewLabels() {
+    this.hasNewLabels = this.state === "running";
+  }
+
+  showButton() {
+    const isRunning = this.state === "running";
+    const labels = this.numLabels > 1 ? ` with ${this.numLabels} labels` : "";
+    $("run").textContent = isRunning && this.hasNewLabels ? `Start again${labels}` : `Run${labels}`;
+    $("run").disabled = $("preset").disabled = isRunning && !this.hasNewLabels;
   }
 
   async copy() {
@@ -46,9 +61,13 @@ export class RunPanel {
   }
 
   async start() {
+    $("run").disabled = true;
     try {
+      if (this.state === "running") await postJson("/api/run/cancel", {});
+      this.hasNewLabels = false;
       this.show(await postJson("/api/run", { preset: $("preset").value }));
     } catch (error) {
+      this.showButton();
       showError(error);
     }
   }
@@ -77,8 +96,8 @@ export class RunPanel {
   show(status) {
     const { state: now } = status;
     const isRunning = now === "running";
-    $("run").disabled = $("preset").disabled = isRunning;
     $("run-state").hidden = now === "idle" || now === "done";
+    this.showPreview(status.preview);
     $("cancel").hidden = $("run-progress").hidden = !isRunning;
     $("run-lines").textContent = status.lines.join("\n");
     if (isRunning) {
@@ -94,7 +113,16 @@ export class RunPanel {
       showMessage(`Done in ${duration(status.seconds)}. Review shows the result.`);
     }
     this.state = now;
+    this.showButton();
     this.showResults(isRunning);
+  }
+
+  /** `version` changes with the file; null: there is none of this run. */
+  showPreview(version) {
+    $("preview").hidden = version === null;
+    const address = version && previewAddress(version);
+    if (!version || $("preview-image").getAttribute("src") === address) return;
+    $("preview-image").src = $("preview-link").href = address;
   }
 
   showProgress({ title, done, total, seconds_left: seconds }) {
