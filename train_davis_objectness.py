@@ -35,6 +35,7 @@ from utils.training.recipe import Recipe, recipe_of
 from utils.training.run_folder import RunFolder
 from utils.training.sample_lists import read_sample_list
 from utils.training.stage import (
+    check_loader,
     check_stage,
     compile_model,
     print_plan,
@@ -87,6 +88,7 @@ def make_recipe(config: Config) -> Recipe:
 def main(config: Config) -> list[dict]:
     """Returns: the history, a row per epoch; none after a dry run."""
     recipe = make_recipe(config)
+    check_loader(config.loader_processes)
     folder = RunFolder(config.output, config.head)
     weights = config.weights or paths.PASCAL_BASE_WEIGHTS / f"{config.head}.safetensors"
     check_stage(weights, ("pascal_base", "objectness"))

@@ -32,7 +32,14 @@ from utils.training.augmentation import AUGMENTATIONS
 from utils.training.recipe import Recipe, recipe_of
 from utils.training.run_folder import RunFolder
 from utils.training.sample_lists import read_sample_list
-from utils.training.stage import compile_model, print_plan, run_key, train, weights_facts
+from utils.training.stage import (
+    check_loader,
+    compile_model,
+    print_plan,
+    run_key,
+    train,
+    weights_facts,
+)
 from utils.training.weights import load_weights
 
 
@@ -78,6 +85,7 @@ def make_recipe(config: Config) -> Recipe:
 def main(config: Config) -> list[dict]:
     """Returns: the history, a row per epoch; none after a dry run."""
     recipe = make_recipe(config)
+    check_loader(config.loader_processes)
     folder = RunFolder(config.output, config.head)
     with folder.lock(config.dry_run):
         samples = read_sample_list(config.list, config.dataset)

@@ -41,6 +41,7 @@ from utils.training.recipe import Recipe, recipe_of
 from utils.training.run_folder import RunFolder
 from utils.training.simulated_prompts import PROMPTING
 from utils.training.stage import (
+    check_loader,
     check_stage,
     compile_model,
     print_plan,
@@ -99,6 +100,7 @@ def make_recipe(config: Config) -> Recipe:
 def main(config: Config) -> list[dict]:
     """Returns: the history, a row per epoch; none after a dry run."""
     recipe = make_recipe(config)
+    check_loader(config.loader_processes)
     folder = RunFolder(config.output, HEAD)
     check_stage(config.weights, ("pascal_base", "objectness", "prompted"))
     with folder.lock(config.dry_run):

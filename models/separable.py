@@ -8,10 +8,23 @@ from keras import ops
 class SeparableConv2D(keras.layers.SeparableConv2D):
     """Keras's own layer; with JAX, its depthwise part is a sum of shifted maps.
 
-    XLA, which compiles for JAX, convolves channels one by one slowly, on CPUs and in training on
-    GPUs. It merges the shifts and products into one pass over the map. Stride 1 and "same" padding
-    only.
+    XLA, which compiles for JAX, is slow at convolving channels one by one. It merges the shifts and
+    products into one pass over the map.
+
+    Raises:
+        ValueError: for anything but stride 1, "same" padding and one odd kernel for each channel.
     """
+
+    def __init__(self, filters: int, kernel_size: int, **options):
+        super().__init__(filters, kernel_size, **options)
+        if (
+            self.padding != "same"
+            or self.data_format != "channels_last"
+            or self.depth_multiplier != 1
+            or set(self.strides) != {1}
+            or any(size % 2 == 0 for size in self.kernel_size)
+        ):
+            raise ValueError(f"{self.name}: expected stride 1, padding 'same' and odd kernels.")
 
     def call(self, inputs):
         if keras.backend.backend() != "jax":

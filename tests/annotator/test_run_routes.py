@@ -148,6 +148,11 @@ def test_the_preview_of_this_run_is_shown_and_none_of_the_run_before(client, tas
     assert client.post("/api/run", json={"preset": "default"}).get_json()["preview"] is None
     os.utime(task.preview_path, ns=(0, 10**18))  # written anew
     assert preview() == 10**18
+    # A run that continues the one before does not write it again.
+    client.post("/api/run/cancel")
+    assert client.post("/api/run", json={"preset": "default"}).get_json()["preview"] is None
+    wait_for(client, "/api/run", lambda status: status["title"] is not None)
+    assert preview() == 10**18
 
 
 def test_progress_is_read_from_lines_of_json_and_from_nothing_else():

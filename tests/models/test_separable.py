@@ -34,3 +34,16 @@ def test_what_jax_computes_is_the_layer_of_the_other_backends(monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     np.testing.assert_allclose(layer(maps), with_bias, atol=1e-5)
     assert not np.allclose(with_bias, expected)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"padding": "same", "strides": 2}, {"padding": "same", "depth_multiplier": 2}]
+)
+def test_what_it_cannot_compute_with_every_backend_is_refused(options):
+    with pytest.raises(ValueError, match="expected stride 1"):
+        SeparableConv2D(4, 3, **options)
+
+
+def test_it_is_restored_from_its_configuration():
+    layer = SeparableConv2D(4, 3, padding="same", dilation_rate=2, name="layer")
+    assert SeparableConv2D.from_config(layer.get_config()).dilation_rate == (2, 2)

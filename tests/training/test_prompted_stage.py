@@ -107,6 +107,14 @@ def test_an_interrupted_run_ends_with_the_same_weights_as_an_unbroken_one(
     assert train_prompted.main(again) == []
 
 
+def test_crops_from_processes_give_the_same_weights(run_config, tmp_path):
+    for processes in (0, 2):
+        output = tmp_path / f"weights{processes}"
+        train_prompted.main(run_config(output=output, loader_processes=processes, steps=2))
+    one, two = (tensors_of(tmp_path / f"weights{n}/deeplab.last.safetensors") for n in (0, 2))
+    assert all((one[key] == two[key]).all() for key in one)
+
+
 def test_weights_of_imagenet_are_refused(run_config, tmp_path):
     path = tmp_path / "imagenet.safetensors"
     save_weights(tiny_plain_network(), path, {"stage": "imagenet"})

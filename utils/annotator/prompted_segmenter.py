@@ -1,6 +1,7 @@
 """From clicks or a box to the animal's mask with the network that takes them as its prompt.
 
-The backbone looks once at each window of a frame. Another click costs the head alone.
+The backbone looks once at each window of a frame at each of two sizes: coarse for the first click,
+fine once there is a mask. From then on, another click in the same window costs the head alone.
 """
 
 from collections.abc import Collection

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from utils.annotator.background_network import Segmenter
-from utils.annotator.click_marks import work_size
 from utils.annotator.frame_reader import FrameReader
 from utils.media.images import resize_image
 from utils.media.labels import VOID
@@ -23,6 +22,7 @@ MAX_PROPOSALS = 8  # more of them cost time and are no help
 # training videos of DAVIS both gave the same IoU after 10 frames (0.77); after 20 frames it was
 # 0.65 with the mask moved and 0.71 with the mask where it was.
 MAX_CARRIED_FRAMES = 10
+_FLOW_PX = 384  # longer side of the frames at which they are carried
 _MIN_KEPT_SHARE = 0.2  # of an animal's area; with less of it, the animal was lost
 
 
@@ -92,7 +92,9 @@ def follow_animals(
 
 def _carry(frames: FrameReader, start: Labelled, frame: int) -> np.ndarray:
     """Moves labels to another frame along the optical flow, from frame to frame."""
-    size = work_size(*start.labels.shape)
+    height, width = start.labels.shape
+    scale = _FLOW_PX / max(height, width)
+    size = max(1, round(height * scale)), max(1, round(width * scale))
 
     def read_grey(index: int) -> np.ndarray:
         return to_grey(resize_image(frames.read(index), *size))

@@ -1,5 +1,6 @@
 """Stage 3 from the page of annotate.py: start it, watch it, cancel it, and look at its results."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,21 @@ from utils.stage3.presets import PRESETS
 
 def run_stage3(app: Flask, task: AnnotationTask, run: BackgroundRun, corrector: Corrector) -> None:
     earlier_preview = None  # of the run before: this one may have other labels
+    # So that the writer is not resumed for a run that has ended while the next one is started.
+    changing = threading.Lock()
 
     def answer(run_status: dict[str, Any]):
         version = time_of(task.preview_path)
-        return jsonify(**run_status, preview=None if version == earlier_preview else version)
+        # As soon as a part of the run has begun, a preview of other labels has been removed.
+        is_earlier = version == earlier_preview and run_status["title"] is None
+        return jsonify(**run_status, preview=None if is_earlier else version)
 
     @app.get("/api/run")
     def status():
-        run_status = run.status()
-        if run_status["state"] != "running":
-            corrector.writer.resume()
+        with changing:
+            run_status = run.status()
+            if run_status["state"] != "running":
+                corrector.writer.resume()
         return answer(run_status)
 
     @app.post("/api/run")
@@ -35,13 +41,14 @@ def run_stage3(app: Flask, task: AnnotationTask, run: BackgroundRun, corrector: 
             raise BadRequest(f"Expected a preset ({', '.join(PRESETS)}), found {preset!r}.")
         if not task.labelled_frames():
             raise Conflict("No frame is labelled. Save a label first.")
-        corrector.writer.pause()  # the run replaces what is being written
         nonlocal earlier_preview
         last_preview = time_of(task.preview_path)
-        try:
-            run.start(task.run_command(preset), Path.cwd())
-        except InputError as error:
-            raise Conflict(str(error)) from error
+        with changing:
+            corrector.writer.pause()  # the run replaces what is being written
+            try:
+                run.start(task.run_command(preset), Path.cwd())
+            except InputError as error:
+                raise Conflict(str(error)) from error
         earlier_preview = last_preview
         return answer(run.status())
 

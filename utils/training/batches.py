@@ -6,11 +6,16 @@ set.
 """
 
 import multiprocessing
+import os
+import pickle
+import signal
+import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+from threading import BrokenBarrierError, Thread
 from typing import Any, Protocol
 
 import cv2
@@ -18,6 +23,7 @@ import keras
 import numpy as np
 
 from utils import backend
+from utils.errors import InputError
 from utils.media.images import read_image
 from utils.media.labels import VOID, read_label
 from utils.training.augmentation import Augmentation, augment, fill_object
@@ -181,23 +187,47 @@ class Batches(keras.utils.PyDataset):
 
 # In the processes of a pool
 
+_START_SECONDS = 600  # for all processes to import Keras
 _batches = None
 
 
 def _start_pool(batches, processes):
     """Starts processes that prepare batches; none of them takes memory of a GPU."""
     context = multiprocessing.get_context("spawn")  # a fork of a process with threads can hang
-    pool = ProcessPoolExecutor(processes, context, initializer=_keep, initargs=(batches,))
-    with backend.hidden_gpus():
-        for _ in range(processes):  # each task that nobody is free for starts a process
-            pool.submit(len, ())
+    all_started = context.Barrier(processes + 1)
+    with tempfile.TemporaryDirectory() as folder:
+        # As an argument, a long list of samples would hold up the start of the next process.
+        path = Path(folder) / "batches.pickle"
+        path.write_bytes(pickle.dumps(batches))
+        pool = ProcessPoolExecutor(
+            processes, context, initializer=_keep, initargs=(path, all_started)
+        )
+        with backend.hidden_gpus():
+            for _ in range(processes):  # each starts one, since none is idle before all are there
+                pool.submit(len, ())
+        try:
+            all_started.wait(_START_SECONDS)
+        except BrokenBarrierError:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise InputError(
+                "The processes of --loader-processes did not start. Try fewer, or 0."
+            ) from None
     return pool
 
 
-def _keep(batches):
+def _keep(path, all_started):
     global _batches
-    _batches = batches
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that trains ends this one
+    Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)  # there are as many processes as cores
+    _batches = pickle.loads(Path(path).read_bytes())
+    all_started.wait(_START_SECONDS)
+
+
+def _end_with_parent():
+    """Ends this process when the one that trains was killed."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def _batch_number(number):

@@ -27,6 +27,8 @@ from utils.training.run_folder import RunFolder
 from utils.training.validation import measure_iou
 from utils.training.weights import read_weights
 
+MAX_LOADER_PROCESSES = 61  # more are not possible on Windows
+
 # Checks before a run
 
 
@@ -50,6 +52,14 @@ def check_settings(recipe: Recipe) -> None:
         )
     if not 0 <= recipe.seed < 2**32:
         raise UsageError(f"--seed must be 0 to {2**32 - 1}, not {recipe.seed}.")
+
+
+def check_loader(processes: int) -> None:
+    """Raises UsageError for a number of loader processes that cannot be."""
+    if not 0 <= processes <= MAX_LOADER_PROCESSES:
+        raise UsageError(
+            f"--loader-processes must be 0 to {MAX_LOADER_PROCESSES}, not {processes}."
+        )
 
 
 def _flag(name):
@@ -181,10 +191,7 @@ def train(
 
     Raises:
         FloatingPointError: if the loss or a weight is not finite; the last good state stays.
-        UsageError: for fewer than 0 processes.
     """
-    if loader_processes < 0:
-        raise UsageError(f"--loader-processes must be 0 or more, not {loader_processes}.")
     average = WeightAverage(model, recipe)
     backup = Backup(folder.state, average.state)
     backup.restore(model)

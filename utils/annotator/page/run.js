@@ -20,6 +20,7 @@ export class RunPanel {
     this.results = { available: false };
     this.numLabels = 0;
     this.hasNewLabels = false; // since the run began
+    this.request = 0; // the latest: an answer to an earlier one is out of date
     for (const preset of presets) {
       $("preset").append(new Option(PRESET_TEXTS[preset] ?? preset, preset));
     }
@@ -62,6 +63,7 @@ export class RunPanel {
 
   async start() {
     $("run").disabled = true;
+    this.request += 1;
     try {
       if (this.state === "running") await postJson("/api/run/cancel", {});
       this.hasNewLabels = false;
@@ -74,6 +76,7 @@ export class RunPanel {
 
   async cancel() {
     $("cancel").disabled = true;
+    this.request += 1;
     try {
       this.show(await postJson("/api/run/cancel", {}));
     } catch (error) {
@@ -84,10 +87,11 @@ export class RunPanel {
 
   /** Asks for the state of the run, and again while it is in progress. */
   async refresh() {
+    const request = (this.request += 1);
     try {
       const status = await getJson("/api/run");
       if (status.state !== "running") await this.loadResults();
-      this.show(status);
+      if (request === this.request) this.show(status);
     } catch (error) {
       showError(error);
     }
