@@ -52,6 +52,19 @@ def test_accumulated_batches_are_one_large_batch(pairs, monkeypatch):
     assert np.abs(start - large).max() > 1e-2  # other crops lead elsewhere
 
 
+def test_the_step_is_traced_once(pairs, monkeypatch):
+    calls = []
+
+    class CountedLoss(SegmentationLoss):
+        def call(self, *arguments):
+            calls.append(1)
+            return super().call(*arguments)
+
+    monkeypatch.setattr(sys.modules[__name__], "SegmentationLoss", CountedLoss)
+    weights_after(pairs, batch_size=2, accumulate=1)
+    assert len(calls) == 1
+
+
 @pytest.mark.parametrize("trained", [False, True])
 def test_batch_statistics_move_only_where_they_are_trained(pairs, trained):
     assert weights_after(pairs, 2, 1, train_batch_statistics=trained)[1] is trained

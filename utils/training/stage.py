@@ -157,6 +157,8 @@ def compile_model(model: keras.Model, loss: keras.losses.Loss, recipe: Recipe) -
         loss_weights={name: 1.0 if name == "mask" else recipe.side_weight for name in outputs},
         jit_compile=backend.jit_compile(),
     )
+    # TensorFlow traces a step that creates variables twice.
+    model.optimizer.build(model.trainable_variables)
 
 
 def train(
