@@ -145,6 +145,31 @@ def test_a_mask_that_was_given_changes_around_the_click_only():
     assert not segment(bright_parts(truth), [(140, 60, True)], current=given)[island].any()
 
 
+@pytest.mark.parametrize("is_given", [False, True])
+def test_a_click_that_takes_away_adds_nothing(is_given):
+    animal, arm, face = (
+        box_of(20, 30, 80, 130),
+        box_of(80, 60, 110, 100),
+        box_of(20, 140, 80, 160),
+    )
+    found_so_far = animal | arm
+    clicks = [(70, 50, True), (80, 95, False)]
+
+    class ChangesItsMind(Finder):
+        def probability(self, image, prompt):
+            return resize_image((animal | face).astype(np.float32), *prompt.shape[:2])
+
+    mask = segment(
+        bright_parts(animal),
+        clicks,
+        current=found_so_far,
+        is_given=is_given,
+        network=ChangesItsMind(),
+    )
+    assert overlap(mask, animal) > 0.97 and not mask[face].any()
+    assert not (mask.astype(bool) & ~found_so_far).any()
+
+
 def test_animals_are_followed_one_by_one_and_share_no_pixel():
     left, right = box_of(20, 10, 100, 70), box_of(20, 90, 100, 150)
     before = np.zeros((HEIGHT, WIDTH), np.uint8)

@@ -159,6 +159,9 @@ def _merge(found: np.ndarray, window: Rectangle, marks: Marks) -> np.ndarray:
     if marks.is_given and before.any() and spots:
         # Who corrects a mask that was there before the first click wants the rest of it as it is.
         found = before ^ touching(found != before, spots[-1])
+    if before.any() and spots and not marks.clicks[-1].is_positive:
+        # Who clicks an arm away does not want the face that the network has seen meanwhile.
+        found = found & (before | (limits == SURE_ANIMAL))
     result = marks.current.copy()
     result[window.slices] = found
     return result
