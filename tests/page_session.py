@@ -12,6 +12,8 @@ from utils.annotator.server import create_app, open_server
 
 HEIGHT, WIDTH, NUM_FRAMES = 150, 200, 12
 MARGIN_PX = 12  # of the screen around a frame that is fitted into the canvas
+BARS_PX = (44, 58)  # above and below it, for the hint and the buttons
+ROOM_FOR_BARS_PX = 400
 
 
 def ellipse(index: int) -> np.ndarray:
@@ -112,8 +114,10 @@ class Session:
 
     def _view(self, zoom, moved):
         box = self.page.locator("#canvas").bounding_box()
-        width, height = box["width"] - 2 * MARGIN_PX, box["height"] - 2 * MARGIN_PX
-        middle_x, middle_y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        top, bottom = BARS_PX if box["height"] >= ROOM_FOR_BARS_PX else (MARGIN_PX, MARGIN_PX)
+        width, height = box["width"] - 2 * MARGIN_PX, box["height"] - top - bottom
+        middle_x = box["x"] + box["width"] / 2
+        middle_y = box["y"] + box["height"] / 2 + (top - bottom) / 2 * zoom
         scale = min(width / WIDTH, height / HEIGHT) * zoom
         return (middle_x + moved[0], middle_y + moved[1]), scale
 

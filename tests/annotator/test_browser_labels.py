@@ -71,7 +71,8 @@ def test_a_view_that_is_moved_and_zoomed_still_draws_where_the_pointer_is(make_s
     session = make_session().open()
     page, mouse = session.page, session.page.mouse
     before = session.text("#zoom-fit")
-    mouse.move(*session.place(WIDTH / 2, HEIGHT / 2))
+    canvas = page.locator("#canvas").bounding_box()
+    mouse.move(canvas["x"] + canvas["width"] / 2, canvas["y"] + canvas["height"] / 2)
     mouse.wheel(0, -120)
     zoom = float(np.exp(120 * 0.002))
     session.wait(f"document.getElementById('zoom-fit').innerText !== {json.dumps(before)}")

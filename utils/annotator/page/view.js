@@ -3,7 +3,9 @@
 import { NUMBER } from "./pixels.js";
 
 const MAX_SCALE = 40; // screen pixels per frame pixel
-const MARGIN = 12;
+const MARGIN = 12; // pixels around a fitted frame
+const BARS = { top: 44, bottom: 58 }; // where the hint and the buttons are
+const ROOM_FOR_BARS = 400; // in a lower view they lie on the frame
 const LINE = 1.6; // half the contour's width, screen pixels
 
 export class View {
@@ -93,11 +95,16 @@ export class View {
     else this.moveTo(this.left, this.top);
   }
 
+  get margins() {
+    return this.box.height < ROOM_FOR_BARS ? { top: MARGIN, bottom: MARGIN } : BARS;
+  }
+
   get fitScale() {
     const { width, height } = this.box;
+    const { top, bottom } = this.margins;
     const scale = Math.min(
       (width - 2 * MARGIN) / (this.width * this.stretchX),
-      (height - 2 * MARGIN) / (this.height * this.stretchY),
+      (height - top - bottom) / (this.height * this.stretchY),
     );
     return Math.max(scale, 0.01);
   }
@@ -114,7 +121,9 @@ export class View {
     this.scale = this.fitScale;
     this.isFitted = true;
     const { width, height } = this.box;
-    this.moveTo((width - this.width * this.scaleX) / 2, (height - this.height * this.scaleY) / 2);
+    const { top, bottom } = this.margins;
+    const y = top + (height - top - bottom - this.height * this.scaleY) / 2;
+    this.moveTo((width - this.width * this.scaleX) / 2, y);
     this.onZoom();
   }
 
