@@ -220,7 +220,11 @@ def _keep(path, all_started):
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that trains ends this one
     Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)  # there are as many processes as cores
-    _batches = pickle.loads(Path(path).read_bytes())
+    try:
+        _batches = pickle.loads(Path(path).read_bytes())
+    except BaseException:
+        all_started.abort()  # nobody needs to wait for this process
+        raise
     all_started.wait(_START_SECONDS)
 
 
