@@ -70,6 +70,14 @@ def test_a_video_that_cannot_be_opened_has_its_line(tmp_path):
     assert "ant" in table and "cannot be used" in table and "less than a minute in all" in table
 
 
+def test_what_all_videos_share_is_counted_once():
+    videos = [PlannedVideo(name, "usable", minutes=1.5) for name in ("ant", "bee")]
+    table = format_plan(videos, Pace(1, 1, "by hand"), shared_minutes=2)
+    assert "about 5 minutes in all (by hand)" in table
+    assert "about 2 minutes of them until the one network has learnt" in table
+    assert "learnt" not in format_plan(videos, Pace(1, 1, "by hand"))
+
+
 def test_state_on_disk_is_not_larger_than_said(tmp_path):
     """Of noisy frames with a large animal."""
     video = Frames(0)

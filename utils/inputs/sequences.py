@@ -210,7 +210,8 @@ def find_sequences(
             check_name(own, str(path))
     if labels and len(found) > 1:
         raise UsageError(
-            f"--label goes with one --video, there are {len(found)}. Run them one by one."
+            f"--label goes with one --video, there are {len(found)}. Save it as "
+            f"{paths.LABELS / 'VIDEO' / 'FRAME.png'} instead, with the names of both."
         )
     return paths.DATASETS, {
         video: partial(open_video_sequence, path, labels, guidance, video)

@@ -97,7 +97,11 @@ def describe_jobs(
             )
         )
     planned += [PlannedVideo(name, "cannot be used, see above") for name in failed]
-    return "\n".join(filter(None, [format_plan(planned, pace), disk_warning(planned, results_dir)]))
+    shared = None
+    if any("together" in job.key and not job.is_finished for job in jobs):
+        shared = pace.minutes_to_learn(replace(preset, second_look=None))
+    table = format_plan(planned, pace, shared)
+    return "\n".join(filter(None, [table, disk_warning(planned, results_dir)]))
 
 
 def share_labels(
@@ -120,7 +124,8 @@ def share_labels(
     if not labelled:
         raise InputError(
             f"--together: expected a label of at least one of these videos, found none for "
-            f"{', '.join(job.name for job in jobs[:5])}. Label one with annotate.py."
+            f"{', '.join(job.name for job in jobs[:5])}. Label one with annotate.py and "
+            "this name: --name."
         )
     shared = []
     for job in jobs:

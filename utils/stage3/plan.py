@@ -50,13 +50,17 @@ class Pace:
             surveyed: frames looked at to find the animals.
             animals: how many there are.
         """
-        steps = 0
-        if learns:
-            tuning, look = preset.fine_tuning, preset.second_look
-            steps = tuning.epoch_steps * (tuning.epochs + (look.epochs if look else 0))
-            surveyed += min(num_frames, look.num_surveyed) if look else 0
+        look = preset.second_look
+        surveyed += min(num_frames, look.num_surveyed) if learns and look else 0
         looks = animals * num_frames + surveyed
-        return (animals * steps * self.per_step + looks * self.per_frame) / 60
+        learning = animals * self.minutes_to_learn(preset) if learns else 0.0
+        return learning + looks * self.per_frame / 60
+
+    def minutes_to_learn(self, preset: Preset) -> float:
+        """About how long a network is fine-tuned."""
+        tuning, look = preset.fine_tuning, preset.second_look
+        steps = tuning.epoch_steps * (tuning.epochs + (look.epochs if look else 0))
+        return steps * self.per_step / 60
 
 
 def find_pace(results_dir: Path, preset: Preset, precision: str) -> Pace:
@@ -152,8 +156,17 @@ def estimate_state_bytes(video: Video, preset: Preset, animals: int, networks: i
     return float(frames + networks * NETWORK_BYTES + (TRAINING_BYTES if networks else 0))
 
 
-def format_plan(videos: Sequence[PlannedVideo], pace: Pace) -> str:
-    """The table of all videos, and the minutes and the disk in all."""
+def format_plan(
+    videos: Sequence[PlannedVideo], pace: Pace, shared_minutes: float | None = None
+) -> str:
+    """The table of all videos, and the minutes and the disk in all.
+
+    Args:
+        videos: in the order in which they are done.
+        pace: of this machine.
+        shared_minutes: until one network has learnt the labels of all videos; None: each has its
+            own.
+    """
     rows = []
     for planned in videos:
         video, size, seconds, minutes, disk = planned.video, "", "", "", ""
@@ -178,9 +191,17 @@ def format_plan(videos: Sequence[PlannedVideo], pace: Pace) -> str:
     align = ("left", "left", *["right"] * 6)
     total = sum(planned.minutes for planned in videos)
     table = tabulate(rows, header, "plain", colalign=align, disable_numparse=True)
-    in_all = "less than a minute" if total < 1 else f"about {total:.0f} minutes"
+    in_all = f"{_about(total + (shared_minutes or 0))} in all ({pace.source})"
+    if shared_minutes is not None:
+        in_all += f", {_about(shared_minutes)} of them until the one network has learnt"
     needed = f"up to {most_state_bytes(videos) / 1e9:.1f} GB of disk until a video is finished"
-    return f"{table}\n{in_all} in all ({pace.source}); {needed}"
+    return f"{table}\n{in_all}; {needed}"
+
+
+def _about(minutes):
+    if minutes < 1:
+        return "less than a minute"
+    return f"about {minutes:.0f} minute{'s' if round(minutes) > 1 else ''}"
 
 
 def most_state_bytes(videos: Sequence[PlannedVideo]) -> float:
