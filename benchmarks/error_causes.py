@@ -29,7 +29,7 @@ from utils.evaluation.error_causes import CAUSES, lost_j, sort_errors
 from utils.evaluation.results import choose_results, open_segmented, require_finished
 from utils.files import write_atomically, write_json
 from utils.inputs.sequences import open_dataset_sequence
-from utils.media.images import resize_image, resize_labels
+from utils.media.images import resize_image, resize_labels, scaled_size
 from utils.media.overlay import add_tag
 from utils.media.regions import rectangle_around
 
@@ -142,7 +142,7 @@ def draw_tile(dataset: Path, worst: WorstFrame) -> np.ndarray:
     margin = round(MARGIN * max(rectangle_around(shown).shape))
     part = rectangle_around(shown, margin).slices
     scale = min(side / n for side, n in zip(TILE_PX, worst.truth[part].shape, strict=True))
-    height, width = (max(1, round(scale * n)) for n in worst.truth[part].shape)
+    height, width = scaled_size(*worst.truth[part].shape, scale)
     drawn = resize_image(np.ascontiguousarray(image[part]), height, width)
     causes = resize_labels(worst.causes[part], height, width)
     for number, colour in enumerate(COLOURS, start=1):

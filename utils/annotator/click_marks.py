@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from utils.media.images import resize_image
+from utils.media.images import resize_image, scaled_size
 from utils.media.regions import Rectangle
 
 # Of a window at the size at which it is worked on, the longer side: a share of the frame's, at
@@ -95,7 +95,7 @@ def work_size(height: int, width: int, is_known: bool = False) -> tuple[int, int
     share, least, most = _FINE_LOOK if is_known else _FIRST_LOOK
     longer = max(height, width)
     scale = min(most, max(least, share * longer)) / longer
-    return max(1, round(height * scale)), max(1, round(width * scale))
+    return scaled_size(height, width, scale)
 
 
 def choose_window(marks: Marks, mask: np.ndarray) -> Rectangle:

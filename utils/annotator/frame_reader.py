@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from utils.errors import InputError
-from utils.media.images import resize_image
+from utils.media.images import resize_image, scaled_size
 from utils.media.videos import Video
 
 FRAMES_KEPT = 3
@@ -112,6 +112,6 @@ def encode_jpeg(image: np.ndarray, box_px: tuple[int, int] | None, quality: int)
     """
     height, width = image.shape[:2]
     scale = min(1.0, box_px[0] / width, box_px[1] / height) if box_px else 1.0
-    image = resize_image(image, max(1, round(height * scale)), max(1, round(width * scale)))
+    image = resize_image(image, *scaled_size(height, width, scale))
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()

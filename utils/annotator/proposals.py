@@ -11,7 +11,7 @@ import numpy as np
 
 from utils.annotator.background_network import Segmenter
 from utils.annotator.frame_reader import FrameReader
-from utils.media.images import resize_image
+from utils.media.images import resize_image, scaled_size
 from utils.media.labels import VOID
 from utils.stage3.find_animals import find_pieces
 from utils.stage3.motion import find_motion, to_grey, warp_labels
@@ -92,9 +92,7 @@ def follow_animals(
 
 def _carry(frames: FrameReader, start: Labelled, frame: int) -> np.ndarray:
     """Moves labels to another frame along the optical flow, from frame to frame."""
-    height, width = start.labels.shape
-    scale = _FLOW_PX / max(height, width)
-    size = max(1, round(height * scale)), max(1, round(width * scale))
+    size = scaled_size(*start.labels.shape, _FLOW_PX / max(start.labels.shape))
 
     def read_grey(index: int) -> np.ndarray:
         return to_grey(resize_image(frames.read(index), *size))

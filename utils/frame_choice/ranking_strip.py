@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from utils.files import write_atomically
-from utils.media.images import resize_image
+from utils.media.images import resize_image, scaled_size
 from utils.media.videos import Video, shown_size
 
 THUMBNAIL_BOX_PX = (224, 168)  # width, height that a thumbnail fits into
@@ -34,7 +34,7 @@ def write_ranking_strip(
     columns = max(map(len, rows.values()))
     shown_height, shown_width = shown_size(video)
     scale = min(THUMBNAIL_BOX_PX[0] / shown_width, THUMBNAIL_BOX_PX[1] / shown_height)
-    height, width = max(1, round(shown_height * scale)), max(1, round(shown_width * scale))
+    height, width = scaled_size(shown_height, shown_width, scale)
     cell_width = max(width, 110)  # captions of narrow videos must not run into each other
     row_height = _TITLE_PX + height + _CAPTION_PX + 5 * _GAP_PX
     title_font = ImageFont.load_default(_TITLE_PX)

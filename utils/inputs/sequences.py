@@ -211,7 +211,8 @@ def find_sequences(
     if labels and len(found) > 1:
         raise UsageError(
             f"--label goes with one --video, there are {len(found)}. Save it as "
-            f"{paths.LABELS / 'VIDEO' / 'FRAME.png'} instead, with the names of both."
+            f"{paths.LABELS / 'VIDEO' / 'FRAME.png'} instead: the video's name, "
+            "the frame's number."
         )
     return paths.DATASETS, {
         video: partial(open_video_sequence, path, labels, guidance, video)

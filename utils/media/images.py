@@ -238,7 +238,11 @@ def working_size(height: int, width: int, lines: int = 480) -> tuple[int, int]:
         width: of the frame.
         lines: the shorter side has at most so many px.
     """
-    scale = min(1.0, lines / min(height, width))
+    return scaled_size(height, width, min(1.0, lines / min(height, width)))
+
+
+def scaled_size(height: int, width: int, scale: float) -> tuple[int, int]:
+    """Height and width of an image of this size at a scale, in px, at least 1."""
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 

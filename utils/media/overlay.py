@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from utils.errors import is_disk_full, one_line
 from utils.files import move_into_place, write_atomically
-from utils.media.images import resize_image, resize_labels
+from utils.media.images import resize_image, resize_labels, scaled_size
 from utils.media.labels import davis_palette
 from utils.media.video_writing import constant_rate, write_video
 from utils.media.videos import Video, shown_size
@@ -99,7 +99,7 @@ def write_overlay_video(
     """
     shown_height, shown_width = shown_size(video)
     scale = min(1.0, MAX_VIDEO_HEIGHT_PX / shown_height, MAX_VIDEO_SIDE_PX / shown_width)
-    height, width = max(1, round(shown_height * scale)), max(1, round(shown_width * scale))
+    height, width = scaled_size(shown_height, shown_width, scale)
 
     def frames() -> Iterator[np.ndarray]:
         for index in show(range(len(video))):
@@ -159,7 +159,7 @@ def write_tiles(
     """
     shown_height, shown_width = shown_size(video)
     scale = min(TILE_BOX_PX[0] / shown_width, TILE_BOX_PX[1] / shown_height)
-    height, width = max(1, round(shown_height * scale)), max(1, round(shown_width * scale))
+    height, width = scaled_size(shown_height, shown_width, scale)
     columns = min(columns, len(tags))
     rows = -(-len(tags) // columns)
     shape = (rows * (height + _GAP_PX) + _GAP_PX, columns * (width + _GAP_PX) + _GAP_PX, 3)

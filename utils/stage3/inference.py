@@ -6,7 +6,7 @@ import cv2
 import keras
 import numpy as np
 
-from utils.media.images import resize_image
+from utils.media.images import resize_image, scaled_size
 from utils.training.probability import sigmoid
 
 
@@ -26,7 +26,7 @@ def predict_probability(
     height, width = image.shape[:2]
     total = np.zeros((height, width), "float32")
     for scale in scales:
-        size = (max(1, round(height * scale)), max(1, round(width * scale)))
+        size = scaled_size(height, width, scale)
         scaled = image if scale == 1 else resize_image(image, *size)
         views = np.stack([scaled, scaled[:, ::-1]]) if flip else scaled[None]
         logits = model.predict_on_batch(views)["mask"][..., 0]

@@ -124,8 +124,8 @@ def share_labels(
     if not labelled:
         raise InputError(
             f"--together: expected a label of at least one of these videos, found none for "
-            f"{', '.join(job.name for job in jobs[:5])}. Label one with annotate.py and "
-            "this name: --name."
+            f"{', '.join(job.name for job in jobs[:5])}. Label one with annotate.py "
+            "--video FILE --name NAME, where NAME is one of these."
         )
     shared = []
     for job in jobs:

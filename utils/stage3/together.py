@@ -12,7 +12,7 @@ import numpy as np
 
 from utils import paths
 from utils.console import Display
-from utils.media.images import resize_image, resize_labels, working_size
+from utils.media.images import resize_image, resize_labels, scaled_size, working_size
 from utils.media.labels import VOID, LabelMap
 from utils.media.videos import Video
 from utils.stage3.fine_tuning import FineTuner
@@ -123,7 +123,7 @@ def _samples(labelled: LabelledVideo, zoom: float, preset: Preset) -> list[Frame
     video = labelled.video
     fine = working_size(video.height, video.width, preset.fine_lines)
     scale = zoom * min(1.0, preset.lines / min(fine))
-    size = max(1, round(fine[0] * scale)), max(1, round(fine[1] * scale))
+    size = scaled_size(*fine, scale)
     samples = []
     for frame, label in labelled.labels.items():
         values = resize_labels(label.values, *size)

@@ -9,7 +9,7 @@ import numpy as np
 from utils.errors import InputError
 from utils.evaluation.mask_tracks import MaskTrack
 from utils.evaluation.results import SegmentedVideo
-from utils.media.images import resize_image, resize_labels
+from utils.media.images import resize_image, resize_labels, scaled_size
 from utils.media.labels import VOID, read_label
 from utils.media.overlay import animal_colour, draw_overlay
 from utils.media.videos import VideoFile
@@ -42,7 +42,7 @@ def make_strip(
     images = _read_overlay(overlay_path, len(video), frames) or _draw_masks(video, frames)
     shown = images[0].shape[:2]  # not always `size`: pixels of the overlay are square
     scale = min(TILE_HEIGHT_PX / shown[0], MAX_TILE_WIDTH_PX / shown[1])
-    height, width = (max(1, round(side * scale)) for side in shown)
+    height, width = scaled_size(*shown, scale)
     tiles = []
     for frame, image in zip(frames, images, strict=True):
         tile = resize_image(image, height, width)
