@@ -102,6 +102,20 @@ def test_small_pieces_may_belong_to_any_animal():
 # Composites
 
 
+def test_a_rider_is_background_and_rims_are_void(tmp_path):
+    gray = np.zeros((SIZE, SIZE), "uint8")
+    gray[10:70, 5:45] = gray[:60, 50:96] = 128  # the horse's rim, a rider up to the image's edge
+    gray[15:65, 10:40] = 255
+    Image.fromarray(gray).save(tmp_path / "a.png")
+    Image.fromarray(np.zeros((SIZE, SIZE, 3), "uint8")).save(tmp_path / "a.jpg")
+    read = AnimalSample(tmp_path / "a.jpg", tmp_path / "a.png").read()
+    assert read.numbers == [1] and read.are_single
+    assert (read.animals[15:65, 10:40] == 1).all()
+    assert (read.animals[10:15, 5:45] == VOID).all()
+    assert (read.animals[:50, 60:] == 0).all()  # the edge is no outline
+    assert (read.animals[58, 50:] == VOID).all()
+
+
 def test_pasted_animals_touch_and_hide_each_other_in_every_degree(herd):
     numbered = samples_of(herd)[0].read()
     cut_outs = [numbered.cut_out(1)] * 3 + [numbered.cut_out(2)]

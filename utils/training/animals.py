@@ -1,7 +1,9 @@
 """Images in which every animal counts by itself: what the prompted network is trained on.
 
 A data set with `Instances/` has a number per animal. In other data sets all animals are one mask,
-whose pieces are taken for animals; only a mask of one piece is sure to show a single one.
+whose pieces are taken for animals; only a mask of one piece is sure to show a single one. What is
+void there, but for the rims along outlines, is another object: a rider, a sofa. To whoever is
+asked for one animal it is background, and a person who clicks it away is to be understood.
 """
 
 from collections.abc import Sequence
@@ -21,6 +23,7 @@ UNNUMBERED = 254  # in a map of animals: an animal, or part of one, but it is no
 _SMALLER_PIECE = 0.25  # share of the largest piece: what is smaller may be a part of it
 _MIN_CUT_OUT_PX = 400
 _BORDER_PX = 3  # around a cut-out
+_RIM_PX = 6  # half the width of void below which it is the rim of an outline
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,8 @@ class AnimalSample:
         image = read_image(self.image_path)
         if INSTANCES in self.annotation_path.parts:
             return NumberedImage(image, read_numbers(self.annotation_path), are_single=True)
-        animals, is_single = number_pieces(read_label(self.annotation_path).values)
+        label = without_other_objects(read_label(self.annotation_path).values)
+        animals, is_single = number_pieces(label)
         return NumberedImage(image, animals, are_single=is_single)
 
 
@@ -110,6 +114,18 @@ def numbers_in(animals: np.ndarray) -> list[int]:
     """The numbers of the animals of a map, in increasing order."""
     found = np.flatnonzero(np.bincount(animals.ravel(), minlength=256))
     return [int(number) for number in found if 0 < number < UNNUMBERED]
+
+
+def without_other_objects(label: np.ndarray) -> np.ndarray:
+    """The label with the inside of void regions as background; the rims stay void.
+
+    Args:
+        label: uint8 (H, W), 255 void.
+    """
+    # Void goes on beyond the image's edge.
+    is_void = np.pad((label == VOID).astype(np.uint8), 1, mode="edge")
+    depth = cv2.distanceTransform(is_void, cv2.DIST_L2, 5)[1:-1, 1:-1]
+    return np.where(depth > _RIM_PX, 0, label).astype(np.uint8)
 
 
 def number_pieces(label: np.ndarray) -> tuple[np.ndarray, bool]:
