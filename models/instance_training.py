@@ -12,8 +12,8 @@ _NO_ANIMAL = -1e4  # logit
 
 
 class InstanceTraining(keras.Model):
-    """A model whose `weights` are those of the instance head alone: they are what is averaged, saved
-    and loaded. What it computes with is in `variables`."""
+    """A model whose `weights` are those of the instance head alone: they are what is averaged,
+    saved and loaded. `variables` has those of the frozen network as well."""
 
     @property
     def weights(self):
@@ -44,7 +44,8 @@ def build_instance_training(network: keras.Model, crop: int) -> keras.Model:
     side = -(-crop // STRIDE)  # the maps cover the padded image
     answers = {name: x[:, :side, :side] for name, x in answers.items()}
     found = ops.sigmoid(seen["mask"][:, ::STRIDE, ::STRIDE])
-    offset = answers["offset"] * OFFSET_PX
+    # Not `* OFFSET_PX`: Keras takes the product with a number for a sparse tensor.
+    offset = keras.layers.Rescaling(OFFSET_PX, dtype="float32", name="pixels")(answers["offset"])
     outputs = {
         "centre": ops.concatenate([answers["centre"], found], axis=-1),
         "offset": offset,

@@ -1,4 +1,5 @@
-"""How stages 1 and 2, the prompted network and the instance head train: one frozen dataclass, without Keras."""
+"""How stages 1 and 2, the prompted network and the instance head train: one frozen dataclass,
+without Keras."""
 
 from dataclasses import dataclass, fields
 from typing import Any

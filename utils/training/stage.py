@@ -1,5 +1,5 @@
-"""What the scripts of stages 1 and 2, of the prompted network and of the instance head share: checks
-before a run, and the training itself."""
+"""What the scripts of stages 1 and 2, of the prompted network and of the instance head share:
+checks before a run, and the training itself."""
 
 import contextlib
 import hashlib
