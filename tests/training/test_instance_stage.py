@@ -7,17 +7,28 @@ import numpy as np
 import pytest
 
 import train_instances
-from models.instances import build_instance_head, build_trunk
+from models import instance_training
+from models.instances import build_trunk
 from tests.tiny_prompted import network_with_tiny_backbone
 from utils.errors import InputError
 from utils.training import stage
 from utils.training.weights import load_weights, read_weights, save_weights
 
 
+def tiny_head(trunk):
+    inputs = [keras.Input((None, None, x.shape[-1])) for x in trunk.output["maps"]]
+    outputs = {
+        name: keras.layers.Conv2D(channels, 1, dtype="float32", name=f"instance_{name}")(inputs[-1])
+        for name, channels in (("centre", 1), ("offset", 2), ("border", 1))
+    }
+    return keras.Model(inputs, outputs, name="instance_head")
+
+
 @pytest.fixture
 def run_config(herds, tmp_path, monkeypatch):
-    """Makes the configuration of a short run behind a tiny network."""
+    """Makes the configuration of a short run with a tiny network and a tiny head."""
     monkeypatch.setattr(train_instances, "build_prompted_model", network_with_tiny_backbone)
+    monkeypatch.setattr(instance_training, "build_instance_head", tiny_head)
     keras.utils.set_random_seed(3)
     start = tmp_path / "start.safetensors"
     save_weights(network_with_tiny_backbone(), start, {"stage": "prompted", "head": "deeplab"})
@@ -51,7 +62,7 @@ def test_a_run_that_was_cut_off_ends_with_the_same_weights_those_of_the_head_alo
     tensors, metadata = read_weights(path)
     start = read_weights(tmp_path / "start.safetensors")[1]
     assert (metadata["stage"], metadata["trained_beside"]) == ("instances", start["sha256"])
-    head = build_instance_head(build_trunk(network_with_tiny_backbone()))
+    head = tiny_head(build_trunk(network_with_tiny_backbone()))
     assert tensors.keys() == {variable.path for variable in head.weights}
     load_weights(head, path)
 
