@@ -3,9 +3,9 @@
 import keras
 
 from models.backbone import BACKBONE
+from models.channels import FUSING_LAYER
 
 GRADIENT_CLIP_NORM = 1.0  # of a variable; longer ones are scaled to this norm
-FUSING_LAYER = "mask_logits/"  # the head's last convolution
 
 
 class AdamW(keras.optimizers.AdamW):
@@ -83,7 +83,7 @@ def make_paper_optimizer(learning_rate: float, momentum: float) -> keras.optimiz
     )
 
     def choose(variable):
-        if not variable.path.startswith(FUSING_LAYER):
+        if not variable.path.startswith(f"{FUSING_LAYER}/"):
             return everything
         return bias if variable.path.endswith("bias") else kernel
 
