@@ -1,8 +1,7 @@
 """A network with a channel for each of several animals, made from the network for one."""
 
 import keras
-import numpy as np
-from keras import layers
+from keras import layers, ops
 
 FUSING_LAYER = "mask_logits"  # the last convolution of every head
 
@@ -34,9 +33,9 @@ def with_channels(model: keras.Model, count: int) -> keras.Model:
     return several
 
 
-def repeat_channel(value: np.ndarray, count: int) -> np.ndarray:
-    """A weight of the last convolution, (..., 1), for `count` channels: (..., count)."""
-    return np.repeat(value, count, axis=-1)
+def repeat_channel(value, count: int):
+    """A weight of the last convolution, an array (..., 1), for `count` channels: (..., count)."""
+    return ops.convert_to_numpy(ops.repeat(value, count, axis=-1))
 
 
 def take_channel(several: keras.Model, model: keras.Model, channel: int) -> None:

@@ -52,6 +52,13 @@ class TurnSample:
         return self.image, self.targets[self.turn], self.background
 
 
+def take_turns(image: np.ndarray, targets: np.ndarray, *, moves: bool = True) -> list[TurnSample]:
+    """A frame as samples in which each of the animals that it shows has its turn; see
+    `TurnSample`."""
+    shown = [place for place, target in enumerate(targets) if (target == 1).any()]
+    return [TurnSample(image, targets, turn, moves) for turn in shown]
+
+
 class AnimalBatches(Batches):
     """As `Batches`, of `TurnSample`s: targets are uint8 (batch, h, w, animals). Of augmentations,
     those with other images are left out."""
