@@ -13,8 +13,7 @@ Writes  results/segmentation/SEQ/STEM.png, results/overlay/SEQ.mp4 and SEQ.png,
 SEQ is the video's name, STEM the frame's (00037), DIR the data set. Your own video:
 python finetune_test.py --video my_video.mp4
 
-A label may show several animals, an index or colour each; each takes the time of a video with one,
-except with --preset herd.
+A label may show several animals, an index or colour each: one network learns all of them.
 Videos without a label: --fine-tuned FILE uses a network that --save-weights kept, and --together
 one that learns the labels of all videos of the call. The animals of a video are then those that the
 network finds where they are clearest.

@@ -55,7 +55,7 @@ class FineTuner:
         # Only the fused output learns here (the paper's "supervision 3").
         self.trained = keras.Model(model.input, {"mask": model.output["mask"]})
         self.trained.compile(
-            optimizer=_make_optimizer(settings),
+            optimizer=self._make_optimizer(),
             loss={"mask": loss},
             jit_compile=backend.jit_compile(),
         )
@@ -164,6 +164,18 @@ class FineTuner:
             self.seed,
         )
 
+    def _make_optimizer(self) -> keras.optimizers.Optimizer:
+        settings = self.settings
+        if isinstance(settings, PaperFineTuning):
+            return make_paper_optimizer(settings.head_learning_rate, settings.momentum)
+        return make_optimizer(
+            self._schedule(settings.head_learning_rate),
+            self._schedule(settings.backbone_learning_rate),
+        )
+
+    def _schedule(self, rate: float) -> keras.optimizers.schedules.LearningRateSchedule:
+        return warmup_cosine(rate, self.settings.steps, self.settings.final_rate)
+
     def _train(self, frames, last_epoch, backup_path, callbacks, zoom):
         batches = self.make_batches(frames, zoom)
         check = keras.callbacks.LambdaCallback(on_epoch_end=_stop_if_not_finite)
@@ -210,6 +222,17 @@ class SeveralTuner(FineTuner):
         """See `FineTuner.hold`."""
         take_channel(self.model, self.start.model, place)
 
+    def _make_optimizer(self) -> keras.optimizers.Optimizer:
+        """Its last convolution learns faster, or all channels would stay much the same."""
+        settings = self.settings
+        if isinstance(settings, PaperFineTuning):
+            return keras.optimizers.SGD(settings.head_learning_rate, momentum=settings.momentum)
+        return make_optimizer(
+            self._schedule(settings.head_learning_rate),
+            self._schedule(settings.backbone_learning_rate),
+            fusing_learning_rate=self._schedule(SHARING.fusing_rate * settings.head_learning_rate),
+        )
+
     def keep_as_start(self) -> None:
         """It starts from what `start` does."""
 
@@ -234,15 +257,6 @@ def make_loss(preset: Preset) -> keras.losses.Loss:
     if isinstance(preset.fine_tuning, PaperFineTuning):
         return BalancedSumLoss()
     return SegmentationLoss(preset.region_weight)
-
-
-def _make_optimizer(settings: FineTuning) -> keras.optimizers.Optimizer:
-    if isinstance(settings, PaperFineTuning):
-        return make_paper_optimizer(settings.head_learning_rate, settings.momentum)
-    return make_optimizer(
-        warmup_cosine(settings.head_learning_rate, settings.steps, settings.final_rate),
-        warmup_cosine(settings.backbone_learning_rate, settings.steps, settings.final_rate),
-    )
 
 
 def _stop_if_not_finite(epoch, logs):

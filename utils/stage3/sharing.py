@@ -17,12 +17,15 @@ class Sharing:
     Attributes:
         steps: share of `FineTuning.steps` that each further animal adds.
         most_steps: of all of them, in `FineTuning.steps`.
+        fusing_rate: learning rate of the last convolution, whose filters all begin as the same one,
+            relative to that of the head.
         pixels: the windows of N animals together have N to this power times as many pixels as that
             of one, see `Window.pixels`.
     """
 
     steps: float = 0.07
     most_steps: float = 1.5
+    fusing_rate: float = 10.0
     pixels: float = 0.25
 
     def steps_for(self, animals: int) -> float:
