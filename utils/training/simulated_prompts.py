@@ -39,7 +39,7 @@ class Prompting:
     composite: float = 0.5
     mask: float = 0.6
     clicks_with_mask: float = 0.3
-    box: float = 0.1
+    box: float = 0.2
     others_with_mask: float = 0.3
     others_with_clicks: float = 0.3
     more_clicks: float = 0.35
