@@ -8,6 +8,7 @@ import numpy as np
 
 from utils.annotator.click_marks import Marks
 from utils.errors import one_line
+from utils.stage3.animal_grouping import InstanceMaps
 
 
 class Segmenter(Protocol):
@@ -18,6 +19,8 @@ class Segmenter(Protocol):
     def segment(self, frame: int, image: np.ndarray, marks: Marks) -> np.ndarray: ...
 
     def look(self, frame: int, image: np.ndarray) -> np.ndarray: ...
+
+    def look_apart(self, frame: int, image: np.ndarray) -> InstanceMaps | None: ...
 
     def follow(
         self,

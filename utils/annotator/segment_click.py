@@ -41,6 +41,7 @@ from utils.annotator.click_marks import (
 )
 from utils.media.images import resize_image
 from utils.media.regions import Rectangle, touching
+from utils.stage3.animal_grouping import InstanceMaps
 
 PROBABILITIES_KEPT = 16
 # uint8 (h, w, 3) RGB -> float32 (h, w), probability of an animal, 0..1.
@@ -110,6 +111,16 @@ class ClickSegmenter:
         small = resize_image(image, *work_size(*image.shape[:2]))
         probability = self._probability(frame, whole_frame(image), small)
         return np.zeros(small.shape[:2], np.float32) if probability is None else probability
+
+    def look_apart(self, frame: int, image: np.ndarray) -> InstanceMaps | None:
+        """As `look`, with what tells animals that touch from each other; None where nothing does,
+        as here.
+
+        Args:
+            frame: tells images apart.
+            image: uint8 (H, W, 3) RGB.
+        """
+        return None
 
     def follow(
         self,
