@@ -20,6 +20,8 @@ class Segmenter(Protocol):
 
     def look(self, frame: int, image: np.ndarray) -> np.ndarray: ...
 
+    def prepare_look_apart(self) -> None: ...
+
     def look_apart(self, frame: int, image: np.ndarray) -> InstanceMaps | None: ...
 
     def follow(
@@ -28,6 +30,7 @@ class Segmenter(Protocol):
         image: np.ndarray,
         labels: np.ndarray,
         animals: Collection[int] | None = None,
+        one_window: bool = False,
     ) -> np.ndarray: ...
 
 

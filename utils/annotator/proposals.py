@@ -59,7 +59,8 @@ def find_animals(segmenter: Segmenter, frame: int, image: np.ndarray) -> np.ndar
     if pieces.confidence < finding.min_confidence:
         return np.zeros(image.shape[:2], np.uint8)
     values = np.where((pieces.values == VOID) | (pieces.values > MAX_PROPOSALS), 0, pieces.values)
-    return segmenter.follow(frame, image, _resize_labels(values, *image.shape[:2]))
+    found = _resize_labels(values, *image.shape[:2])
+    return segmenter.follow(frame, image, found, one_window=maps is not None)
 
 
 def follow_animals(

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy.ndimage import maximum_filter
 
 _MAX_CENTRES = 64  # each costs a map of distances
 
@@ -78,9 +77,8 @@ def find_centres(maps: InstanceMaps, grouping: Grouping) -> np.ndarray:
     """The peaks: float (n, 2), x and y in pixels of the image, the most probable first."""
     window = grouping.window * max(maps.mask.shape)
     size = 2 * int(window / (2 * maps.stride)) + 1
-    is_peak = (maps.centre == maximum_filter(maps.centre, size)) & (
-        maps.centre > grouping.min_peak
-    )
+    highest = cv2.dilate(maps.centre, np.ones((size, size), np.uint8))
+    is_peak = (maps.centre == highest) & (maps.centre > grouping.min_peak)
     rows, columns = np.nonzero(is_peak)
     order = np.argsort(-maps.centre[rows, columns], kind="stable")[:_MAX_CENTRES]
     return maps.stride * np.stack([columns[order], rows[order]], axis=1).astype(float)
