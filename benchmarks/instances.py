@@ -86,7 +86,8 @@ def main(config: Config) -> dict[str, PanopticQuality]:
     if not matches[HEAD]:
         raise InputError(f"{config.dataset}: expected images of numbered animals, found none.")
     qualities = {way: panoptic_quality(of_images) for way, of_images in matches.items()}
-    print("\n" + tabulate([table_row(way, q) for way, q in qualities.items()], headers="keys"))
+    rows = [table_row(way, quality) for way, quality in qualities.items()]
+    print("\n" + tabulate(rows, headers="keys", disable_numparse=True, stralign="right"))
     if config.sheet:
         sheet = Image.fromarray(np.vstack(evenly(tiles, SHEET_IMAGES)))
         write_atomically(config.sheet, lambda path: sheet.save(path, "PNG"))
