@@ -73,3 +73,29 @@ def stage_config(pairs, small_stages, tmp_path):
         return script.Config(**defaults | options)
 
     return make
+
+
+@pytest.fixture
+def herds(tmp_path) -> Path:
+    """Bright discs on dark noise: three images with a number per animal, two without."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "herds"
+    for kind in ("JPEGImages", "Annotations", "Instances"):
+        (folder / kind).mkdir(parents=True)
+    both = ((30, 28), (66, 40))
+    animals = {"wild_0": both, "cow_1": both, "cow_2": both[:1], "dog_3": both[:1], "two_4": both}
+    y, x = np.mgrid[:72, :96]
+    for name, places in animals.items():
+        numbers = np.zeros((72, 96), "uint8")
+        for number, (x0, y0) in enumerate(places, 1):
+            numbers[np.hypot(y - y0, x - x0) < 15] = number
+        image = rng.integers(0, 60, (72, 96, 3)) + 70 * numbers[..., None]
+        Image.fromarray(image.astype("uint8")).save(folder / f"JPEGImages/{name}.jpg")
+        mask = Image.fromarray((numbers > 0).astype("uint8") * 255)
+        mask.save(folder / f"Annotations/{name}.png")
+        if name.startswith(("wild", "cow")):
+            Image.fromarray(numbers).save(folder / f"Instances/{name}.png")
+    lines = {name: f"JPEGImages/{name}.jpg Annotations/{name}.png\n" for name in animals}
+    (folder / "train.txt").write_text("".join(lines.values()))
+    (folder / "singles.txt").write_text(lines["cow_2"] + lines["dog_3"])
+    return folder

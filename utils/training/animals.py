@@ -41,12 +41,13 @@ class AnimalSample:
         return start if separator else self.image_path.parent.name
 
     def read(self) -> "NumberedImage":
-        image = read_image(self.image_path)
+        return NumberedImage(read_image(self.image_path), *self.read_animals())
+
+    def read_animals(self) -> tuple[np.ndarray, bool]:
+        """`animals` and `are_single` of the `NumberedImage`, without the image."""
         if INSTANCES in self.annotation_path.parts:
-            return NumberedImage(image, read_numbers(self.annotation_path), are_single=True)
-        label = without_other_objects(read_label(self.annotation_path).values)
-        animals, is_single = number_pieces(label)
-        return NumberedImage(image, animals, are_single=is_single)
+            return read_numbers(self.annotation_path), True
+        return number_pieces(without_other_objects(read_label(self.annotation_path).values))
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,5 @@
-"""How stages 1 and 2 and the prompted network train: one frozen dataclass, without Keras."""
+"""How stages 1 and 2, the prompted network and the instance head train: one frozen dataclass,
+without Keras."""
 
 from dataclasses import dataclass, fields
 from typing import Any
@@ -13,7 +14,7 @@ class Recipe:
     The fields without a default are flags of the stage scripts, which state their defaults.
 
     Attributes:
-        stage: "pascal_base", "objectness" or "prompted", kept with the weights.
+        stage: "pascal_base", "objectness", "prompted" or "instances", kept with the weights.
         augmentation: of the crops.
         steps: updates of the weights in the whole run.
         batch_size: crops of one forward pass.
@@ -60,15 +61,15 @@ class Recipe:
         return self.steps * self.accumulate
 
 
-def recipe_of(flags: Any, stage: str, augmentation: Augmentation) -> Recipe:
+def recipe_of(flags: Any, stage: str, augmentation: Augmentation, **fixed: Any) -> Recipe:
     """The recipe that a stage script's flags ask for.
 
     Args:
         flags: its `Config`; what has the name of a field of `Recipe` becomes that field.
         stage, augmentation: see `Recipe`; no flags.
+        fixed: further fields of `Recipe` that are no flags of this script.
     """
     named = {f.name: getattr(flags, f.name) for f in fields(Recipe) if hasattr(flags, f.name)}
-    trains_statistics = flags.batch_statistics == "trained"
-    return Recipe(
-        stage=stage, augmentation=augmentation, train_batch_statistics=trains_statistics, **named
-    )
+    if hasattr(flags, "batch_statistics"):
+        named["train_batch_statistics"] = flags.batch_statistics == "trained"
+    return Recipe(stage=stage, augmentation=augmentation, **named, **fixed)

@@ -1,5 +1,5 @@
-"""What the scripts of stages 1 and 2 and of the prompted network share: checks before a run, and
-the training itself."""
+"""What the scripts of stages 1 and 2, of the prompted network and of the instance head share:
+checks before a run, and the training itself."""
 
 import contextlib
 import hashlib
@@ -136,13 +136,20 @@ def print_plan(
 # Training
 
 
-def compile_model(model: keras.Model, loss: keras.losses.Loss, recipe: Recipe) -> None:
+def compile_model(
+    model: keras.Model,
+    loss: keras.losses.Loss | dict[str, keras.losses.Loss],
+    recipe: Recipe,
+    loss_weights: dict[str, float] | None = None,
+) -> None:
     """Gives the model its optimizer, the losses of its outputs, frozen blocks and, on GPUs, XLA.
 
     Args:
         model: of `models.build_model`.
-        loss: on logits and targets (batch, h, w, 1), 255 void; for each output of the model.
+        loss: on logits and targets (batch, h, w, 1), 255 void, for each output of the model; or one
+            for each, by the output's name.
         recipe: of the run.
+        loss_weights: by the output's name; None: those of masks and side outputs.
     """
     freeze_first_blocks(model, recipe.frozen_blocks)
     outputs = list(model.output)
@@ -153,8 +160,9 @@ def compile_model(model: keras.Model, loss: keras.losses.Loss, recipe: Recipe) -
     )
     model.compile(
         optimizer=make_optimizer(*schedules, recipe.weight_decay, accumulate=recipe.accumulate),
-        loss={name: loss for name in outputs},
-        loss_weights={name: 1.0 if name == "mask" else recipe.side_weight for name in outputs},
+        loss=loss if isinstance(loss, dict) else dict.fromkeys(outputs, loss),
+        loss_weights=loss_weights
+        or {name: 1.0 if name == "mask" else recipe.side_weight for name in outputs},
         jit_compile=backend.jit_compile(),
     )
     # TensorFlow traces a step that creates variables twice.
