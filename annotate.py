@@ -8,7 +8,8 @@ first video without a label of datasets/finetune_test_dataset, or of the bundled
 
 Reads   --video or DIR/JPEGImages/480p/SEQ; DIR/bubbleNet_data/rawData/SEQ/frame_selection;
         weights/prompted_weights/deeplab.safetensors, or if it is not there that of stage 1 in
-        weights/pascal_base_train_weights, to find animals and what is clicked;
+        weights/pascal_base_train_weights, to find animals and what is clicked; if it is there,
+        weights/prompted_weights/instances.safetensors, to tell animals of a group apart;
         results/segmentation/SEQ for corrections.
 
 Writes  datasets/labels/SEQ/STEM.png, 0/255 for one animal, DAVIS palette for several;

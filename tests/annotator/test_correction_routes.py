@@ -188,7 +188,7 @@ def test_what_is_followed_stops_at_the_end_and_at_what_was_drawn_by_hand(tmp_pat
 
 def test_a_mask_that_grows_or_shrinks_at_once_is_lost(tmp_path, open_page):
     class Careless(PromptedSegmenter):
-        def follow(self, frame, image, labels, animals=None):
+        def follow(self, frame, image, labels, animals=None, one_window=False):
             return np.uint8(truth(frame) > 0)  # both animals, twice as large
 
     def masks(frame):
@@ -204,7 +204,7 @@ def test_a_mask_that_grows_or_shrinks_at_once_is_lost(tmp_path, open_page):
 
 def test_a_small_correction_leaves_the_neighbours_of_a_quick_animal_alone(tmp_path, open_page):
     class Inexact(PromptedSegmenter):
-        def follow(self, frame, image, labels, animals=None):
+        def follow(self, frame, image, labels, animals=None, one_window=False):
             moved = np.roll(truth(frame), 3, axis=1)  # an IoU of 0.8 with the right mask
             return moved * np.uint8(moved == 1)
 

@@ -6,9 +6,14 @@ import numpy as np
 import pytest
 
 import models
+from models.instances import build_instance_head, build_trunk
 from tests.bright_hen import HEIGHT, NOTHING, WIDTH, ellipse, overlap, picture
 from tests.bright_parts import MASK, NEGATIVE, OTHERS, POSITIVE, Finder
-from tests.tiny_prompted import tiny_plain_network, tiny_prompted_network
+from tests.tiny_prompted import (
+    network_with_tiny_backbone,
+    tiny_plain_network,
+    tiny_prompted_network,
+)
 from utils import paths
 from utils.annotator.click_marks import (
     OTHER_ANIMAL,
@@ -232,3 +237,25 @@ def test_the_prompted_network_is_used_where_its_weights_are(
         0, picture(3), Marks([Click(75, 60, True)], None, NOTHING > 0, NOTHING)
     )
     assert mask.shape == (HEIGHT, WIDTH) and mask[60, 75]
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_the_instance_head_is_loaded_when_it_is_asked_for_and_fits(
+    tmp_path, monkeypatch, capsys, fits
+):
+    monkeypatch.setattr(paths, "PROMPTED_WEIGHTS", tmp_path)
+    monkeypatch.setattr(models, "build_prompted_model", network_with_tiny_backbone)
+    model = network_with_tiny_backbone()
+    facts = {"stage": "prompted", "head": "deeplab"}
+    sha256 = save_weights(model, tmp_path / "deeplab.safetensors", facts)
+    facts = {"stage": "instances", "trained_beside": sha256 if fits else "f00d"}
+    head = build_instance_head(build_trunk(model))
+    save_weights(head, tmp_path / "instances.safetensors", facts)
+    segmenter = load_segmenter(3, picture(3))
+    assert "told apart" not in capsys.readouterr().out
+    maps = [segmenter.look_apart(3, picture(3)) for _ in range(2)]
+    said = capsys.readouterr().out
+    assert said.count("told apart") == 1 and ("not told apart" in said) != fits
+    assert all((seen is not None) == fits for seen in maps)
+    if fits:
+        assert maps[0].mask.shape == work_size(HEIGHT, WIDTH)

@@ -28,6 +28,7 @@ from utils.annotator.segment_click import ClickSegmenter
 from utils.annotator.server import create_app
 from utils.media.images import resize_image
 from utils.media.labels import write_label
+from utils.stage3.animal_grouping import InstanceMaps
 
 
 def two_boxes() -> tuple[np.ndarray, np.ndarray]:
@@ -85,6 +86,42 @@ def test_no_more_are_proposed_than_help(monkeypatch):
     large, small = two_boxes()
     found = find_animals(PromptedSegmenter(Finder()), 0, image_of(large, small))
     assert overlap(found == 1, large) > 0.95 and found.max() == 1
+
+
+class Halves:
+    """Tells the left half of an image from the right one, by a centre in each."""
+
+    def look_apart(self, image, height, width):
+        stride = 4
+        rows, columns = np.indices((height // stride, width // stride)) * stride
+        places = np.array([[0.3 * width, height / 2], [0.7 * width, height / 2]]).astype(int)
+        places -= places % stride
+        centre = np.zeros(rows.shape, np.float32)
+        centre[places[:, 1] // stride, places[:, 0] // stride] = 0.9
+        votes = places[(columns >= width / 2).astype(int)]
+        mask = (image.mean(axis=2) > 120).astype(np.float32)
+        return InstanceMaps(mask, centre, votes - np.stack([columns, rows], -1), stride)
+
+
+def test_animals_that_touch_are_proposed_one_by_one_where_the_head_tells_them_apart():
+    left, right = np.zeros((2, HEIGHT, WIDTH), bool)
+    left[20:100, 10:80] = right[30:90, 80:145] = True
+    image, loaded = image_of(left, right), []
+
+    def load():
+        loaded.append(True)
+        return Halves()
+
+    network = Finder()
+    segmenter = PromptedSegmenter(network, load_instances=load)
+    segmenter.look(0, image)
+    assert not loaded  # clicks do not need it
+    for _ in range(2):
+        found = find_animals(segmenter, 0, image)
+        assert overlap(found == 1, left) > 0.9 and overlap(found == 2, right) > 0.9
+    assert loaded == [True]
+    assert len(network.looked) == 1  # both in one window, which here is the frame
+    assert set(np.unique(find_animals(PromptedSegmenter(Finder()), 0, image))) == {0, 1}
 
 
 # Followed from a label

@@ -8,6 +8,7 @@ import numpy as np
 
 from utils.annotator.click_marks import Marks
 from utils.errors import one_line
+from utils.stage3.animal_grouping import InstanceMaps
 
 
 class Segmenter(Protocol):
@@ -19,12 +20,17 @@ class Segmenter(Protocol):
 
     def look(self, frame: int, image: np.ndarray) -> np.ndarray: ...
 
+    def prepare_look_apart(self) -> None: ...
+
+    def look_apart(self, frame: int, image: np.ndarray) -> InstanceMaps | None: ...
+
     def follow(
         self,
         frame: int,
         image: np.ndarray,
         labels: np.ndarray,
         animals: Collection[int] | None = None,
+        one_window: bool = False,
     ) -> np.ndarray: ...
 
 

@@ -74,8 +74,25 @@ def _load_prompted(path, use_colours):
     from utils.training.weights import load_weights
 
     model = build_prompted_model()
-    load_weights(model, path)
-    return PromptedSegmenter(PromptedNetwork(model), use_colours)
+    sha256 = load_weights(model, path)["sha256"]
+    return PromptedSegmenter(
+        PromptedNetwork(model), use_colours, lambda: _load_instances(model, sha256)
+    )
+
+
+def _load_instances(model, sha256):
+    """The instance head; None, and a group is proposed as one mask, where it does not fit."""
+    from utils.stage3.instance_network import find_instance_weights, load_instance_network
+
+    try:
+        path = find_instance_weights(sha256)
+        network = path and load_instance_network(model, path)
+    except InputError as error:
+        print(f"Groups of animals are not told apart: {error}", flush=True)
+        return None
+    if path:
+        print(f"Groups of animals are told apart by {path}.", flush=True)
+    return network
 
 
 def _load_stage1(path):

@@ -4,7 +4,8 @@ The backbone looks once at each window of a frame at each of two sizes: coarse f
 fine once there is a mask. From then on, another click in the same window costs the head alone.
 """
 
-from collections.abc import Collection
+import threading
+from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,6 +28,7 @@ from utils.annotator.segment_click import (
 )
 from utils.media.images import resize_image
 from utils.media.regions import Rectangle, touching
+from utils.stage3.animal_grouping import InstanceMaps
 from utils.training.clicks import Place, make_prompt
 
 MAPS_KEPT = 6  # up to 54 MB each
@@ -41,19 +43,35 @@ class Network(Protocol):
     def probability(self, maps: Any, prompt: np.ndarray) -> np.ndarray: ...
 
 
+class Instances(Protocol):
+    """See `utils.stage3.instance_network.InstanceNetwork`."""
+
+    def look_apart(self, maps: Any, height: int, width: int) -> InstanceMaps: ...
+
+
 class PromptedSegmenter:
     """Segments what clicks and boxes mark; keeps what the network saw in the last windows.
 
     Args:
         network: what is asked.
         use_colours: whether cv2.grabCut settles what the network is not sure of.
+        load_instances: returns what tells animals that touch from each other, or None; called once,
+            when that is first asked for.
     """
 
     knows_animals = True
 
-    def __init__(self, network: Network, use_colours: bool = False) -> None:
+    def __init__(
+        self,
+        network: Network,
+        use_colours: bool = False,
+        load_instances: Callable[[], Instances | None] = lambda: None,
+    ) -> None:
         self._network = network
         self._use_colours = use_colours
+        self._load_instances: Callable[[], Instances | None] | None = load_instances
+        self._instances: Instances | None = None
+        self._loading = threading.Lock()
         self._maps = RecentWindows(MAPS_KEPT)
 
     def segment(self, frame: int, image: np.ndarray, marks: Marks) -> np.ndarray:
@@ -68,12 +86,29 @@ class PromptedSegmenter:
         maps = self._look(frame, whole_frame(image), small)
         return self._network.probability(maps, make_prompt(small.shape[:2]))
 
+    def prepare_look_apart(self) -> None:
+        """As `ClickSegmenter.prepare_look_apart`."""
+        with self._loading:
+            if self._load_instances is not None:
+                self._instances = self._load_instances()
+                self._load_instances = None
+
+    def look_apart(self, frame: int, image: np.ndarray) -> InstanceMaps | None:
+        """As `ClickSegmenter.look_apart`."""
+        self.prepare_look_apart()
+        if self._instances is None:
+            return None
+        small = resize_image(image, *work_size(*image.shape[:2]))
+        maps = self._look(frame, whole_frame(image), small)
+        return self._instances.look_apart(maps, *small.shape[:2])
+
     def follow(
         self,
         frame: int,
         image: np.ndarray,
         labels: np.ndarray,
         animals: Collection[int] | None = None,
+        one_window: bool = False,
     ) -> np.ndarray:
         """As `ClickSegmenter.follow`: what the network finds with these masks as its prompt."""
         result, best = np.zeros_like(labels), np.full(labels.shape, 0.5, np.float32)
@@ -82,7 +117,8 @@ class PromptedSegmenter:
                 continue
             mask, others = labels == animal, (labels > 0) & (labels != animal)
             nothing = np.zeros_like(labels)
-            window = choose_window(Marks([], None, mask, nothing), mask)
+            seen = touching(labels > 0, mask) if one_window else mask
+            window = choose_window(Marks([], None, seen, nothing), seen)
             small = resize_image(image[window.slices], *work_size(*labels.shape, is_known=True))
             mask, others = (
                 resize_image(m[window.slices].astype(np.float32), *small.shape[:2]) > 0.5

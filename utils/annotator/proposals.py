@@ -13,6 +13,7 @@ from utils.annotator.background_network import Segmenter
 from utils.annotator.frame_reader import FrameReader
 from utils.media.images import resize_image, scaled_size
 from utils.media.labels import VOID
+from utils.stage3.animal_grouping import group_animals
 from utils.stage3.find_animals import find_pieces
 from utils.stage3.motion import find_motion, to_grey, warp_labels
 from utils.stage3.settings import Finding
@@ -50,13 +51,16 @@ def find_animals(segmenter: Segmenter, frame: int, image: np.ndarray) -> np.ndar
     Returns: uint8 (H, W), 0 background, 1..N animals, the largest first; 0 where the network is not
         sure enough.
     """
-    probability = segmenter.look(frame, image)
+    maps = segmenter.look_apart(frame, image)
+    probability = segmenter.look(frame, image) if maps is None else maps.mask
+    regions = None if maps is None else group_animals(maps)
     finding = Finding()
-    pieces = find_pieces((probability * 255).round().astype(np.uint8), 0.5, finding)
+    pieces = find_pieces((probability * 255).round().astype(np.uint8), 0.5, finding, regions)
     if pieces.confidence < finding.min_confidence:
         return np.zeros(image.shape[:2], np.uint8)
     values = np.where((pieces.values == VOID) | (pieces.values > MAX_PROPOSALS), 0, pieces.values)
-    return segmenter.follow(frame, image, _resize_labels(values, *image.shape[:2]))
+    found = _resize_labels(values, *image.shape[:2])
+    return segmenter.follow(frame, image, found, one_window=maps is not None)
 
 
 def follow_animals(

@@ -41,6 +41,7 @@ from utils.annotator.click_marks import (
 )
 from utils.media.images import resize_image
 from utils.media.regions import Rectangle, touching
+from utils.stage3.animal_grouping import InstanceMaps
 
 PROBABILITIES_KEPT = 16
 # uint8 (h, w, 3) RGB -> float32 (h, w), probability of an animal, 0..1.
@@ -111,12 +112,26 @@ class ClickSegmenter:
         probability = self._probability(frame, whole_frame(image), small)
         return np.zeros(small.shape[:2], np.float32) if probability is None else probability
 
+    def prepare_look_apart(self) -> None:
+        """Loads what `look_apart` needs. Clicks may be answered meanwhile."""
+
+    def look_apart(self, frame: int, image: np.ndarray) -> InstanceMaps | None:
+        """As `look`, with what tells animals that touch from each other; None where nothing does,
+        as here.
+
+        Args:
+            frame: tells images apart.
+            image: uint8 (H, W, 3) RGB.
+        """
+        return None
+
     def follow(
         self,
         frame: int,
         image: np.ndarray,
         labels: np.ndarray,
         animals: Collection[int] | None = None,
+        one_window: bool = False,
     ) -> np.ndarray:
         """Where the animals of an earlier frame are now.
 
@@ -125,6 +140,8 @@ class ClickSegmenter:
             image: uint8 (H, W, 3) RGB.
             labels: uint8 (H, W), 0 background, 1..N animals, about where they are.
             animals: those that are asked for; None: all of them.
+            one_window: whether animals that touch are looked at in one window, which saves time,
+                and not each in its own.
 
         Returns: uint8 (H, W), these animals; here, as in `labels`, since this network does not know
             which animal is meant.

@@ -113,7 +113,12 @@ def _survey(
     return probability
 
 
-def find_pieces(probability: np.ndarray, threshold: float, finding: Finding) -> Pieces:
+def find_pieces(
+    probability: np.ndarray,
+    threshold: float,
+    finding: Finding,
+    regions: np.ndarray | None = None,
+) -> Pieces:
     """Numbers the animals in one frame.
 
     Parts that a leg or a post separates are near each other and remain one animal.
@@ -122,10 +127,14 @@ def find_pieces(probability: np.ndarray, threshold: float, finding: Finding) -> 
         probability: uint8 (h, w), 0..255.
         threshold: probability above which a pixel is animal.
         finding: how large a piece has to be, how far from the others, and how many there are.
+        regions: int (h, w), a number from 1 for each animal, where they are known otherwise: see
+            `utils.stage3.animal_grouping`. None: each piece of the mask is an animal.
     """
     mask = probability > threshold * 255
-    radius = round(finding.gap * np.hypot(*mask.shape) / 2)
-    regions, count = number_pieces_across_gaps(mask, 2 * radius + 1)
+    if regions is None:
+        radius = round(finding.gap * np.hypot(*mask.shape) / 2)
+        regions, _ = number_pieces_across_gaps(mask, 2 * radius + 1)
+    count = int(regions.max()) + 1
     areas = np.bincount(regions[mask], minlength=count)
     smallest = max(finding.min_share * mask.size, finding.min_of_largest * areas.max(), 1)
     large = [region for region in np.argsort(-areas, kind="stable") if areas[region] >= smallest]
