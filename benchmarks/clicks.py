@@ -124,7 +124,9 @@ def main(config: Config) -> dict[str, float]:
 def make_segmenter(config: Config, first_image: Path) -> Segmenter:
     if config.network == "none":
         return ClickSegmenter()
-    return load_segmenter(-1, read_image(first_image), config.weights, config.grabcut)
+    segmenter = load_segmenter(-1, read_image(first_image), config.weights, config.grabcut)
+    segmenter.prepare_look_apart()  # as the page has by the first click, on the whole
+    return segmenter
 
 
 # Objects

@@ -27,6 +27,7 @@ from utils.annotator.click_network import load_segmenter
 from utils.annotator.prompted_segmenter import PromptedSegmenter
 from utils.annotator.segment_click import ClickSegmenter
 from utils.media.images import resize_image
+from utils.stage3.animal_grouping import InstanceMaps
 from utils.training.weights import save_weights
 
 
@@ -54,7 +55,7 @@ def test_a_click_is_answered_by_the_network_with_the_frame_s_size():
     network, truth = Finder(), box_of(20, 30, 100, 130)
     mask = segment(bright_parts(truth), [(70, 60, True)], network=network)
     assert mask.dtype == np.uint8 and overlap(mask, truth) > 0.97
-    prompt = network.prompts[0]
+    prompt = network.prompts[-1]
     assert prompt.shape[:2] == work_size(HEIGHT, WIDTH)
     assert prompt[144, 168, POSITIVE] and not prompt[..., NEGATIVE:].any()
 
@@ -107,6 +108,34 @@ def test_the_first_click_takes_the_whole_piece_that_is_seen_without_it_and_no_ot
     assert not (found & other).any()
 
 
+class Apart:
+    """Tells the left half of what is bright from the right one."""
+
+    def look_apart(self, image, height, width):
+        mask = (image.mean(axis=2) > 120).astype(np.float32)
+        columns = np.arange(0, width, 4)
+        centres = width * np.where(columns < width / 2, 0.25, 0.75)
+        offset = np.zeros((-(-height // 4), len(columns), 2), np.float32)
+        offset[..., 0] = centres - columns
+        offset[..., 1] = height / 2 - np.arange(0, height, 4)[:, None]
+        peaks = np.zeros(offset.shape[:2], np.float32)
+        peaks[height // 8, [len(columns) // 4, 3 * len(columns) // 4]] = 0.9, 0.8
+        return InstanceMaps(mask, peaks, offset, stride=4)
+
+
+@pytest.mark.parametrize("is_loaded", [True, False])
+def test_the_first_click_leaves_out_the_other_animals_of_a_group(is_loaded):
+    network, both = Finder(), box_of(40, 10, 80, 150)
+    segmenter = PromptedSegmenter(network, load_instances=Apart)
+    if is_loaded:
+        segmenter.prepare_look_apart()
+    click, nothing = Click(30, 60, True), np.zeros(both.shape, np.uint8)
+    mask = segmenter.segment(0, bright_parts(both), Marks([click], None, both & False, nothing))
+    left = both & (np.arange(WIDTH) < WIDTH / 2)
+    assert overlap(mask, left if is_loaded else both) > 0.9
+    assert network.prompts[-1][..., OTHERS].any() == is_loaded
+
+
 def test_a_small_animal_is_looked_at_closely():
     network, truth = Finder(), box_of(600, 800, 640, 850, (1200, 1600))
     mask = segment(bright_parts(truth), [(820, 620, True)], network=network)
@@ -128,7 +157,7 @@ def test_other_animals_and_what_was_drawn_are_kept():
     sure[20:30, 30:50] = SURE_BACKGROUND
     sure[105:115, 30:50] = SURE_ANIMAL
     mask = segment(bright_parts(truth), [(70, 60, True)], sure=sure, network=network)
-    assert network.prompts[0][140, 260, OTHERS]
+    assert network.prompts[-1][140, 260, OTHERS]
     assert not mask[(sure == OTHER_ANIMAL) | (sure == SURE_BACKGROUND)].any()
     assert mask[sure == SURE_ANIMAL].all() and mask[60, 70]
 

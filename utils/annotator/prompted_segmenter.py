@@ -6,6 +6,7 @@ fine once there is a mask. From then on, another click in the same window costs 
 
 import threading
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,7 +29,7 @@ from utils.annotator.segment_click import (
 )
 from utils.media.images import resize_image
 from utils.media.regions import Rectangle, touching
-from utils.stage3.animal_grouping import InstanceMaps
+from utils.stage3.animal_grouping import InstanceMaps, group_animals
 from utils.training.clicks import Place, make_prompt
 
 MAPS_KEPT = 6  # up to 54 MB each
@@ -49,6 +50,21 @@ class Instances(Protocol):
     def look_apart(self, maps: Any, height: int, width: int) -> InstanceMaps: ...
 
 
+@dataclass(frozen=True, eq=False)
+class FirstLook:
+    """What the network sees in a window (h, w) without a prompt.
+
+    Attributes:
+        everything: float32 (h, w), probability of any animal, 0..1.
+        clicked, others: bool (h, w), the animals that are clicked and, if there are such, those
+            that are not.
+    """
+
+    everything: np.ndarray
+    clicked: np.ndarray
+    others: np.ndarray
+
+
 class PromptedSegmenter:
     """Segments what clicks and boxes mark; keeps what the network saw in the last windows.
 
@@ -56,7 +72,8 @@ class PromptedSegmenter:
         network: what is asked.
         use_colours: whether cv2.grabCut settles what the network is not sure of.
         load_instances: returns what tells animals that touch from each other, or None; called once,
-            when that is first asked for.
+            when that is first asked for. From then on it tells a first click, too, which of the
+            animals of a group are not meant.
     """
 
     knows_animals = True
@@ -145,27 +162,35 @@ class PromptedSegmenter:
             mask = seen.guess & ~seen.outside  # the ellipse in the box
         others = (marks.sure[window.slices] == OTHER_ANIMAL).astype(np.float32)
         others = resize_image(others, *small.shape[:2]) > 0.5
-        prompt = make_prompt(small.shape[:2], seen.clicks, mask, others)
         maps = self._look(frame, window, small)
-        found = self._network.probability(maps, prompt)
+        first = None
         if seen.clicks and not mask.any():
-            found = self._with_first_look(found, maps, seen.clicks)
+            first = self._first_look(maps, seen.clicks, small.shape[:2])
+            others |= first.others
+        prompt = make_prompt(small.shape[:2], seen.clicks, mask, others)
+        found = self._network.probability(maps, prompt)
+        if first is not None and first.clicked.any():
+            # With nothing but clicks, the network is less sure of the animal's extent.
+            found = (found + first.everything * first.clicked) / 2
         if marks.box is not None:
             found = np.where(seen.outside, 0, found).astype(np.float32)
         if self._use_colours:
             found = cut_out(small, found, seen, is_local=False)
         return _merge(found, window, marks)
 
-    def _with_first_look(self, found: np.ndarray, maps: Any, clicks: list[Place]) -> np.ndarray:
-        """With nothing but clicks, the network is less sure of the animal's extent than without any
-        prompt: the mean of both, in the piece that is clicked."""
-        everything = self._network.probability(maps, make_prompt(found.shape))
-        clicked = np.zeros(found.shape, bool)
-        height, width = found.shape
+    def _first_look(self, maps: Any, clicks: list[Place], size: tuple[int, int]) -> FirstLook:
+        """What there is besides the clicks to tell which animal is meant, and which are not."""
+        height, width = size
+        spots = np.zeros(size, bool)
         for x, y, is_positive in clicks:
-            clicked[min(int(y), height - 1), min(int(x), width - 1)] |= is_positive
-        piece = touching(everything > 0.5, clicked)
-        return (found + everything * piece) / 2 if piece.any() else found
+            spots[min(int(y), height - 1), min(int(x), width - 1)] |= is_positive
+        if self._instances is None:  # there are no weights of it, or it is not loaded yet
+            everything = self._network.probability(maps, make_prompt(size))
+            return FirstLook(everything, touching(everything > 0.5, spots), np.zeros(size, bool))
+        seen = self._instances.look_apart(maps, height, width)
+        animals = group_animals(seen)
+        clicked = np.isin(animals, animals[spots]) & (animals > 0)
+        return FirstLook(seen.mask, clicked, (animals > 0) & ~clicked & clicked.any())
 
     def _look(self, frame: int, window: Rectangle, small: np.ndarray) -> Any:
         return self._maps.get((frame, small.shape), window, lambda: self._network.look(small))
