@@ -13,7 +13,8 @@ Writes  results/segmentation/SEQ/STEM.png, results/overlay/SEQ.mp4 and SEQ.png,
 SEQ is the video's name, STEM the frame's (00037), DIR the data set. Your own video:
 python finetune_test.py --video my_video.mp4
 
-A label may show several animals, an index or colour each: one network learns all of them.
+A label may show several animals, an index or colour each; each takes the time of a video with one,
+except with --preset herd.
 Videos without a label: --fine-tuned FILE uses a network that --save-weights kept, and --together
 one that learns the labels of all videos of the call. The animals of a video are then those that the
 network finds where they are clearest.
@@ -75,7 +76,6 @@ from utils.stage3.run_record import (
 )
 from utils.stage3.saved_network import SavedNetwork, network_facts, tuned_on_video
 from utils.stage3.settings import DenseCrf, Finding, GuidedFilter, Preset, Stillness
-from utils.stage3.sharing import SHARING
 from utils.stage3.temporal_filter import DOUBTFUL
 from utils.stage3.together import LabelledVideo, keep_network, learn_together, together_dir
 from utils.training.stage import check_stage
@@ -362,9 +362,6 @@ def prepare_job(
         if not config.animals:  # so that runs without a limit keep their key
             del key["finding"]["max_animals"]
     learns, finished = bool(guidance.frames), False
-    if len({animal for label in labels.values() for animal in label.animals}) > 1:
-        if not (preset.takes_prompts or config.together):
-            key["sharing"] = asdict(SHARING)  # absent otherwise, as above
     if not config.together:  # whose labels are not known yet
         finished = bool(find_finished(video, key, config, learns))
     if config.shot_changes == "refuse" and not finished:
@@ -459,7 +456,7 @@ def segment(
     )  # fmt: skip
     animals, numbers = pipeline.animals, [frame + video.first_frame for frame in labels]
     frames = ", ".join(map(str, numbers))
-    several = f", {len(animals)} animals" if len(animals) > 1 else ""
+    several = f", {len(animals)} animals, one after the other" if len(animals) > 1 else ""
     origin = f"label of frame {frames}" if labelled else f"found in frame {frames}"
     print(
         f"{video.name}: {len(video)} frames, {origin} ({job.guidance.reason}){several}", flush=True

@@ -1,5 +1,5 @@
 """Losses on logits and targets (batch, height, width, 1): target 1 object, 0 background, 255 void
-(does not count). `ChannelLoss` makes them losses on several channels.
+(does not count).
 
 All are means over the images of the batch. All but the original's do not grow with the image's
 area; that one is a sum over pixels, so that its step size changes with the crop.
@@ -67,32 +67,6 @@ class BalancedSumLoss(keras.losses.Loss):
         objects = ops.sum(targets, axis=axes, keepdims=True) / area
         weights = targets * (1 - objects) + (valid - targets) * objects
         return ops.sum(weights * binary_cross_entropy(targets, y_pred), axis=axes)
-
-
-class ChannelLoss(keras.losses.Loss):
-    """A loss of one channel, for targets and logits (batch, height, width, channels): each channel
-    counts as an image of its own.
-
-    Args:
-        loss: of one channel, a value per image.
-        is_sum: whether the channels' losses are added up, which suits a loss that is a sum itself,
-            not averaged.
-    """
-
-    def __init__(self, loss: keras.losses.Loss, is_sum: bool = False, **kwargs):
-        super().__init__(**kwargs)
-        self.loss = loss
-        self.is_sum = is_sum
-
-    def call(self, y_true, y_pred):
-        batch, height, width, channels = ops.shape(y_pred)
-
-        def as_images(x):
-            return ops.reshape(ops.transpose(x, (0, 3, 1, 2)), (-1, height, width, 1))
-
-        losses = self.loss.call(as_images(y_true), as_images(y_pred))
-        losses = ops.reshape(losses, (batch, channels))
-        return ops.sum(losses, axis=1) if self.is_sum else ops.mean(losses, axis=1)
 
 
 def soft_jaccard_loss(targets, logits):

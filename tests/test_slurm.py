@@ -32,13 +32,13 @@ from utils.stage3 import pipeline
 
 real, calls = pipeline.Pipeline._predict, []
 
-def predict(self, frames):
-    calls.append(frames)
+def predict(self, animal, frame):
+    calls.append(frame.index)
     if self.video.name == "bee" and "SLURM_RESTART_COUNT" not in os.environ and len(calls) > 4:
         Path({reached!r}).touch()
         while True:
             time.sleep(1)
-    return real(self, frames)
+    return real(self, animal, frame)
 
 pipeline.Pipeline._predict = predict
 sys.argv = sys.argv[1:]  # without this script's own name

@@ -7,7 +7,6 @@ from keras import ops
 
 from models.losses import (
     BalancedSumLoss,
-    ChannelLoss,
     SegmentationLoss,
     binary_cross_entropy,
     soft_jaccard_loss,
@@ -165,14 +164,3 @@ def test_the_balanced_sum_grows_with_the_image_and_is_zero_without_an_object():
     loss = BalancedSumLoss()
     assert float(loss(*tiled)) == pytest.approx(4 * float(loss(target, logits)), rel=1e-5)
     assert float(loss(np.zeros_like(target), logits)) == 0
-
-
-@pytest.mark.parametrize("is_sum", [False, True])
-def test_each_channel_counts_as_an_image_of_its_own(is_sum):
-    loss = SegmentationLoss(1.0)
-    first, second = random_pair(seed=0), random_pair(seed=1)
-    target, logits = (np.concatenate(pair, -1) for pair in zip(first, second, strict=True))
-    target[..., 1] = np.roll(target[..., 1], 2, axis=1)
-    alone = [float(loss(target[..., c, None], logits[..., c, None])) for c in (0, 1)]
-    expected = sum(alone) if is_sum else np.mean(alone)
-    assert float(ChannelLoss(loss, is_sum)(target, logits)) == pytest.approx(expected, rel=1e-5)

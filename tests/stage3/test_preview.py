@@ -60,39 +60,26 @@ def frames_are_spread(frames: list[int], num_frames: int) -> bool:
 def test_ten_of_the_surveyed_frames_are_shown_and_those_in_doubt_are_named(world, tmp_path):
     world.add(frames=30)
     video, path = FrameFolder(world.frames(), "hen"), tmp_path / "preview.png"
-    surveyed = [*range(15, 30), *range(14, -1, -1)]
-
-    def write(frames):
-        def find(frame):
-            return [found_in(frame, 255 if frame < 29 else 150)]
-
-        return preview.write_preview(path, video, frames, find, [1], 0.5)
-
-    assert write(surveyed) == "doubtful in frame 29 (0.59)"
+    surveyed = [found_in(f, 255 if f < 29 else 150) for f in (*range(15, 30), *range(14, -1, -1))]
+    text = preview.write_preview(path, video, surveyed, 1, 0.5)
+    assert text == "doubtful in frame 29 (0.59)"
     width, height = Image.open(path).size
     assert (width, height) == (5 * (TILE_BOX_PX[0] + 6) + 6, 2 * (TILE_HEIGHT + 6) + 6)
-    assert write(surveyed[:1]) == "none is doubtful"
+    assert preview.write_preview(path, video, surveyed[:1], 1, 0.5) == "none is doubtful"
     assert Image.open(path).width == TILE_BOX_PX[0] + 12
 
 
-def test_the_preview_shows_all_animals_before_frames_are_segmented(
+def test_each_animal_has_a_preview_before_its_frames_are_segmented(
     world, second_look, kept, capsys
 ):
     world.add_two()
     assert world.run() == 0
-    assert len(kept) == 1
+    first, second = kept
+    assert first.shape == second.shape and (first != second).any()
     lines = [line for line in capsys.readouterr().out.splitlines() if "preview:" in line]
     path = world.results / paths.RUNS / "pair" / paths.PARTIAL / paths.PREVIEW_FILE
-    assert lines[0].startswith(f"pair: preview: {path}, ") and len(lines) == 1
+    assert lines[0].startswith(f"pair, animal 1 of 2: preview: {path}, ") and len(lines) == 2
     assert not path.exists()  # it was that of an unfinished run
-
-
-def test_a_frame_of_several_animals_has_the_lowest_confidence(world, tmp_path):
-    world.add(frames=1)
-    video, path = FrameFolder(world.frames(), "hen"), tmp_path / "preview.png"
-    both = [found_in(0, 255), found_in(0, 150)]
-    text = preview.write_preview(path, video, [0], lambda frame: both, [1, 2], 0.5)
-    assert text == "doubtful in frame 0 (0.59)"
 
 
 @pytest.mark.usefixtures("small_stage3")

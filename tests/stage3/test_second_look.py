@@ -12,12 +12,10 @@ from tests.stage3_world import NUM_FRAMES, TINY
 from utils import console, paths
 from utils.media.labels import VOID
 from utils.stage3 import presets
-from utils.stage3.animal_in_frame import AnimalInFrame
 from utils.stage3.fine_tuning import FineTuner
 from utils.stage3.second_look import (
     CertainFrame,
     certain_target,
-    certain_targets,
     frames_to_learn_from,
     frames_to_survey,
     training_frames,
@@ -51,41 +49,9 @@ def test_every_frame_of_a_short_video_is_surveyed_and_few_of_a_long_one():
 def test_certain_frames_are_spread_out_and_unlabelled():
     confidence = dict.fromkeys(range(10), 0.9) | {4: 0.2}
     settings = SecondLook(num_frames=3, min_confidence=0.5)
-    assert frames_to_learn_from({1: confidence}, [0, 9], settings) == [1, 5, 8]
-    assert frames_to_learn_from({1: dict.fromkeys(range(10), 0.1)}, [0], settings) == []
-    assert frames_to_learn_from({1: {3: 0.9}}, [0], settings) == [3]
-    assert frames_to_learn_from({}, [0], settings) == []
-
-
-def test_frames_in_which_most_animals_are_certain_are_learnt_from():
-    settings = SecondLook(num_frames=2, min_confidence=0.5)
-    one = {0: 0.9, 1: 0.9, 2: 0.9, 3: 0.1, 4: 0.9}
-    other = {0: 0.1, 1: 0.9, 2: 0.1, 3: 0.9, 4: 0.9}
-    assert frames_to_learn_from({1: one, 7: other}, [], settings) == [1, 4]
-    # Too few frames show both.
-    other |= {4: 0.1}
-    assert frames_to_learn_from({1: one, 7: other}, [], settings) == [0, 4]
-    assert frames_to_learn_from({1: one, 7: dict.fromkeys(range(5), 0.0)}, [], settings) == [0, 4]
-
-
-def found_in(region, probability):
-    region = np.array([region], bool)
-    return AnimalInFrame(0, np.array([probability], "uint8"), region)
-
-
-def test_what_is_certainly_one_animal_is_background_to_the_others():
-    settings = SecondLook(far=1.0, min_confidence=0.5)
-    one = found_in([1, 1, 0, 0, 0], [250, 250, 100, 0, 0])
-    other = found_in([0, 0, 0, 1, 1], [0, 100, 100, 250, 250])
-    first, second = certain_targets([one, other], settings)
-    assert first.tolist() == [[1, 1, VOID, 0, 0]]
-    assert second.tolist() == [[0, 0, VOID, 1, 1]]
-    # Of an animal without confidence nothing is known but where the others are.
-    doubtful = found_in([0, 0, 0, 1, 1], [200, 200, 200, 140, 0])
-    assert certain_targets([one, doubtful], settings)[1].tolist() == [[0, 0, VOID, VOID, VOID]]
-    # What two animals claim is nobody's for sure.
-    both = certain_targets([one, one], settings)
-    assert (both[:, 0, :2] == VOID).all() and (both[:, 0, 3:] == 0).all()
+    assert frames_to_learn_from(confidence, [0, 9], settings) == [1, 5, 8]
+    assert frames_to_learn_from(dict.fromkeys(range(10), 0.1), [0], settings) == []
+    assert frames_to_learn_from({3: 0.9}, [0], settings) == [3]
 
 
 def test_the_target_is_void_where_the_network_is_uncertain():

@@ -1,22 +1,16 @@
-"""Stage 3's training: the network learns the animals from the labelled frames of one video.
-
-With several labelled animals it has a channel for each (`models.channels`): it is trained once, and
-a frame is seen once for all of them."""
+"""Stage 3's training: the network learns one animal from the labelled frames of one video."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from models.channels import repeat_channel, take_channel, with_channels
-from models.losses import BalancedSumLoss, ChannelLoss, SegmentationLoss
+from models.losses import BalancedSumLoss, SegmentationLoss
 from models.xception import freeze_first_blocks
 from utils import backend
 from utils.stage3.settings import FineTuning, PaperFineTuning, Preset
-from utils.stage3.sharing import SHARING
 from utils.training.backup import Backup
 from utils.training.batches import Batches, FrameSample, Sample
 from utils.training.optimizers import (
@@ -25,9 +19,6 @@ from utils.training.optimizers import (
     reset_optimizer,
     warmup_cosine,
 )
-from utils.training.several_animals import AnimalBatches, TurnSample
-
-MOST_KEPT = 2  # numbers of animals whose training steps stay traced: each has moments in memory
 
 
 class FineTuner:
@@ -46,7 +37,6 @@ class FineTuner:
         self, model: keras.Model, loss: keras.losses.Loss, settings: FineTuning, seed: int
     ):
         self.model = model
-        self.loss = loss
         self.settings = settings
         self.seed = seed
         self.epochs_done = 0
@@ -55,19 +45,12 @@ class FineTuner:
         # Only the fused output learns here (the paper's "supervision 3").
         self.trained = keras.Model(model.input, {"mask": model.output["mask"]})
         self.trained.compile(
-            optimizer=self._make_optimizer(),
+            optimizer=_make_optimizer(settings),
             loss={"mask": loss},
             jit_compile=backend.jit_compile(),
         )
-        self._for_several = lru_cache(MOST_KEPT)(lambda count: SeveralTuner(self, count))
-
-    def for_animals(self, count: int) -> "FineTuner":
-        """What fine-tunes for a label that shows so many animals; the training step is traced once
-        for each number of them."""
-        return self if count == 1 else self._for_several(count)
-
-    def hold(self, place: int) -> None:
-        """The network for one animal becomes that of the animal in this place, counted from 0."""
+        # TensorFlow traces a step that creates variables twice.
+        self.trained.optimizer.build(self.trained.trainable_variables)
 
     def start_again(self) -> None:
         """The model holds the start weights."""
@@ -101,9 +84,6 @@ class FineTuner:
             FloatingPointError: if the loss is not finite.
         """
         self.start_again()
-        if not self.trained.optimizer.built:
-            # TensorFlow traces a step that creates variables twice.
-            self.trained.optimizer.build(self.trained.trainable_variables)
         reset_optimizer(self.trained.optimizer)
         self.epochs_done = Backup(backup_path).restore(self.trained) if backup_path else 0
         return self._train(frames, self.settings.epochs, backup_path, callbacks, zoom)
@@ -149,13 +129,9 @@ class FineTuner:
 
     def make_batches(self, frames: Sequence[Sample], zoom: float) -> Batches:
         """The crops to learn from; for frames and zoom see `fit`."""
-        return Batches(*self._crops(frames, zoom))
-
-    def _crops(self, frames, zoom):
-        """The arguments of `Batches`."""
         settings = self.settings
         low, high = settings.augmentation.scale
-        return (
+        return Batches(
             frames,
             settings.crop,
             settings.epoch_steps,
@@ -163,18 +139,6 @@ class FineTuner:
             replace(settings.augmentation, scale=(low * zoom, high * zoom)),
             self.seed,
         )
-
-    def _make_optimizer(self) -> keras.optimizers.Optimizer:
-        settings = self.settings
-        if isinstance(settings, PaperFineTuning):
-            return make_paper_optimizer(settings.head_learning_rate, settings.momentum)
-        return make_optimizer(
-            self._schedule(settings.head_learning_rate),
-            self._schedule(settings.backbone_learning_rate),
-        )
-
-    def _schedule(self, rate: float) -> keras.optimizers.schedules.LearningRateSchedule:
-        return warmup_cosine(rate, self.settings.steps, self.settings.final_rate)
 
     def _train(self, frames, last_epoch, backup_path, callbacks, zoom):
         batches = self.make_batches(frames, zoom)
@@ -194,69 +158,20 @@ class FineTuner:
         return history.history.get("loss", [])
 
 
-class SeveralTuner(FineTuner):
-    """Fine-tunes one network with a channel for each of several animals.
-
-    It shares all layers but the last one with the network for one animal.
-
-    Args:
-        start: what fine-tunes for one animal, with the weights to start from.
-        count: of animals.
-    """
-
-    def __init__(self, start: FineTuner, count: int):
-        self.start, self.count = start, count
-        settings = start.settings
-        super().__init__(
-            with_channels(start.model, count),
-            ChannelLoss(start.loss, is_sum=isinstance(start.loss, BalancedSumLoss)),
-            replace(settings, steps=round(settings.steps * SHARING.steps_for(count))),
-            start.seed,
-        )
-
-    def for_animals(self, count: int) -> FineTuner:
-        """See `FineTuner.for_animals`."""
-        return self.start.for_animals(count)
-
-    def hold(self, place: int) -> None:
-        """See `FineTuner.hold`."""
-        take_channel(self.model, self.start.model, place)
-
-    def _make_optimizer(self) -> keras.optimizers.Optimizer:
-        """Its last convolution learns faster, or all channels would stay much the same."""
-        settings = self.settings
-        if isinstance(settings, PaperFineTuning):
-            return keras.optimizers.SGD(settings.head_learning_rate, momentum=settings.momentum)
-        return make_optimizer(
-            self._schedule(settings.head_learning_rate),
-            self._schedule(settings.backbone_learning_rate),
-            fusing_learning_rate=self._schedule(SHARING.fusing_rate * settings.head_learning_rate),
-        )
-
-    def keep_as_start(self) -> None:
-        """It starts from what `start` does."""
-
-    def start_again(self) -> None:
-        """The model holds the start weights, the same in each channel."""
-        self.start.start_again()
-        values = dict(
-            zip((v.path for v in self.start.model.variables), self.start.start_weights, strict=True)
-        )
-        for variable in self.model.variables:
-            value = values[variable.path]
-            if value.shape != tuple(variable.shape):
-                variable.assign(repeat_channel(value, self.count))
-
-    def make_batches(self, frames: Sequence[TurnSample], zoom: float) -> AnimalBatches:
-        """The crops to learn from; see `FineTuner.fit`."""
-        return AnimalBatches(*self._crops(frames, zoom))
-
-
 def make_loss(preset: Preset) -> keras.losses.Loss:
     """The loss that a preset fine-tunes with."""
     if isinstance(preset.fine_tuning, PaperFineTuning):
         return BalancedSumLoss()
     return SegmentationLoss(preset.region_weight)
+
+
+def _make_optimizer(settings: FineTuning) -> keras.optimizers.Optimizer:
+    if isinstance(settings, PaperFineTuning):
+        return make_paper_optimizer(settings.head_learning_rate, settings.momentum)
+    return make_optimizer(
+        warmup_cosine(settings.head_learning_rate, settings.steps, settings.final_rate),
+        warmup_cosine(settings.backbone_learning_rate, settings.steps, settings.final_rate),
+    )
 
 
 def _stop_if_not_finite(epoch, logs):

@@ -1,5 +1,4 @@
-"""From a fine-tuned network to the probability of the animal, or of each animal, in every pixel of
-a frame."""
+"""From a fine-tuned network to the probability of the animal in every pixel of a frame."""
 
 from collections.abc import Sequence
 
@@ -22,18 +21,18 @@ def predict_probability(
         flip: average with the mirrored image, both in one batch (as the original does).
         scales: sizes at which the network sees the image; the results are averaged.
 
-    Returns: float32 (H, W), probability 0..1; (H, W, channels) of a network with several.
+    Returns: float32 (H, W), probability 0..1.
     """
     height, width = image.shape[:2]
-    total = np.zeros((), "float32")
+    total = np.zeros((height, width), "float32")
     for scale in scales:
         size = scaled_size(height, width, scale)
         scaled = image if scale == 1 else resize_image(image, *size)
         views = np.stack([scaled, scaled[:, ::-1]]) if flip else scaled[None]
-        logits = model.predict_on_batch(views)["mask"]
-        probability = sigmoid(logits if logits.shape[-1] > 1 else logits[..., 0])
+        logits = model.predict_on_batch(views)["mask"][..., 0]
+        probability = sigmoid(logits)
         mean = (probability[0] + probability[1][:, ::-1]) / 2 if flip else probability[0]
-        if size != (height, width):
+        if mean.shape != total.shape:
             mean = cv2.resize(mean, (width, height), interpolation=cv2.INTER_LINEAR)
-        total = total + mean
+        total += mean
     return total / len(scales)

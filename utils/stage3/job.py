@@ -91,7 +91,7 @@ def describe_jobs(
                 pace,
                 labelled=frames,
                 animals=len(animals),
-                networks=1 if preset.takes_prompts or job.learns else len(animals),
+                networks=1 if preset.takes_prompts else len(animals),
                 learns=job.learns,
                 is_finished=job.is_finished,
             )

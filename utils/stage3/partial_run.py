@@ -21,8 +21,6 @@ from utils.files import read_json, write_atomically, write_json
 # Little compression: state is short-lived, and the network waits for it.
 _ENCODING = {".png": [cv2.IMWRITE_PNG_COMPRESSION, 1], ".jpg": [cv2.IMWRITE_JPEG_QUALITY, 90]}
 
-SURVEY_PREFIX = "survey_"
-
 
 def open_state(folder: Path, key: dict[str, Any], starts_over: bool = False) -> None:
     """Makes a folder for the state of a run; empties it if it is that of another run or code.
@@ -44,7 +42,7 @@ class PartialRun:
     """Reads and writes one video's state.
 
     Frames are kept in grey (optical flow is computed between them); probabilities and regions per
-    animal; network weights by variable path, those that animals share under the first one's number.
+    animal; network weights by variable path.
 
     Args:
         results_dir: `results/` or what stands for it.
@@ -83,8 +81,7 @@ class PartialRun:
         return True
 
     def save_fine_tuned(self, model: keras.Model, animal: int) -> None:
-        """Keeps the fine-tuned weights of one animal, or of all that are learnt together under the
-        number of the first; what training left is then deleted.
+        """Keeps the fine-tuned weights of one animal; what training left is then deleted.
 
         Raises:
             FloatingPointError: if a weight is not finite.
@@ -92,8 +89,7 @@ class PartialRun:
         _save_weights(model, self._fine_tuned(animal))
         for path in (self.training_backup(animal), self._before_second_look(animal)):
             path.unlink(missing_ok=True)
-        for survey in self.folder.glob(f"{SURVEY_PREFIX}*"):
-            shutil.rmtree(survey, ignore_errors=True)
+        shutil.rmtree(self.folder / f"survey_{animal}", ignore_errors=True)
 
     def keep_before_second_look(self, model: keras.Model, animal: int) -> None:
         """Keeps the weights that the second look starts from; a run that was cut off during it
@@ -136,10 +132,10 @@ class PartialRun:
 
     def surveyed(self, animal: int, frame: int) -> np.ndarray | None:
         """The same before the second look."""
-        return _read(self._map(f"{SURVEY_PREFIX}{animal}", frame))
+        return _read(self._map(f"survey_{animal}", frame))
 
     def write_surveyed(self, animal: int, frame: int, probability: np.ndarray) -> None:
-        _write(self._map(f"{SURVEY_PREFIX}{animal}", frame), probability)
+        _write(self._map(f"survey_{animal}", frame), probability)
 
     def region(self, animal: int, frame: int) -> np.ndarray:
         """The pixels of a frame that continue the animal, bool (h, w)."""

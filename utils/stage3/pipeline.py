@@ -3,8 +3,9 @@
 import contextlib
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from functools import cache, cached_property, lru_cache, partial
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -12,36 +13,60 @@ import numpy as np
 from utils import paths
 from utils.console import Display
 from utils.files import write_json
-from utils.media.images import resize_labels, working_size
+from utils.media.images import resize_image, resize_labels, working_size
 from utils.media.labels import VOID, LabelMap, read_label, write_label
 from utils.media.overlay import noting_failures, write_overlays
 from utils.media.videos import Video
 from utils.stage3.animal_in_frame import AnimalInFrame, merge_animals
 from utils.stage3.correction_files import correct_masks
 from utils.stage3.fine_tuning import FineTuner
-from utils.stage3.following import Followed, Look, follow
+from utils.stage3.motion import Motion, find_motion
 from utils.stage3.outline import OutlineFilter, redraw_outline
 from utils.stage3.partial_run import PartialRun, to_bytes
 from utils.stage3.preview import frames_to_preview, write_preview
 from utils.stage3.second_look import (
     CertainFrame,
-    certain_targets,
+    certain_target,
     frames_to_learn_from,
     frames_to_survey,
     training_frames,
 )
+from utils.stage3.separation import SeparationWatch
 from utils.stage3.settings import Preset, Stillness
-from utils.stage3.shared_window import SharedView, choose_shared_zoom, settings_for
-from utils.stage3.sharing import labelled_together
 from utils.stage3.smoothing import smooth_over_time
 from utils.stage3.still_frames import NextFrame, StillFrames
-from utils.stage3.survey import Survey
-from utils.stage3.temporal_filter import make_passes
-from utils.stage3.timing import Timing
-from utils.stage3.window import WindowedView
+from utils.stage3.temporal_filter import TemporalFilter, make_passes
+from utils.stage3.window import WindowedView, choose_zoom
 from utils.stage3.working_frames import WorkingFrames
-from utils.training.batches import FrameSample, Sample
-from utils.training.several_animals import take_turns
+from utils.training.batches import FrameSample
+
+
+@dataclass
+class Timing:
+    """Seconds of the steps and frames really computed, not of those found after a restart; with
+    several animals a frame counts once for each.
+
+    Attributes:
+        losses: number of the animal -> mean loss of each epoch computed.
+    """
+
+    fine_tuning: float = 0.0
+    steps: int = 0
+    segmentation: float = 0.0
+    frames: int = 0
+    losses: dict[int, list[float]] = field(default_factory=dict)
+
+    def summary(self, total: float) -> dict[str, float | int | None]:
+        """For run.json; `total` is the number of seconds of the whole run."""
+        return {
+            "fine_tuning": round(self.fine_tuning, 2),
+            "per_step": round(self.fine_tuning / self.steps, 3) if self.steps else None,
+            "steps": self.steps,
+            "segmentation": round(self.segmentation, 2),
+            "per_frame": round(self.segmentation / self.frames, 3) if self.frames else None,
+            "frames": self.frames,
+            "total": round(total, 2),
+        }
 
 
 class Pipeline:
@@ -63,8 +88,6 @@ class Pipeline:
         stillness: which frames the network need not see; None: it sees all of them.
 
     Attributes:
-        groups: animals that are labelled in the same frames, which are followed together.
-        channels: animal -> its channel of the network, where several learn together.
         frames_seen: number of the animal -> frames that the network saw to segment it.
     """
 
@@ -96,8 +119,7 @@ class Pipeline:
         }
         self.animals = sorted({animal for label in labels.values() for animal in label.animals})
         self.frames = WorkingFrames(video, self.fine_size, partial, grey_size=self.size)
-        self.groups = labelled_together(self.labels)
-        self.channels: dict[int, int] = {}
+        self.views = {animal: self._view(animal) for animal in self.animals}
         margin = round(preset.window.margin * np.hypot(*self.size))
         self.still_frames = {
             animal: StillFrames(stillness, margin, preset.refinement.threshold)
@@ -113,59 +135,46 @@ class Pipeline:
         """Writes `segmentation/NAME/STEM.png` for every frame, `runs/NAME/confidence.json` and the
         overlays below the results folder.
 
-        One network learns all animals, with a channel for each.
+        Several animals are learnt one after the other, each from the start weights and with all
+        others as background.
 
         Args:
-            keep_network: called with each animal while the tuner's network for one animal is that
-                of this animal.
-            learns: False: the network to start from has been fine-tuned, and is used as it is. It
-                has one channel, in which each animal is followed by itself.
+            keep_network: called with each animal while the tuner's network is that of the animal.
+            learns: False: the network to start from has been fine-tuned, and is used as it is.
         """
-        if not learns:
-            self.tuner.start_again()
-            self.groups = [(animal,) for animal in self.animals]
-        else:
-            self.tuner = self.tuner.for_animals(len(self.animals))
-            if len(self.animals) > 1:
-                self.channels = {animal: place for place, animal in enumerate(self.animals)}
-            if not self.partial.load_fine_tuned(self.tuner.model, self.animals[0]):
-                labelled = self.labelled_frames()
-                self.fine_tune(labelled)
-                surveyed = self.survey()
-                self.preview(surveyed)
-                self.second_look(labelled, self.identify(surveyed))
-                self.partial.save_fine_tuned(self.tuner.model, self.animals[0])
-        for group in self.groups:
-            self.segment(group)
-        for place, animal in enumerate(self.animals):
-            self.tuner.hold(place)
+        for animal in self.animals:
+            if not learns:
+                self.tuner.start_again()
+            elif not self.partial.load_fine_tuned(self.tuner.model, animal):
+                labelled = self.labelled_frames(animal)
+                self.fine_tune(animal, labelled)
+                surveyed = self.survey(animal)
+                self.preview(animal, surveyed)
+                certain = self.identify(surveyed)
+                del surveyed  # so large that training needs its memory
+                self.second_look(animal, labelled, certain)
+                self.partial.save_fine_tuned(self.tuner.model, animal)
+            self.segment(animal)
             keep_network(animal)
         self.write(self.settle_identities())
 
-    def labelled_frames(self) -> list[Sample]:
-        """What to learn from: the labelled frames, each of them once for every animal in it."""
-        samples: list[Sample] = []
-        for frame, label in self.fine_labels.items():
-            image, targets = self.frames.read(frame), self._targets(label)
-            if len(targets) == 1:
-                samples.append(FrameSample(image, targets[0]))
-            else:
-                samples += take_turns(image, targets)
-        return samples
+    def labelled_frames(self, animal: int) -> list[FrameSample]:
+        """The labelled frames as samples in which the animal is 1 and all else is background."""
+        return [
+            FrameSample(
+                self.frames.read(frame),
+                np.where(label == VOID, VOID, label == animal).astype("uint8"),
+            )
+            for frame, label in self.fine_labels.items()
+        ]
 
-    def _targets(self, label: np.ndarray) -> np.ndarray:
-        """Of each animal: it is 1 and all else is background, uint8 (animals, h, w)."""
-        return np.stack(
-            [np.where(label == VOID, VOID, label == a).astype("uint8") for a in self.animals]
-        )
+    def fine_tune(self, animal: int, labelled: list[FrameSample]) -> None:
+        """The network learns the animal from the labelled frames."""
+        title, epochs = self._title(animal, "fine-tuning"), self.tuner.settings.epochs
+        with self._timed_training(animal, title, epochs) as (backup, callbacks, losses):
+            losses += self.tuner.fit(labelled, backup, callbacks, zoom=self.views[animal].zoom)
 
-    def fine_tune(self, labelled: list[Sample]) -> None:
-        """The network learns the animals from the labelled frames."""
-        title, epochs = self._title(self.animals, "fine-tuning"), self.tuner.settings.epochs
-        with self._timed_training(title, epochs) as (backup, callbacks, losses):
-            losses += self.tuner.fit(labelled, backup, callbacks, zoom=self._training_zoom)
-
-    def survey(self) -> Survey:
+    def survey(self, animal: int) -> list[AnimalInFrame]:
         """What the network now finds in frames all over the video; nothing in a short video without
         a second look."""
         num_frames, second_look = len(self.video), self.preset.second_look
@@ -174,86 +183,80 @@ class Pipeline:
             if second_look
             else frames_to_preview(num_frames)
         )
-        surveyed = Survey(self.partial)
-        for group in self.groups if frames else ():
-            following = self._follow(group, frames, self._predict_in_survey)
-            title = self._title(group, "fine-tuning, survey")
-            for followed in self.display.frames(following, title, total=len(frames)):
-                for animal in followed:
-                    surveyed.add(animal)
-        return surveyed
+        if not frames:
+            return []
+        following = self._follow(animal, frames, self._predict_in_survey)
+        title = self._title(animal, "fine-tuning, survey")
+        surveyed = {}
+        for found, corrected in self.display.frames(following, title, total=len(frames)):
+            surveyed[found.frame] = found
+            for frame, region in corrected.items():
+                surveyed[frame] = replace(surveyed[frame], region=region)
+        return list(surveyed.values())
 
-    def preview(self, surveyed: Survey) -> None:
+    def preview(self, animal: int, surveyed: list[AnimalInFrame]) -> None:
         """Shows what the network finds so far, while the run goes on."""
-        if not surveyed.frames:
+        if not surveyed:
             return
         path, notes = self.partial.preview_path, []
         with noting_failures(path, notes):
             threshold = self.preset.refinement.threshold
-            doubts = write_preview(
-                path,
-                self.video,
-                surveyed.frames,
-                lambda frame: [surveyed.found(animal, frame) for animal in self.animals],
-                self.animals,
-                threshold,
-            )
-            print(f"{self._title(self.animals, 'preview')}: {path}, {doubts}", flush=True)
+            doubts = write_preview(path, self.video, surveyed, animal, threshold)
+            print(f"{self._title(animal, 'preview')}: {path}, {doubts}", flush=True)
         for note in notes:
             print(f"warning: {note}", flush=True)
 
-    def identify(self, surveyed: Survey) -> list[Sample]:
-        """What else to learn from: what is certain in some of the surveyed frames, pixels that
-        continue an animal, and pixels that do not."""
+    def identify(self, surveyed: list[AnimalInFrame]) -> list[CertainFrame]:
+        """Which surveyed frames to learn from, and what is certain in them: pixels that continue
+        the animal, and pixels that do not."""
         settings = self.preset.second_look
-        if not settings or not surveyed.frames:
+        if not settings:
             return []
-        samples: list[Sample] = []
-        chosen = frames_to_learn_from(surveyed.confidence, self.labels, settings)
-        for frame in (frame for frame in surveyed.frames if frame in chosen):
-            found = [surveyed.found(animal, frame) for animal in self.animals]
-            image, targets = self.frames.read(frame), certain_targets(found, settings)
-            if len(targets) == 1:
-                samples.append(CertainFrame(image, targets[0]))
-            else:
-                samples += take_turns(image, targets, moves=False)
-        return samples
+        confidence = {found.frame: found.confidence for found in surveyed}
+        chosen = set(frames_to_learn_from(confidence, self.labels, settings)) if surveyed else ()
+        return [
+            CertainFrame(
+                self.frames.read(found.frame),
+                certain_target(found.probability, found.region_at_fine_size, settings),
+            )
+            for found in surveyed
+            if found.frame in chosen
+        ]
 
-    def second_look(self, labelled: list[Sample], certain: list[Sample]) -> None:
+    def second_look(
+        self, animal: int, labelled: list[FrameSample], certain: list[CertainFrame]
+    ) -> None:
         """The network learns also from its own masks of other frames, where they are certain.
 
         What it then is, is averaged with what it was before: mistakes that it repeats because it
-        made them weigh half, what it has learnt about the animals hardly less."""
+        made them weigh half, what it has learnt about the animal hardly less."""
         if not certain:
             return
-        settings, first = self.preset.second_look, self.animals[0]
-        self.partial.keep_before_second_look(self.tuner.model, first)
+        settings = self.preset.second_look
+        self.partial.keep_before_second_look(self.tuner.model, animal)
         frames = training_frames(labelled, certain, settings)
-        title = self._title(self.animals, "fine-tuning, second look")
-        with self._timed_training(title, settings.epochs) as (backup, callbacks, losses):
+        title = self._title(animal, "fine-tuning, second look")
+        with self._timed_training(animal, title, settings.epochs) as (backup, callbacks, losses):
             losses += self.tuner.fit_further(
-                frames, settings.epochs, backup, callbacks, zoom=self._training_zoom
+                frames, settings.epochs, backup, callbacks, zoom=self.views[animal].zoom
             )
-        self.tuner.average_with(self.partial.before_second_look(first), settings.share_before)
+        self.tuner.average_with(self.partial.before_second_look(animal), settings.share_before)
 
-    def segment(self, animals: tuple[int, ...]) -> None:
-        """Predicts and follows animals, frame by frame, going out from their labels."""
+    def segment(self, animal: int) -> None:
+        """Predicts and follows, frame by frame, going out from the labels."""
         everywhere = range(len(self.video))
-        seen = {animal: self.partial.frames_seen(animal) or 0 for animal in animals}
-        self.frames_seen |= seen
-        if all(seen.values()):
+        self.frames_seen[animal] = self.partial.frames_seen(animal) or 0
+        if self.frames_seen[animal]:
             return
-        following = self._follow(animals, everywhere, self._predict)
-        title = self._title(animals, "segmenting")
-        for followed in self.display.frames(following, title, total=len(everywhere)):
-            for one in followed:
-                # Kept, since animals labelled in other frames are followed in another order.
-                for frame, region in {one.found.frame: one.found.region, **one.corrected}.items():
-                    self.partial.write_region(one.animal, frame, region)
-        for animal in animals:
-            still = self.still_frames.get(animal)
-            self.frames_seen[animal] = still.num_seen if still else len(everywhere)
-            self.partial.write_frames_seen(animal, self.frames_seen[animal])
+        following = self._follow(animal, everywhere, self._predict)
+        title = self._title(animal, "segmenting")
+        for found, corrected in self.display.frames(following, title, total=len(everywhere)):
+            # Kept, since animals labelled in other frames are followed in another order.
+            for frame, region in {found.frame: found.region, **corrected}.items():
+                self.partial.write_region(animal, frame, region)
+        still = self.still_frames.get(animal)
+        self.frames_seen[animal] = still.num_seen if still else len(everywhere)
+        self.partial.write_frames_seen(animal, self.frames_seen[animal])
 
     def settle_identities(self) -> Iterator[tuple[int, np.ndarray]]:
         """Gives every pixel to one animal or to the background.
@@ -326,78 +329,72 @@ class Pipeline:
         return [min(values) for values in zip(*self.confidence.values(), strict=True)]
 
     @contextlib.contextmanager
-    def _timed_training(self, title: str, epochs: int) -> Iterator[tuple]:
+    def _timed_training(self, animal: int, title: str, epochs: int) -> Iterator[tuple]:
         """Gives `fit` its backup, its callbacks and the list for the losses of its epochs."""
         epoch_steps, losses = self.tuner.settings.epoch_steps, []
         start = time.perf_counter()
         callbacks = self.display.training(title, epochs * epoch_steps)
-        yield self.partial.training_backup(self.animals[0]), callbacks, losses
+        yield self.partial.training_backup(animal), callbacks, losses
         self.timing.fine_tuning += time.perf_counter() - start
         self.timing.steps += len(losses) * epoch_steps
-        for animal in self.animals:
-            self.timing.losses.setdefault(animal, []).extend(losses)
+        self.timing.losses.setdefault(animal, []).extend(losses)
 
     def _follow(
-        self, animals: tuple[int, ...], frames: Collection[int], look: Look
-    ) -> Iterator[list[Followed]]:
-        """What continues animals in these frames, going out from where they are labelled.
+        self,
+        animal: int,
+        frames: Collection[int],
+        probability_of: Callable[[int, NextFrame], np.ndarray],
+    ) -> Iterator[tuple[AnimalInFrame, dict[int, np.ndarray]]]:
+        """What continues the animal in these frames, going out from where it is labelled.
 
-        Yields: of each frame, what was found of every animal.
+        Yields: what was found in the next frame, and the regions of earlier ones where this frame
+            has shown that a part of them is another animal.
         """
-        labelled = [f for f, label in self.labels.items() if (label == animals[0]).any()]
+        labelled = tuple(f for f, label in self.labels.items() if (label == animal).any())
         for start, going_away in make_passes(len(self.video), labelled):
-            yield from follow(
-                animals,
-                start,
-                self.labels[start],
-                [index for index in going_away if index in frames],
-                look,
-                self.frames.grey,
-                self.preset,
-            )
+            temporal_filter = TemporalFilter(self.preset.refinement, self.labels[start], animal)
+            settings = self.preset.separation
+            watch = SeparationWatch(settings, self._motion) if settings else None
+            before, grey_before = start, self.frames.grey(start)
+            for index in (i for i in going_away if i in frames):
+                grey = self.frames.grey(index)
+                motion = find_motion(grey, grey_before)
+                expected = temporal_filter.expect(motion)
+                probability = probability_of(animal, NextFrame(index, grey, motion, expected))
+                # The label's own frame is 0 frames away from it; the filter's reach is at least 1.
+                region = temporal_filter(
+                    resize_image(probability, *self.size), motion, max(1, abs(index - before))
+                )
+                corrected = watch(index, region, motion) if watch else {}
+                if index in corrected:
+                    temporal_filter.take_out(region & ~corrected[index])
+                    region = corrected.pop(index)
+                yield AnimalInFrame(index, probability, region), corrected
+                before, grey_before = index, grey
 
     def _found(self, animal: int, frame: int) -> AnimalInFrame:
         """What the network and the filter have left of an animal in a frame."""
         probability = self.partial.probability(animal, frame)
         return AnimalInFrame(frame, probability, self.partial.region(animal, frame))
 
-    def _predict_in_survey(self, frames: Mapping[int, NextFrame]) -> dict[int, np.ndarray]:
-        index = _index_of(frames)
-        found = {animal: self.partial.surveyed(animal, index) for animal in frames}
-        if any(probability is None for probability in found.values()):
-            # Whole frames: what resembles an animal elsewhere is to be learnt as background.
-            found = self._look(frames, also_whole=True)
-            for animal, probability in found.items():
-                self.partial.write_surveyed(animal, index, probability)
-        return found
+    def _motion(self, frame: int, other: int) -> Motion | None:
+        return find_motion(self.frames.grey(frame), self.frames.grey(other))
 
-    def _predict(self, frames: Mapping[int, NextFrame]) -> dict[int, np.ndarray]:
-        index = _index_of(frames)
-        is_whole = self._is_whole(index)
+    def _predict_in_survey(self, animal: int, frame: NextFrame) -> np.ndarray:
+        probability = self.partial.surveyed(animal, frame.index)
+        if probability is None:
+            # Whole frames: what resembles the animal elsewhere is to be learnt as background.
+            view = self.views[animal]
+            probability = to_bytes(view.around(frame.index, frame.expected, also_whole=True))
+            self.partial.write_surveyed(animal, frame.index, probability)
+        return probability
 
-        @cache  # once for all animals
-        def look_at_all() -> dict[int, np.ndarray]:
-            start = time.perf_counter()
-            found = self._look(frames, is_whole)
-            self.timing.segmentation += time.perf_counter() - start
-            self.timing.frames += 1
-            return found
+    def _predict(self, animal: int, frame: NextFrame) -> np.ndarray:
+        is_whole = self._is_whole(frame.index)
 
-        def look_at(animal: int) -> np.ndarray:
-            probability = self.partial.probability(animal, index)
-            if probability is None:
-                probability = look_at_all()[animal]
-                self.partial.write_probability(animal, index, probability)
-            return probability
+        def look() -> np.ndarray:
+            return self._look(animal, frame, is_whole)
 
-        return {
-            animal: self._take_over_or_look(animal, frame, partial(look_at, animal), is_whole)
-            for animal, frame in frames.items()
-        }
-
-    def _take_over_or_look(
-        self, animal: int, frame: NextFrame, look: Callable[[], np.ndarray], is_whole: bool
-    ) -> np.ndarray:
         if animal not in self.still_frames:
             return look()
         is_labelled = frame.index in self.labels
@@ -408,61 +405,39 @@ class Pipeline:
             self.partial.write_probability(animal, frame.index, probability)
         return probability
 
-    def _look(self, frames: Mapping[int, NextFrame], also_whole: bool) -> dict[int, np.ndarray]:
-        """What the network finds of animals in a frame, uint8."""
-        index = _index_of(frames)
-        expected = {animal: frame.expected for animal, frame in frames.items()}
-        view = self.views[next(iter(expected))]
-        if isinstance(view, SharedView):
-            found = view.around_all(index, expected, also_whole)
-        else:
-            found = {a: view.around(index, where, also_whole) for a, where in expected.items()}
-        return {animal: to_bytes(probability) for animal, probability in found.items()}
+    def _look(self, animal: int, frame: NextFrame, is_whole: bool) -> np.ndarray:
+        probability = self.partial.probability(animal, frame.index)
+        if probability is None:
+            start = time.perf_counter()
+            found = self.views[animal].around(frame.index, frame.expected, is_whole)
+            probability = to_bytes(found)
+            self.partial.write_probability(animal, frame.index, probability)
+            self.timing.segmentation += time.perf_counter() - start
+            self.timing.frames += 1
+        return probability
 
     def _is_whole(self, index: int) -> bool:
         """Whether it is a frame's turn to be segmented outside of the window as well."""
         return index % self.preset.window.whole_every == 0
 
-    @property
-    def _training_zoom(self) -> float:
-        return self.views[self.animals[0]].zoom
-
-    @cached_property
-    def views(self) -> dict[int, WindowedView]:
-        """Animal -> what looks at it, once it is known which network does."""
-        return {animal: self._view(group) for group in self.groups for animal in group}
-
-    def _view(self, animals: tuple[int, ...]) -> WindowedView:
-        """What looks at animals that are followed together."""
-        enlarged = self.animals if self.channels else animals  # by the same, as they are learnt
-        masks = [
-            [label == a for a in enlarged if (label == a).any()] for label in self.labels.values()
-        ]
-        settings = settings_for(self.preset.window, len(enlarged))
-        make = partial(SharedView, channels=self.channels) if self.channels else WindowedView
-        return make(
+    def _view(self, animal: int) -> WindowedView:
+        masks = [label == animal for label in self.labels.values() if (label == animal).any()]
+        return WindowedView(
             self.tuner.model,
             self.frames.read,
             self.fine_size,
             lines=min(self.size),
-            zoom=choose_shared_zoom([shown for shown in masks if shown], settings),
-            settings=settings_for(self.preset.window, len(animals)),
+            zoom=choose_zoom(masks, self.preset.window),
+            settings=self.preset.window,
             threshold=self.preset.refinement.threshold,
             flip=self.preset.flip,
         )
 
-    def _title(self, animals: Sequence[int], what: str) -> str:
-        name, places = self.video.name, [self.animals.index(animal) + 1 for animal in animals]
-        if len(places) == len(self.animals):
-            return f"{name}: {what}"
-        several = "s" * (len(places) > 1)
-        numbers = ", ".join(map(str, places))
-        return f"{name}, animal{several} {numbers} of {len(self.animals)}: {what}"
-
-
-def _index_of(frames: Mapping[int, NextFrame]) -> int:
-    """That of the frame, which is the same for all animals."""
-    return next(iter(frames.values())).index
+    def _title(self, animal: int, what: str) -> str:
+        if len(self.animals) == 1:
+            return f"{self.video.name}: {what}"
+        place = self.animals.index(animal) + 1
+        return f"{self.video.name}, animal {place} of {len(self.animals)}: {what}"
 
 
 def clear_results(results_dir: Path, video: Video) -> None:

@@ -14,7 +14,6 @@ from utils.files import read_json
 from utils.media.images import working_size
 from utils.media.videos import Video
 from utils.stage3.settings import Finding, Preset
-from utils.stage3.sharing import SHARING
 
 # Seconds per step, and per frame and look at it, on two cores (docs/time_and_memory.md): for
 # whoever has no earlier run to measure.
@@ -40,14 +39,7 @@ class Pace:
     source: str
 
     def minutes(
-        self,
-        preset: Preset,
-        num_frames: int,
-        *,
-        learns: bool,
-        surveyed: int,
-        animals: int,
-        sharing: int = 1,
+        self, preset: Preset, num_frames: int, *, learns: bool, surveyed: int, animals: int
     ) -> float:
         """About how long a video takes.
 
@@ -56,14 +48,13 @@ class Pace:
             num_frames: of the video.
             learns: whether a network is fine-tuned for it.
             surveyed: frames looked at to find the animals.
-            animals: that are followed one after the other, each by itself.
-            sharing: animals that one network learns and follows together, in place of one.
+            animals: how many there are.
         """
         look = preset.second_look
         surveyed += min(num_frames, look.num_surveyed) if learns and look else 0
-        looks = (animals * num_frames + surveyed) * SHARING.pixels_for(sharing)
-        learning = animals * SHARING.steps_for(sharing) * self.minutes_to_learn(preset)
-        return learning * learns + looks * self.per_frame / 60
+        looks = animals * num_frames + surveyed
+        learning = animals * self.minutes_to_learn(preset) if learns else 0.0
+        return learning + looks * self.per_frame / 60
 
     def minutes_to_learn(self, preset: Preset) -> float:
         """About how long a network is fine-tuned."""
@@ -140,14 +131,8 @@ def plan_video(
     if not is_finished:
         state_bytes = estimate_state_bytes(video, preset, animals, networks * learns)
         surveyed = 0 if labelled else min(len(video), Finding().num_surveyed)
-        shares = learns and not preset.takes_prompts
         minutes = pace.minutes(
-            preset,
-            len(video),
-            learns=learns,
-            surveyed=surveyed,
-            animals=max(1, networks),
-            sharing=max(1, animals) if shares else 1,
+            preset, len(video), learns=learns, surveyed=surveyed, animals=max(1, networks)
         )
     state = "finished" if is_finished else "dark" if is_dark(video) else "usable"
     label = ",".join(str(frame + video.first_frame) for frame in labelled) or "none"

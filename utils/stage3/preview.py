@@ -4,7 +4,7 @@ They are the network's right after fine-tuning: of frames that the second look s
 where there is none, of a few frames of a long video.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,34 +25,29 @@ def frames_to_preview(num_frames: int) -> list[int]:
 
 
 def write_preview(
-    path: Path,
-    video: Video,
-    surveyed: Sequence[int],
-    find: Callable[[int], list[AnimalInFrame]],
-    animals: Sequence[int],
-    threshold: float,
+    path: Path, video: Video, surveyed: Sequence[AnimalInFrame], animal: int, threshold: float
 ) -> str:
-    """Writes a contact sheet of the animals' masks, each frame with the lowest confidence in it.
+    """Writes a contact sheet of one animal's masks, each with its confidence.
 
     Args:
         path: of the PNG.
         video: the frames.
-        surveyed: frames, of which NUM_FRAMES are shown; not empty.
-        find: gives what was found of each animal in one of them.
-        animals: their numbers.
+        surveyed: what was found, of which NUM_FRAMES frames are shown; not empty.
+        animal: its number.
         threshold: probability above which a pixel is animal.
 
     Returns: what looks doubtful, in words.
     """
-    numbers = np.array([0, *animals], "uint8")
+    by_frame = {found.frame: found for found in surveyed}
+    shown = {frame: by_frame[frame] for frame in _spread(sorted(by_frame))}
 
     def mask_of(frame: int) -> np.ndarray:
-        found = find(frame)
-        return numbers[merge_animals(found, threshold, *found[0].probability.shape)]
+        found = shown[frame]
+        return merge_animals([found], threshold, *found.probability.shape) * np.uint8(animal)
 
     tags, doubtful = {}, []
-    for frame in _spread(sorted(surveyed)):
-        confidence = min(found.confidence for found in find(frame))
+    for frame, found in shown.items():
+        confidence = found.confidence
         tags[frame] = f"{video.frame_names[frame]}  {confidence:.2f}"
         if confidence < DOUBTFUL:
             tags[frame] += " doubtful"

@@ -13,7 +13,6 @@ import numpy as np
 from utils.media.images import resize_image, resize_labels
 from utils.media.regions import rectangle_around
 from utils.stage3.animal_in_frame import AnimalInFrame
-from utils.stage3.following import Followed, motion_finder
 from utils.stage3.motion import find_motion, warp_mask
 from utils.stage3.pipeline import Pipeline
 from utils.stage3.prompted_tuning import NumberedFrame
@@ -110,12 +109,11 @@ class PromptedPipeline(Pipeline):
     ) -> None:
         """As `Pipeline.run`; it always learns."""
         first = self.animals[0]
-        self.groups = [(animal,) for animal in self.animals]
         if not self.partial.load_fine_tuned(self.tuner.model, first):
-            self.fine_tune([self._numbered_frame(frame) for frame in self.fine_labels])
+            self.fine_tune(first, [self._numbered_frame(frame) for frame in self.fine_labels])
             self.partial.save_fine_tuned(self.tuner.model, first)
-        for group in self.groups:
-            self.segment(group)
+        for animal in self.animals:
+            self.segment(animal)
         self.write(self.settle_identities())
 
     def _numbered_frame(self, frame: int) -> NumberedFrame:
@@ -146,24 +144,25 @@ class PromptedPipeline(Pipeline):
     def _is_whole(self, index: int) -> bool:
         return False  # see `PromptedView.around`
 
-    def _view(self, animals: tuple[int, ...]) -> PromptedView:
+    def _view(self, animal: int) -> PromptedView:
         return PromptedView(
             self.tuner.network,
             self.frames.read,
             self.fine_size,
-            zoom=self._zoom(animals),
+            zoom=self._zoom([animal]),
             crop=self.preset.fine_tuning.crop,
         )
 
-    def _follow(self, animals, frames, look) -> Iterator[list[Followed]]:
-        """What is the one animal in these frames, going out from where it is labelled."""
-        (animal,) = animals
+    def _follow(
+        self, animal, frames, probability_of
+    ) -> Iterator[tuple[AnimalInFrame, dict[int, np.ndarray]]]:
+        """What is the animal in these frames, going out from where it is labelled."""
         prompts, threshold = self.preset.prompts, self.preset.refinement.threshold
         labelled = tuple(f for f, label in self.labels.items() if (label == animal).any())
         for start, going_away in make_passes(len(self.video), labelled):
             mask, before = self.labels[start] == animal, start
             settings = self.preset.separation
-            watch = SeparationWatch(settings, motion_finder(self.frames.grey)) if settings else None
+            watch = SeparationWatch(settings, self._motion) if settings else None
             smallest = prompts.lost * np.count_nonzero(mask)
             areas = deque([np.count_nonzero(mask)], maxlen=prompts.memory)
             for index in (i for i in going_away if i in frames):
@@ -172,7 +171,7 @@ class PromptedPipeline(Pipeline):
                 expected = warp_mask(mask, motion)
                 if np.count_nonzero(expected) < MIN_MOVED * np.count_nonzero(mask):
                     expected = mask
-                probability = look({animal: NextFrame(index, grey, motion, expected)})[animal]
+                probability = probability_of(animal, NextFrame(index, grey, motion, expected))
                 found = resize_image(probability, *self.size) > threshold * 255
                 region = keep_pieces(found, expected, prompts.overlap)
                 region = limit_growth(region, expected, prompts.growth * np.median(areas))
@@ -190,7 +189,7 @@ class PromptedPipeline(Pipeline):
                     mask = expected  # what hides the rest of it may go
                 if region.any():
                     areas.append(np.count_nonzero(region))
-                yield [Followed(animal, AnimalInFrame(index, probability, region), corrected)]
+                yield AnimalInFrame(index, probability, region), corrected
                 before = index
 
 

@@ -7,14 +7,13 @@ the animal are animal, pixels of low probability or far from it are background, 
 is void. What resembles the animal elsewhere in the picture is thus learnt as background.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from utils.media.labels import VOID
-from utils.stage3.animal_in_frame import AnimalInFrame
 from utils.stage3.settings import SecondLook
 from utils.training.batches import Sample
 
@@ -54,30 +53,15 @@ def frames_to_survey(num_frames: int, settings: SecondLook) -> list[int]:
 
 
 def frames_to_learn_from(
-    confidence: Mapping[int, Mapping[int, float]], labelled: Collection[int], settings: SecondLook
+    confidence: dict[int, float], labelled: Collection[int], settings: SecondLook
 ) -> list[int]:
-    """Of the surveyed frames those to learn from: without a label, and with as many animals that
-    are certain as possible.
+    """Of the surveyed frames those to learn from: certain enough, without a label, evenly spread.
 
     Args:
-        confidence: animal -> surveyed frame -> confidence, see `temporal_filter.mask_confidence`.
+        confidence: surveyed frame -> confidence, see `temporal_filter.mask_confidence`.
         labelled: indices of the labelled frames.
         settings: how many, and how certain.
     """
-    frames = next(iter(confidence.values()), {})
-    falling = {f: sorted((of[f] for of in confidence.values()), reverse=True) for f in frames}
-    chosen: list[int] = []
-    for least in range(len(confidence), 0, -1):
-        chosen = _frames_to_learn_from(
-            {frame: values[least - 1] for frame, values in falling.items()}, labelled, settings
-        )
-        if len(chosen) == settings.num_frames:
-            break
-    return chosen
-
-
-def _frames_to_learn_from(confidence, labelled, settings):
-    """Of these frames, with their confidence, those that are certain enough, evenly spread."""
     certain = [
         frame
         for frame in sorted(confidence)
@@ -86,30 +70,6 @@ def _frames_to_learn_from(confidence, labelled, settings):
     count = min(len(certain), settings.num_frames)
     places = np.linspace(0, len(certain) - 1, count).round().astype(int)
     return [certain[place] for place in places]
-
-
-def certain_targets(found: Sequence[AnimalInFrame], settings: SecondLook) -> np.ndarray:
-    """Training targets of a frame: what is certainly one animal is background to the others.
-
-    Args:
-        found: each of the animals; to one without confidence, all else is void.
-        settings: thresholds.
-
-    Returns: uint8 (animals, h, w): 1 this animal, 0 not, 255 void.
-    """
-    targets = np.stack(
-        [
-            certain_target(one.probability, one.region_at_fine_size, settings)
-            if one.confidence >= settings.min_confidence
-            else np.full(one.probability.shape, VOID, "uint8")
-            for one in found
-        ]
-    )
-    claims = np.count_nonzero(targets == 1, axis=0)
-    for target in targets:
-        target[(claims > 0) & (target != 1)] = 0
-        target[(claims > 1) & (target == 1)] = VOID
-    return targets
 
 
 def certain_target(probability: np.ndarray, region: np.ndarray, settings: SecondLook) -> np.ndarray:

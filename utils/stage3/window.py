@@ -76,7 +76,10 @@ class WindowedView:
 
     def whole(self, index: int) -> np.ndarray:
         """The probability in all of a frame, float32 (H, W), 0..1."""
-        return resize_image(self._see_whole(index), *self.size)
+        height, width = self.size
+        zoom = max(self.lowest_zoom, self.settings.whole_scale * self.zoom)
+        image = resize_image(self.read(index), round(height * zoom), round(width * zoom))
+        return resize_image(predict_probability(self.model, image, self.flip), height, width)
 
     def around(self, index: int, expected: np.ndarray | None, also_whole: bool) -> np.ndarray:
         """The probability around the animal.
@@ -98,8 +101,7 @@ class WindowedView:
         while True:
             box = self._box_around(expected)
             probability = np.zeros(self.size, "float32") if background is None else background
-            zoom = self._zoom(box)
-            probability[box.slices] = to_frame(self._see(index, box, zoom), box, zoom)
+            probability[box.slices] = self._predict(index, box)
             found = touching(probability > self.threshold, expected)
             if not reaches_edge(found, box):
                 return probability
@@ -113,20 +115,12 @@ class WindowedView:
                 return probability
             expected = expected | found
 
-    def _see_whole(self, index: int) -> np.ndarray:
-        """What the network finds in all of a frame, at its size there."""
-        height, width = self.size
-        zoom = max(self.lowest_zoom, self.settings.whole_scale * self.zoom)
-        image = resize_image(self.read(index), round(height * zoom), round(width * zoom))
-        return predict_probability(self.model, image, self.flip)
-
     def _box_around(self, expected: np.ndarray) -> Rectangle:
         """The box of the expected animal with its margin, grown so that its enlarged sides are
         multiples of CELL_PX, and moved into the frame where it stands out."""
         box = rectangle_around(expected, self.margin)
-        return self._fit_cells(box, self._zoom(box))
+        zoom = self._zoom(box)
 
-    def _fit_cells(self, box: Rectangle, zoom: float) -> Rectangle:
         def grow(low, high, limit):
             side = -(-round((high - low) * zoom) // CELL_PX) * CELL_PX
             side = min(limit, int(np.ceil(side / zoom)))
@@ -143,22 +137,21 @@ class WindowedView:
         limit = np.sqrt(self.settings.growth * self.settings.pixels / box.area)
         return float(np.clip(limit, self.lowest_zoom, self.zoom))
 
-    def _see(self, index: int, box: Rectangle, zoom: float) -> np.ndarray:
-        """What the network finds in a box, at its size there."""
+    def _predict(self, index: int, box: Rectangle) -> np.ndarray:
+        """The probability in a box, float32 (box's height, box's width)."""
+        zoom = self._zoom(box)
         height, width = (-(-round(side * zoom) // CELL_PX) * CELL_PX for side in box.shape)
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        to_frame = _affine(1 / zoom, box.left, box.top)
         view = cv2.warpAffine(
-            self.read(index), _affine(1 / zoom, box.left, box.top), (width, height),
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT_101,
+            self.read(index), to_frame, (width, height), flags=flags,
+            borderMode=cv2.BORDER_REFLECT_101,
         )  # fmt: skip
-        return predict_probability(self.model, view, self.flip)
-
-
-def to_frame(values: np.ndarray, box: Rectangle, zoom: float) -> np.ndarray:
-    """What was found in an enlarged box at the box's own size, float32 (box's height, width)."""
-    return cv2.warpAffine(
-        values, _affine(zoom, 0, 0), box.shape[::-1],
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE,
-    )  # fmt: skip
+        probability = predict_probability(self.model, view, self.flip)
+        return cv2.warpAffine(
+            probability, _affine(zoom, 0, 0), box.shape[::-1], flags=flags,
+            borderMode=cv2.BORDER_REPLICATE,
+        )  # fmt: skip
 
 
 def _affine(scale: float, left: float, top: float) -> np.ndarray:

@@ -116,7 +116,7 @@ def fill_object(image: np.ndarray, target: np.ndarray) -> np.ndarray:
     In-painted at a quarter of the size, which is fast and smooth; what counts is that no animal
     remains.
     """
-    mask = object_with_rim(target).astype("uint8")
+    mask = cv2.dilate((target > 0).astype("uint8"), np.ones((9, 9), "uint8"))
     height, width = mask.shape
     small = (max(1, width // 4), max(1, height // 4))
     small_mask = (
@@ -128,11 +128,6 @@ def fill_object(image: np.ndarray, target: np.ndarray) -> np.ndarray:
     alpha = cv2.GaussianBlur(mask.astype("float32"), (9, 9), 0)[..., None]
     alpha = np.maximum(alpha, mask[..., None])
     return (alpha * filled + (1 - alpha) * image).astype("uint8")
-
-
-def object_with_rim(target: np.ndarray) -> np.ndarray:
-    """What `fill_object` paints over: the object, void, and a few pixels around; bool (H, W)."""
-    return cv2.dilate((target > 0).astype("uint8"), np.ones((9, 9), "uint8")) > 0
 
 
 def draw_affine(
@@ -177,20 +172,6 @@ def draw_affine(
     return np.hstack([linear, offset[:, None]])
 
 
-def draw_object_affine(
-    target: np.ndarray, size: tuple[int, int], augmentation: Augmentation, rng: np.random.Generator
-) -> np.ndarray | None:
-    """Draws where the object lies in a crop that it is moved to: 2x3, as of `draw_affine`; None if
-    there is no object."""
-    ys, xs = np.nonzero(target == 1)
-    if not len(xs):
-        return None
-    centre = np.array([xs.mean(), ys.mean()])
-    linear = draw_affine(target, size, augmentation, rng)[:, :2]
-    place = rng.uniform(0.2, 0.8, 2) * np.array([size[1], size[0]])
-    return np.hstack([linear, (place - linear @ centre)[:, None]])
-
-
 def warp_image(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """The image through a matrix of `draw_affine`, mirrored outside of the frame."""
     return cv2.warpAffine(
@@ -219,9 +200,14 @@ def _warp_target(target, matrix, size):
 
 def _recompose(image, target, background, matrix, size, augmentation, rng):
     """Places the object elsewhere: it and its background get affine maps of their own."""
-    object_matrix = draw_object_affine(target, size, augmentation, rng)
-    if object_matrix is None:
+    ys, xs = np.nonzero(target == 1)
+    if not len(xs):
         return warp_image(image, matrix, size), _warp_target(target, matrix, size)
+    centre = np.array([xs.mean(), ys.mean()])
+    linear = draw_affine(target, size, augmentation, rng)[:, :2]
+    place = rng.uniform(0.2, 0.8, 2) * np.array([size[1], size[0]])
+    object_matrix = np.hstack([linear, (place - linear @ centre)[:, None]])
+
     canvas = warp_image(background, matrix, size)
     outside = _warp_target(np.zeros_like(target), matrix, size)
     return _set_in_front(canvas, outside, image, target, object_matrix)

@@ -3,9 +3,9 @@
 import keras
 
 from models.backbone import BACKBONE
-from models.channels import FUSING_LAYER
 
 GRADIENT_CLIP_NORM = 1.0  # of a variable; longer ones are scaled to this norm
+FUSING_LAYER = "mask_logits/"  # the head's last convolution
 
 
 class AdamW(keras.optimizers.AdamW):
@@ -40,7 +40,6 @@ def make_optimizer(
     backbone_learning_rate,
     weight_decay: float = 1e-4,
     accumulate: int = 1,
-    fusing_learning_rate=None,
 ) -> keras.optimizers.Optimizer:
     """AdamW with one learning rate (or schedule) for the head and one for the ImageNet backbone.
 
@@ -50,13 +49,12 @@ def make_optimizer(
         head_learning_rate, backbone_learning_rate: numbers or schedules.
         weight_decay: of kernels and all other variables, decoupled from the gradients.
         accumulate: batches whose gradients are averaged into one update.
-        fusing_learning_rate: of the head's last convolution; None: that of the head.
 
     Returns:
         one optimizer for `compile`. Its variables have the same paths in every process, which
         backups rely on; without names Keras would number the optimizers.
     """
-    head, backbone, fusing = (
+    head, backbone = (
         AdamW(
             rate,
             weight_decay=weight_decay,
@@ -67,13 +65,10 @@ def make_optimizer(
         for rate, name in (
             (head_learning_rate, "head_adamw"),
             (backbone_learning_rate, "backbone_adamw"),
-            (fusing_learning_rate or head_learning_rate, "fusing_adamw"),
         )
     )
 
     def choose(variable):
-        if fusing_learning_rate and variable.path.startswith(f"{FUSING_LAYER}/"):
-            return fusing
         return head if BACKBONE.block_number(variable.path) is None else backbone
 
     return keras.optimizers.MultiOptimizer(choose, name="head_and_backbone")
@@ -88,7 +83,7 @@ def make_paper_optimizer(learning_rate: float, momentum: float) -> keras.optimiz
     )
 
     def choose(variable):
-        if not variable.path.startswith(f"{FUSING_LAYER}/"):
+        if not variable.path.startswith(FUSING_LAYER):
             return everything
         return bias if variable.path.endswith("bias") else kernel
 
