@@ -10,8 +10,9 @@ Writes  weights/prompted_weights/instances.safetensors (best by validation IoU, 
         from, curves.png, history.json and TensorBoard logs.
 
 A list may name several data sets below one --dataset. Half of the crops are composites, a third
-photos of groups, the others show one animal. The defaults are for a GPU, with
---precision mixed_bfloat16 --loader-processes 4 a matter of minutes.
+photos, most of groups, the others show one animal. The defaults are for a GPU, with
+--precision mixed_bfloat16 --loader-processes 8 a matter of minutes. Both lists have to be named:
+those of stage 1, the defaults, have no image in which every animal has a number.
 
 After Cheng et al., "Panoptic-DeepLab" (CVPR 2020).
 """
@@ -33,6 +34,7 @@ from models.instance_training import build_instance_training
 from utils.command_line import run_script, setting
 from utils.environment import git_commit
 from utils.errors import InputError
+from utils.stage3.instance_network import TRAINED_BESIDE
 from utils.training.animals import read_animal_list
 from utils.training.augmentation import AUGMENTATIONS
 from utils.training.instance_batches import InstanceBatches, group_samples
@@ -157,7 +159,7 @@ def main(config: Config) -> list[dict]:
         facts = {
             "stage": recipe.stage,
             "data": f"{config.list.name}, {len(samples)} samples",
-            "trained_beside": prompted["sha256"],  # the head fits this network alone
+            TRAINED_BESIDE: prompted["sha256"],  # the head fits this network alone
             "commit": git_commit(),
         }
         best = folder.export_weights(model, facts)

@@ -105,7 +105,7 @@ def load_networks(
     path, reason = find_weights("deeplab", weights, takes_prompts=True)
     model = build_prompted_model()
     facts = load_weights(model, path)
-    instances = instances or find_instance_weights(facts["sha256"])
+    instances = find_instance_weights(facts["sha256"], instances)
     if instances is None:
         raise InputError(
             f"{paths.PROMPTED_WEIGHTS / WEIGHTS_NAME}: no such file. Name the weights of an "

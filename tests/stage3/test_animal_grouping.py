@@ -36,6 +36,20 @@ TWO = mask_of((20, 10, 60, 100))  # 40 x 90 pixels; the second animal begins at 
 HALVES = ((LEFT, 50), (RIGHT, WIDTH))
 
 
+def test_a_part_that_belongs_to_none_gets_a_number_of_its_own():
+    # Eight animals side by side; a second piece of the mask votes for itself, nearest to the first.
+    centres = [(12 + 12 * k, 20) for k in range(8)]
+    mask = mask_of((10, 6, 30, 102), (70, 6, 90, 18))
+    edges = [(place, place[0] + 6) for place in centres]
+    grouping = Grouping(window=0.05, min_share=0, min_distance=0)
+    maps = maps_of(mask, dict.fromkeys(centres, 0.9), edges)
+    maps.offset[ROWS > 60] = 0
+    found = group_animals(maps, grouping=grouping)
+    below = found[80, 12]
+    assert len(np.unique(found[mask > 0.5])) == 9
+    assert below not in found[10:30]
+
+
 def test_two_that_touch_are_split_where_the_votes_change():
     found = group_animals(maps_of(TWO, {LEFT: 0.9, RIGHT: 0.8}, HALVES))
     assert found.dtype == np.int32 and set(np.unique(found)) == {0, 1, 2}

@@ -12,7 +12,7 @@ import numpy as np
 
 from utils import paths
 from utils.annotator.background_network import Segmenter
-from utils.errors import InputError
+from utils.errors import InputError, one_line
 
 WEIGHTS_NAME = "deeplab.safetensors"
 
@@ -87,8 +87,8 @@ def _load_instances(model, sha256):
     try:
         path = find_instance_weights(sha256)
         network = path and load_instance_network(model, path)
-    except InputError as error:
-        print(f"Groups of animals are not told apart: {error}", flush=True)
+    except Exception as error:  # whatever a backend raises: there are proposals without it
+        print(f"Groups of animals are not told apart: {one_line(error)}", flush=True)
         return None
     if path:
         print(f"Groups of animals are told apart by {path}.", flush=True)

@@ -56,7 +56,7 @@ def ask_network(
         segmenter = network.wait() if network else None
         labels, start = np.zeros((frames.video.height, frames.video.width), np.uint8), None
         if segmenter is not None:
-            segmenter.prepare_look_apart()  # takes seconds, and a click is not to wait for it
+            segmenter.prepare_look_apart()  # loading takes seconds: no click is to wait for that
             with turn:
                 if number == latest["request"]:
                     labels, start = _propose(segmenter, index, frames, task)

@@ -13,7 +13,7 @@ from utils.annotator.background_network import Segmenter
 from utils.annotator.frame_reader import FrameReader
 from utils.media.images import resize_image, scaled_size
 from utils.media.labels import VOID
-from utils.stage3.animal_grouping import group_animals
+from utils.stage3.animal_grouping import Grouping, find_centres, group_animals
 from utils.stage3.find_animals import find_pieces
 from utils.stage3.motion import find_motion, to_grey, warp_labels
 from utils.stage3.settings import Finding
@@ -53,7 +53,8 @@ def find_animals(segmenter: Segmenter, frame: int, image: np.ndarray) -> np.ndar
     """
     maps = segmenter.look_apart(frame, image)
     probability = segmenter.look(frame, image) if maps is None else maps.mask
-    regions = None if maps is None else group_animals(maps)
+    is_apart = maps is not None and len(find_centres(maps, Grouping())) > 0
+    regions = group_animals(maps) if is_apart else None
     finding = Finding()
     pieces = find_pieces((probability * 255).round().astype(np.uint8), 0.5, finding, regions)
     if pieces.confidence < finding.min_confidence:

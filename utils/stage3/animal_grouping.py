@@ -146,7 +146,9 @@ def _split_off_strays(labels, pieces, distances, grouping):
         sums = np.bincount(pieces[inside], distances[number - 1][inside], minlength=count)
         is_stray = sums > grouping.max_distance * np.sqrt(areas.max()) * areas
         is_stray[areas.argmax()] = False
-        result = np.where(inside & is_stray[pieces], (number + 1) * count + pieces, result)
+        # Behind all numbers of animals, another one for each part of each animal.
+        of_part = len(distances) + number * count + pieces
+        result = np.where(inside & is_stray[pieces], of_part, result)
     return result
 
 

@@ -121,7 +121,8 @@ def find_pieces(
 ) -> Pieces:
     """Numbers the animals in one frame.
 
-    Parts that a leg or a post separates are near each other and remain one animal.
+    Parts that a leg or a post separates are near each other and remain one animal, where `regions`
+    is None.
 
     Args:
         probability: uint8 (h, w), 0..255.

@@ -65,21 +65,23 @@ def load_instance_network(model: keras.Model, path: Path) -> InstanceNetwork:
     return InstanceNetwork(model, head)
 
 
-def find_instance_weights(prompted_sha256: str) -> Path | None:
-    """The head's weights in weights/, None if there are none.
+def find_instance_weights(prompted_sha256: str, path: Path | None = None) -> Path | None:
+    """The head's weights, None if there are none in weights/.
 
     Args:
         prompted_sha256: of the weights of the prompted network in use.
+        path: where they are, if not in weights/.
 
     Raises: InputError if the head was trained beside other ones: it reads their maps.
     """
-    path = paths.PROMPTED_WEIGHTS / WEIGHTS_NAME
-    if not path.is_file():
-        return None
+    if path is None:
+        path = paths.PROMPTED_WEIGHTS / WEIGHTS_NAME
+        if not path.is_file():
+            return None
     beside = read_weights(path)[1].get(TRAINED_BESIDE, "")
     if beside != prompted_sha256:
         raise InputError(
             f"{path}: trained beside prompted weights {beside[:12] or 'unknown'}..., not beside "
-            f"those in use, {prompted_sha256[:12]}...."
+            f"those in use, {prompted_sha256[:12]}.... Train it again: python train_instances.py"
         )
     return path

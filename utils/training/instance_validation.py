@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
+from utils.errors import InputError
 from utils.training.animals import AnimalSample
 from utils.training.augmentation import warp_image, warp_labels
 from utils.training.instance_targets import instance_targets
@@ -27,6 +28,9 @@ def instance_iou(
     Returns: "validation_iou", the mean over all animals of the IoU with the pixels that point to
         it, and "right", the mean over all images of the share of pixels that point to their own
         animal; 0..1.
+
+    Raises:
+        InputError: if no animal of these images is large enough.
     """
     ious, right = [], []
     for sample in samples:
@@ -42,5 +46,7 @@ def instance_iou(
         if len(index):
             right.append(np.mean(chosen == index))
             ious += [overlap(chosen == n, (index == n).astype("uint8")) for n in np.unique(index)]
+    if not ious:
+        raise InputError("No animal of the validation images is large enough. Name other images.")
     means = {"validation_iou": ious, "right": right}
     return {name: round(float(np.mean(values)), 5) for name, values in means.items()}
