@@ -14,8 +14,8 @@ import keras
 from keras import layers
 
 from models.backbone import BACKBONE
+from models.convolutions import conv1x1, sepconv
 from models.resampling import Interpolate
-from models.separable import SeparableConv2D
 
 ASPP_CHANNELS = 256
 ASPP_DILATIONS = (6, 12, 18)  # at output stride 16; doubled at 8, halved at 32
@@ -47,38 +47,15 @@ def deeplab_head(
     def channels(count):
         return max(4, round(count * width))
 
-    def normalised(x, name):
-        x = layers.LayerNormalization(epsilon=1e-3, name=f"{name}_norm")(x)
-        return layers.Activation("relu", name=f"{name}_act")(x)
-
-    def conv1x1(x, filters, name):
-        x = layers.Conv2D(
-            channels(filters), 1, use_bias=False, kernel_initializer="he_normal", name=name
-        )(x)
-        return normalised(x, name)
-
-    def sepconv(x, filters, name, dilation=1):
-        x = SeparableConv2D(
-            channels(filters),
-            3,
-            padding="same",
-            dilation_rate=dilation,
-            use_bias=False,
-            depthwise_initializer="he_normal",
-            pointwise_initializer="he_normal",
-            name=name,
-        )(x)
-        return normalised(x, name)
-
     x = layers.Activation("relu", name="aspp_input_act")(features[BACKBONE.last_block])
     if add_prompt:
         x = add_prompt(x, output_stride, "aspp_input")
-    branches = [conv1x1(x, ASPP_CHANNELS, "aspp_conv1x1")]
+    branches = [conv1x1(x, channels(ASPP_CHANNELS), "aspp_conv1x1")]
     for rate in ASPP_DILATIONS:
         dilation = rate * 16 // output_stride
-        branches.append(sepconv(x, ASPP_CHANNELS, f"aspp_sepconv_rate{rate}", dilation))
+        branches.append(sepconv(x, channels(ASPP_CHANNELS), f"aspp_sepconv_rate{rate}", dilation))
     x = layers.Concatenate(name="aspp_concat")(branches)
-    x = conv1x1(x, ASPP_CHANNELS, "aspp_project")
+    x = conv1x1(x, channels(ASPP_CHANNELS), "aspp_project")
 
     stride = output_stride
     for block, (low_level, filters) in zip(BACKBONE.low_level_blocks, DECODER, strict=True):
@@ -86,12 +63,12 @@ def deeplab_head(
         name = f"decoder_stride{fine_stride}"
         if stride != fine_stride:
             x = Interpolate(stride // fine_stride, name=f"{name}_up")(x)
-        skip = conv1x1(features[block], low_level, f"{name}_low_level")
+        skip = conv1x1(features[block], channels(low_level), f"{name}_low_level")
         if add_prompt:
             skip = add_prompt(skip, fine_stride, name)
         x = layers.Concatenate(name=f"{name}_concat")([x, skip])
-        x = sepconv(x, filters, f"{name}_sepconv1")
-        x = sepconv(x, filters, f"{name}_sepconv2")
+        x = sepconv(x, channels(filters), f"{name}_sepconv1")
+        x = sepconv(x, channels(filters), f"{name}_sepconv2")
         stride = fine_stride
     x = layers.Conv2D(1, 1, name="mask_logits")(x)
     return {"mask": Interpolate(stride, name="mask_up")(x)}

@@ -10,8 +10,8 @@ import keras
 from keras import layers
 
 from models.backbone import BACKBONE
+from models.convolutions import conv1x1, sepconv
 from models.resampling import Interpolate
-from models.separable import SeparableConv2D
 
 STRIDE = 4  # of the outputs; value j of a map sits on pixel STRIDE * j
 OFFSET_PX = 64.0  # unit of the offsets
@@ -55,55 +55,31 @@ def build_instance_head(trunk: keras.Model) -> keras.Model:
     ]
     channels = [count for stage in MAPS for _, count in stage]
     taken = [
-        _conv1x1(x, count, f"instance_take{i}")
+        conv1x1(x, count, f"instance_take{i}")
         for i, (x, count) in enumerate(zip(inputs, channels, strict=True))
     ]
     x = layers.Concatenate(name="instance_coarse")(taken[:2])
-    branches = [_conv1x1(x, 128, "instance_aspp1")]
-    branches += [_sepconv(x, 128, f"instance_aspp_rate{d}", d) for d in _COARSE_DILATIONS]
+    branches = [conv1x1(x, 128, "instance_aspp1")]
+    branches += [sepconv(x, 128, f"instance_aspp_rate{d}", d) for d in _COARSE_DILATIONS]
     x = layers.Concatenate(name="instance_aspp_concat")(branches)
-    x = _conv1x1(x, 256, "instance_aspp_project")
+    x = conv1x1(x, 256, "instance_aspp_project")
     for dilation in (1, 2, 4):
         x = _residual(x, f"instance_spread_rate{dilation}", dilation)
     for stride, count, more in ((8, 160, taken[2:4]), (4, 96, taken[4:6])):
         x = Interpolate(2, name=f"instance_up{stride}")(x)
         x = layers.Concatenate(name=f"instance_concat{stride}")([x, *more])
-        x = _sepconv(x, count, f"instance_stride{stride}_sepconv1")
+        x = sepconv(x, count, f"instance_stride{stride}_sepconv1")
         x = _residual(x, f"instance_stride{stride}_sepconv2", 2)
     outputs = {name: _output(x, name, count, bias) for name, count, bias in _OUTPUTS}
     return keras.Model(inputs, outputs, name="instance_head")
 
 
-def _normalised(x, name):
-    x = layers.LayerNormalization(epsilon=1e-3, name=f"{name}_norm")(x)
-    return layers.Activation("relu", name=f"{name}_act")(x)
-
-
-def _conv1x1(x, channels, name):
-    x = layers.Conv2D(channels, 1, use_bias=False, kernel_initializer="he_normal", name=name)(x)
-    return _normalised(x, name)
-
-
-def _sepconv(x, channels, name, dilation=1):
-    x = SeparableConv2D(
-        channels,
-        3,
-        padding="same",
-        dilation_rate=dilation,
-        use_bias=False,
-        depthwise_initializer="he_normal",
-        pointwise_initializer="he_normal",
-        name=name,
-    )(x)
-    return _normalised(x, name)
-
-
 def _residual(x, name, dilation):
-    return layers.Add(name=f"{name}_add")([x, _sepconv(x, x.shape[-1], name, dilation)])
+    return layers.Add(name=f"{name}_add")([x, sepconv(x, x.shape[-1], name, dilation)])
 
 
 def _output(x, name, channels, bias):
-    x = _sepconv(x, 48, f"instance_{name}_sepconv")
+    x = sepconv(x, 48, f"instance_{name}_sepconv")
     return layers.Conv2D(
         channels,
         1,
