@@ -6,9 +6,11 @@ void there, but for the rims along outlines, is another object: a rider, a sofa.
 asked for one animal it is background, and a person who clicks it away is to be understood.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -17,6 +19,8 @@ from utils.errors import InputError
 from utils.media.images import open_image, read_image
 from utils.media.labels import VOID, read_label
 from utils.training.sample_lists import read_sample_list
+
+SampleT = TypeVar("SampleT", bound="AnimalSample")
 
 INSTANCES = "Instances"  # the folder beside Annotations/ with a number per animal
 UNNUMBERED = 254  # in a map of animals: an animal, or part of one, but it is not known of which
@@ -48,6 +52,14 @@ class AnimalSample:
         if INSTANCES in self.annotation_path.parts:
             return read_numbers(self.annotation_path), True
         return number_pieces(without_other_objects(read_label(self.annotation_path).values))
+
+
+def group_by_kind(samples: Iterable[SampleT]) -> dict[str, list[SampleT]]:
+    """The samples of each kind, in their order."""
+    by_kind = defaultdict(list)
+    for sample in samples:
+        by_kind[sample.kind].append(sample)
+    return dict(by_kind)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,14 @@ from typing import Literal
 
 import numpy as np
 
-from utils.training.animals import INSTANCES, UNNUMBERED, AnimalSample, CutOut, numbers_in
+from utils.training.animals import (
+    INSTANCES,
+    UNNUMBERED,
+    AnimalSample,
+    CutOut,
+    group_by_kind,
+    numbers_in,
+)
 from utils.training.augmentation import (
     Augmentation,
     change_appearance,
@@ -79,10 +86,9 @@ class InstanceBatches(Batches):
         seed: int,
         **others,
     ):
-        self._by_group, self._by_kind = defaultdict(list), defaultdict(list)
+        self._by_kind, self._by_group = group_by_kind(samples), defaultdict(list)
         for sample in samples:
             self._by_group[sample.group].append(sample)
-            self._by_kind[sample.kind].append(sample)
         # At the end, because it gives a copy of this to the processes.
         super().__init__(samples, crop, steps_per_epoch, batch_size, augmentation, seed, **others)
 

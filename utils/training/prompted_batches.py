@@ -1,13 +1,12 @@
 """Crops with prompts for the prompted network: photos and composites, each animal in its turn."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
 
 from models.click_training import MAX_ROUNDS
 from models.prompted import NUM_PROMPT_CHANNELS
-from utils.training.animals import AnimalSample, NumberedImage
+from utils.training.animals import AnimalSample, NumberedImage, group_by_kind
 from utils.training.augmentation import (
     Augmentation,
     change_appearance,
@@ -50,10 +49,7 @@ class PromptedBatches(Batches):
         **others,
     ):
         self.prompting = prompting
-        by_kind = defaultdict(list)
-        for number, sample in enumerate(samples):
-            by_kind[sample.kind].append(number)
-        self._by_kind = dict(by_kind)
+        self._by_kind = group_by_kind(samples)
         # At the end, because it gives a copy of this to the processes.
         super().__init__(samples, crop, steps_per_epoch, batch_size, augmentation, seed, **others)
 
@@ -128,7 +124,7 @@ class PromptedBatches(Batches):
         kind = self._by_kind[self.samples[self._sample_number(k)].kind]
         picks = np.random.default_rng([self.seed, _OTHERS, k])
         for pick in picks.integers(len(kind), size=picks.integers(_MAX_OTHERS + 1)):
-            other = self.samples[kind[pick]].read()
+            other = kind[pick].read()
             if other.numbers:
                 cut_outs.append(other.cut_out(other.numbers[picks.integers(len(other.numbers))]))
         cut_outs = [cut_out for cut_out in cut_outs if cut_out is not None]
