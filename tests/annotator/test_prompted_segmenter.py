@@ -28,6 +28,7 @@ from utils.annotator.prompted_segmenter import PromptedSegmenter
 from utils.annotator.segment_click import ClickSegmenter
 from utils.media.images import resize_image
 from utils.stage3.animal_grouping import InstanceMaps
+from utils.stage3.instance_network import InstanceNetwork
 from utils.training.weights import save_weights
 
 
@@ -268,18 +269,23 @@ def test_the_prompted_network_is_used_where_its_weights_are(
     assert mask.shape == (HEIGHT, WIDTH) and mask[60, 75]
 
 
+def save_pair(folder, monkeypatch, fits=True):
+    """Tiny weights of the prompted network, and of an instance head that fits it or does not."""
+    monkeypatch.setattr(paths, "PROMPTED_WEIGHTS", folder)
+    monkeypatch.setattr(models, "build_prompted_model", network_with_tiny_backbone)
+    model = network_with_tiny_backbone()
+    facts = {"stage": "prompted", "head": "deeplab"}
+    sha256 = save_weights(model, folder / "deeplab.safetensors", facts)
+    facts = {"stage": "instances", "trained_beside": sha256 if fits else "f00d"}
+    head = build_instance_head(build_trunk(model))
+    save_weights(head, folder / "instances.safetensors", facts)
+
+
 @pytest.mark.parametrize("fits", [True, False])
 def test_the_instance_head_is_loaded_when_it_is_asked_for_and_fits(
     tmp_path, monkeypatch, capsys, fits
 ):
-    monkeypatch.setattr(paths, "PROMPTED_WEIGHTS", tmp_path)
-    monkeypatch.setattr(models, "build_prompted_model", network_with_tiny_backbone)
-    model = network_with_tiny_backbone()
-    facts = {"stage": "prompted", "head": "deeplab"}
-    sha256 = save_weights(model, tmp_path / "deeplab.safetensors", facts)
-    facts = {"stage": "instances", "trained_beside": sha256 if fits else "f00d"}
-    head = build_instance_head(build_trunk(model))
-    save_weights(head, tmp_path / "instances.safetensors", facts)
+    save_pair(tmp_path, monkeypatch, fits)
     segmenter = load_segmenter(3, picture(3))
     assert "told apart" not in capsys.readouterr().out
     maps = [segmenter.look_apart(3, picture(3)) for _ in range(2)]
@@ -288,3 +294,24 @@ def test_the_instance_head_is_loaded_when_it_is_asked_for_and_fits(
     assert all((seen is not None) == fits for seen in maps)
     if fits:
         assert maps[0].mask.shape == work_size(HEIGHT, WIDTH)
+
+
+def test_the_instance_head_has_looked_once_when_the_first_click_meets_it(tmp_path, monkeypatch):
+    def look_apart(self, maps, height, width):
+        looked.append((height, width))
+        if len(looked) == 1:
+            click_on(segmenter)  # is answered meanwhile, and without the head
+        return look_for_real(self, maps, height, width)
+
+    def click_on(segmenter):
+        marks = Marks([Click(75, 60, True)], None, NOTHING > 0, NOTHING)
+        return segmenter.segment(3, picture(3), marks)
+
+    save_pair(tmp_path, monkeypatch)
+    looked, look_for_real = [], InstanceNetwork.look_apart
+    monkeypatch.setattr(InstanceNetwork, "look_apart", look_apart)
+    segmenter = load_segmenter(3, picture(3))
+    segmenter.prepare_look_apart()
+    assert looked == [work_size(HEIGHT, WIDTH)]
+    click_on(segmenter)
+    assert looked == [work_size(HEIGHT, WIDTH)] * 2  # at the same size: nothing is traced anew

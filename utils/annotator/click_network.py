@@ -12,7 +12,9 @@ import numpy as np
 
 from utils import paths
 from utils.annotator.background_network import Segmenter
+from utils.annotator.click_marks import work_size
 from utils.errors import InputError, one_line
+from utils.media.images import resize_image
 
 WEIGHTS_NAME = "deeplab.safetensors"
 
@@ -38,7 +40,7 @@ def load_segmenter(
         except SystemExit as error:  # which ends no more than this thread
             raise InputError(str(error)) from None
 
-        segmenter, path = _load(prompted_weights, use_colours)
+        segmenter, path = _load(image, prompted_weights, use_colours)
         segmenter.look(frame, image)
     print(f"Clicks use {path}.", flush=True)
     return segmenter
@@ -56,10 +58,10 @@ def _without_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _load(prompted_weights, use_colours):
+def _load(image, prompted_weights, use_colours):
     path = prompted_weights or paths.PROMPTED_WEIGHTS / WEIGHTS_NAME
     if prompted_weights or path.is_file():
-        return _load_prompted(path, use_colours), path
+        return _load_prompted(image, path, use_colours), path
 
     # Of stage 1, not of stage 2, which has learned what moves: after the first click on frames of
     # the sample, IoU was 0.96 with the one, 0.83 with the other (on photographs 0.90 both).
@@ -67,7 +69,7 @@ def _load(prompted_weights, use_colours):
     return _load_stage1(path), path
 
 
-def _load_prompted(path, use_colours):
+def _load_prompted(image, path, use_colours):
     from models import build_prompted_model
     from utils.annotator.prompted_segmenter import PromptedSegmenter
     from utils.training.prompted_network import PromptedNetwork
@@ -75,24 +77,30 @@ def _load_prompted(path, use_colours):
 
     model = build_prompted_model()
     sha256 = load_weights(model, path)["sha256"]
+    network = PromptedNetwork(model)
+    small = resize_image(image, *work_size(*image.shape[:2]))
     return PromptedSegmenter(
-        PromptedNetwork(model), use_colours, lambda: _load_instances(model, sha256)
+        network, use_colours, lambda: _load_instances(model, sha256, network, small)
     )
 
 
-def _load_instances(model, sha256):
-    """The instance head; None, and a group is proposed as one mask, where it does not fit."""
+def _load_instances(model, sha256, network, image):
+    """The instance head after a first look; None, and a group is proposed as one mask, where it
+    does not fit."""
     from utils.stage3.instance_network import find_instance_weights, load_instance_network
 
     try:
         path = find_instance_weights(sha256)
-        network = path and load_instance_network(model, path)
+        if path is None:
+            return None
+        instances = load_instance_network(model, path)
+        # The first look at images of this size takes a second more: no click is to wait for that.
+        instances.look_apart(network.look(image), *image.shape[:2])
     except Exception as error:  # whatever a backend raises: there are proposals without it
         print(f"Groups of animals are not told apart: {one_line(error)}", flush=True)
         return None
-    if path:
-        print(f"Groups of animals are told apart by {path}.", flush=True)
-    return network
+    print(f"Groups of animals are told apart by {path}.", flush=True)
+    return instances
 
 
 def _load_stage1(path):

@@ -113,7 +113,7 @@ class ClickSegmenter:
         return np.zeros(small.shape[:2], np.float32) if probability is None else probability
 
     def prepare_look_apart(self) -> None:
-        """Loads what `look_apart` needs. Clicks may be answered meanwhile."""
+        """Loads what `look_apart` needs and looks once. Clicks may be answered meanwhile."""
 
     def look_apart(self, frame: int, image: np.ndarray) -> InstanceMaps | None:
         """As `look`, with what tells animals that touch from each other; None where nothing does,
