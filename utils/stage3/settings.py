@@ -69,6 +69,8 @@ class Refinement:
             reset.
         entrance: share of the diagonal from the animal's mask beyond which what enters through the
             frame's edge is another animal; 0: it never is.
+        patience: frames in a row in which a region out of reach, no larger than what is missing of
+            the animal, is seen before it is taken for a part of it; 0: it never is.
         neighbour_weight: of the frames before and after in the mean of an animal's probability,
             relative to the frame's own, see `utils.stage3.smoothing`; 0: each frame for itself.
     """
@@ -78,6 +80,7 @@ class Refinement:
     margin: float = 0.02
     min_reliable: float = 0.8
     entrance: float = 0.05
+    patience: int = 3
     neighbour_weight: float = 0.6
 
 
@@ -122,7 +125,7 @@ class SecondLook:
     """
 
     epochs: int = 2
-    num_surveyed: int = 50
+    num_surveyed: int = 25
     num_frames: int = 8
     label_share: float = 0.5
     animal: float = 0.9
