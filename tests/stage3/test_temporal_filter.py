@@ -207,6 +207,38 @@ def test_a_head_that_appears_behind_a_tree_just_out_of_reach_belongs_to_the_anim
     assert (keep(probability(body, head)) == (body | head)).all()
 
 
+def seen_beside_half_a_body(region, patience=3):
+    """Whether a region out of reach is kept, in five frames that hide half of the animal."""
+    body = square(10, 10, 10)
+    keep = TemporalFilter(replace(REFINEMENT, patience=patience), body.astype("uint8"))
+    left = body.copy()
+    left[:, 15:] = False
+    return [keep(probability(left, region))[:, 20:].any() for _ in range(5)]
+
+
+def test_what_stays_in_sight_and_is_no_larger_than_what_is_missing_is_a_part():
+    head, larger_than_missing = square(12, 28, 7), square(12, 28, 8)  # 49 and 64 of 50 px
+    assert seen_beside_half_a_body(head) == [False, False, True, True, True]
+    assert not any(seen_beside_half_a_body(larger_than_missing))
+    assert not any(seen_beside_half_a_body(head, patience=0))
+
+
+def test_nothing_is_a_part_of_an_animal_that_is_whole():
+    body = square(10, 10, 10)
+    keep = TemporalFilter(REFINEMENT, body.astype("uint8"))
+    for _ in range(5):
+        np.testing.assert_array_equal(keep(probability(body, square(12, 28, 3))), body)
+
+
+def test_what_may_be_a_part_is_looked_at():
+    body, spot = square(10, 10, 10), square(12, 26, 3)
+    keep = TemporalFilter(REFINEMENT, body.astype("uint8"))
+    left = body.copy()
+    left[:, 16:] = False
+    keep(probability(left, spot))
+    np.testing.assert_array_equal(keep.expect(None), left | spot)
+
+
 def test_an_animal_that_was_mistaken_for_another_can_be_found_again():
     keep = TemporalFilter(REFINEMENT, square(10, 0))
     assert not keep(probability(square(10, 26))).any()  # jumped too far, and there is nothing else

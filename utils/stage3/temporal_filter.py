@@ -7,17 +7,24 @@ animal's mask in the frame before. What is not the animal is followed as well, a
 flow: regions that were not kept, and the background of the label for as long as the flow can be
 trusted. So another animal stays another one when it comes near, and where both have grown into one
 region each pixel goes to the nearer.
+
+What is hidden of an animal may come out again on the other side of a trunk, out of reach. So a
+region that is neither near nor anything else is a part of the animal if it stays in sight and is no
+larger than what is missing.
 """
 
+from collections import deque
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
 from utils.media.labels import VOID
-from utils.stage3.motion import Motion, warp_mask
+from utils.stage3.motion import Motion, warp_labels, warp_mask
 from utils.stage3.settings import Refinement
 
+MEMORY = 60  # frames that say how large the animal was
+MAY_MOVE_PX = 4  # a region in doubt from frame to frame, beyond what the flow says
 EDGE_PX = 3  # what is seen so near to the frame's edge may come from outside
 MIN_COUNTED_PROBABILITY = 0.1  # outside of a mask, see `mask_confidence`
 # Mean confidence: .50 to .72 where pigs in a pen are confused, .87 and more on single animals.
@@ -39,6 +46,8 @@ class TemporalFilter:
         self.last_others = ~np.isin(label, (0, animal, VOID))
         self.known_background = ~np.isin(label, (animal, VOID))
         self.frames_since = 0
+        self.areas = deque([np.count_nonzero(self.last_mask)], MEMORY)
+        self.frames_in_doubt = np.zeros(label.shape, "uint8")  # of what may be a part
 
     def __call__(
         self, probability: np.ndarray, motion: Motion | None = None, distance_frames: int = 1
@@ -73,7 +82,9 @@ class TemporalFilter:
             if self.refinement.entrance and not self.frames_since:
                 others |= found & self._entrance(animal, diagonal)
             mask, others = sort_regions(found, animal, radius, others)
+            mask = mask | self._parts_in_doubt(found & ~mask & ~others, mask, motion)
         if mask.any():
+            self.areas.append(np.count_nonzero(mask))
             self.last_mask, self.last_others, self.frames_since = mask, others, 0
             self.known_background = (self.known_background | others) & ~mask
         else:
@@ -88,14 +99,32 @@ class TemporalFilter:
         self.last_mask = self.last_mask & ~other
         self.last_others = self.last_others | other
         self.known_background = self.known_background | other
+        self.areas.clear()  # they counted it
+        self.areas.append(np.count_nonzero(self.last_mask))
 
     def expect(self, motion: Motion | None) -> np.ndarray | None:
         """Where the animal is expected in the next frame, bool (H, W); None while it is lost."""
         if self.frames_since or not self.last_mask.any():
             return None
-        moved = warp_mask(self.last_mask, motion)
+        animal = self.last_mask | (self.frames_in_doubt > 0)
         # Where the flow is wrong, the animal is about where it was.
-        return moved | self.last_mask
+        return warp_mask(animal, motion) | animal
+
+    def _parts_in_doubt(self, in_doubt, mask, motion):
+        """Which regions in doubt are a part of the animal."""
+        counted, self.frames_in_doubt = self.frames_in_doubt, np.zeros_like(self.frames_in_doubt)
+        if not (self.refinement.patience and in_doubt.any() and mask.any()):
+            return np.zeros_like(mask)
+        counted = cv2.dilate(warp_labels(counted, motion), np.ones((2 * MAY_MOVE_PX + 1,) * 2))
+        count, regions = cv2.connectedComponents(in_doubt.astype("uint8"), connectivity=8)
+        frames = np.zeros(count, "uint8")
+        np.maximum.at(frames, regions[in_doubt], counted[in_doubt])
+        frames = np.minimum(frames + 1, self.refinement.patience)
+        missing = max(self.areas) - np.count_nonzero(mask)
+        frames[np.bincount(regions.ravel(), minlength=count) > missing] = 0
+        frames[0] = 0  # what is not in doubt
+        self.frames_in_doubt = frames[regions]
+        return self.frames_in_doubt >= self.refinement.patience
 
     def _entrance(self, animal, diagonal):
         """Where the frame's edge is so far from the animal that what comes in is another one."""
