@@ -239,6 +239,14 @@ def test_what_may_be_a_part_is_looked_at():
     np.testing.assert_array_equal(keep.expect(None), left | spot)
 
 
+def test_what_is_near_is_looked_at_if_it_may_be_mistaken_for_the_animal():
+    animal, near, far = square(10, 10), square(10, 25), square(10, 50)
+    label = animal * 1 + (near | far) * 2
+    keep = TemporalFilter(REFINEMENT, label.astype("uint8"))
+    np.testing.assert_array_equal(keep.expect(None), animal)
+    np.testing.assert_array_equal(keep.expect(None, with_others=True), animal | near)
+
+
 def test_an_animal_that_was_mistaken_for_another_can_be_found_again():
     keep = TemporalFilter(REFINEMENT, square(10, 0))
     assert not keep(probability(square(10, 26))).any()  # jumped too far, and there is nothing else

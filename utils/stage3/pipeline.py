@@ -19,6 +19,7 @@ from utils.media.overlay import noting_failures, write_overlays
 from utils.media.videos import Video
 from utils.stage3.animal_in_frame import AnimalInFrame, merge_animals
 from utils.stage3.correction_files import correct_masks
+from utils.stage3.crossing import CrossingWatch
 from utils.stage3.fine_tuning import FineTuner
 from utils.stage3.motion import Motion, find_motion
 from utils.stage3.outline import OutlineFilter, redraw_outline
@@ -355,22 +356,36 @@ class Pipeline:
             temporal_filter = TemporalFilter(self.preset.refinement, self.labels[start], animal)
             settings = self.preset.separation
             watch = SeparationWatch(settings, self._motion) if settings else None
+            crossing = self._watch_crossings()
             before, grey_before = start, self.frames.grey(start)
             for index in (i for i in going_away if i in frames):
                 grey = self.frames.grey(index)
                 motion = find_motion(grey, grey_before)
-                expected = temporal_filter.expect(motion)
+                crosses = crossing is not None and crossing.goes_on
+                expected = temporal_filter.expect(motion, with_others=crosses)
                 probability = probability_of(animal, NextFrame(index, grey, motion, expected))
                 # The label's own frame is 0 frames away from it; the filter's reach is at least 1.
-                region = temporal_filter(
-                    resize_image(probability, *self.size), motion, max(1, abs(index - before))
-                )
+                at_working_size = resize_image(probability, *self.size)
+                region = temporal_filter(at_working_size, motion, max(1, abs(index - before)))
                 corrected = watch(index, region, motion) if watch else {}
                 if index in corrected:
                     temporal_filter.take_out(region & ~corrected[index])
                     region = corrected.pop(index)
+                if crossing:
+                    found = at_working_size > 255 * self.preset.refinement.threshold
+                    others = temporal_filter.last_others
+                    corrected |= crossing(index, found, region, others, motion)
+                    if index in corrected:
+                        temporal_filter.settle(corrected[index], region & ~corrected[index])
+                        region = corrected.pop(index)
                 yield AnimalInFrame(index, probability, region), corrected
                 before, grey_before = index, grey
+
+    def _watch_crossings(self) -> CrossingWatch | None:
+        if self.preset.crossing is None:
+            return None
+        radius = self.preset.refinement.radius * float(np.hypot(*self.size))
+        return CrossingWatch(self.preset.crossing, radius, self._motion)
 
     def _found(self, animal: int, frame: int) -> AnimalInFrame:
         """What the network and the filter have left of an animal in a frame."""

@@ -109,6 +109,28 @@ class Separation:
 
 
 @dataclass(frozen=True)
+class Crossing:
+    """How it is told who is who after another animal has crossed the labelled one, see
+    `utils.stage3.crossing`.
+
+    Attributes:
+        min_other: of the other in a region that both share, share of the animal's area.
+        min_region: of a region after the crossing, share of the smaller of the two before.
+        frames: in a row in which there are two such regions.
+        memory: frames that a crossing may take.
+        margin: by which the likeness of one assignment exceeds that of the opposite, 0..4.
+        area: of the animal after the crossing, share of that before it, from and to.
+    """
+
+    min_other: float = 0.15
+    min_region: float = 0.2
+    frames: int = 2
+    memory: int = 60
+    margin: float = 0.15
+    area: tuple[float, float] = (0.65, 1.1)
+
+
+@dataclass(frozen=True)
 class SecondLook:
     """How the network learns from its own masks, see `utils.stage3.second_look`.
 
@@ -218,6 +240,7 @@ class Preset:
         flip: average each view with its mirror image.
         refinement: threshold and temporal filter.
         separation: telling the animal from one that came out from behind it, or None.
+        crossing: telling the animal from one that has crossed it, or None.
         second_look: learning also from certain masks of other frames, or None.
         window: how the network looks at the animal from near.
     """
@@ -228,6 +251,7 @@ class Preset:
     flip: bool = False
     refinement: Refinement = field(default_factory=Refinement)
     separation: Separation | None = field(default_factory=Separation)
+    crossing: Crossing | None = field(default_factory=Crossing)
     second_look: SecondLook | None = None
     window: Window = field(default_factory=Window)
 
@@ -245,7 +269,8 @@ class Preset:
     def without_newcomers(self) -> "Preset":
         """The same for a video that shows no animal of this kind but those that are followed from
         the beginning: whatever looks like one of them is a part of it."""
-        return replace(self, separation=None, refinement=replace(self.refinement, entrance=0))
+        alone = replace(self.refinement, entrance=0)
+        return replace(self, separation=None, crossing=None, refinement=alone)
 
 
 @dataclass(frozen=True)

@@ -96,17 +96,30 @@ class TemporalFilter:
 
     def take_out(self, other: np.ndarray) -> None:
         """Corrects the last mask: a part of it, bool (H, W), is another animal."""
-        self.last_mask = self.last_mask & ~other
-        self.last_others = self.last_others | other
-        self.known_background = self.known_background | other
-        self.areas.clear()  # they counted it
-        self.areas.append(np.count_nonzero(self.last_mask))
+        self.settle(self.last_mask & ~other, other)
 
-    def expect(self, motion: Motion | None) -> np.ndarray | None:
-        """Where the animal is expected in the next frame, bool (H, W); None while it is lost."""
+    def settle(self, animal: np.ndarray, other: np.ndarray) -> None:
+        """Corrects the last mask: it is known now what is the animal and what is another one, both
+        bool (H, W)."""
+        self.last_mask = animal
+        self.last_others = (self.last_others | other) & ~animal
+        self.known_background = (self.known_background | self.last_others) & ~animal
+        self.areas.clear()  # they may have counted the other
+        self.areas.append(np.count_nonzero(animal))
+
+    def expect(self, motion: Motion | None, *, with_others: bool = False) -> np.ndarray | None:
+        """Where the animal is expected in the next frame, bool (H, W); None while it is lost.
+
+        Args:
+            motion: from that frame to the last one.
+            with_others: also where what is near it is expected, since it may be mistaken for it.
+        """
         if self.frames_since or not self.last_mask.any():
             return None
         animal = self.last_mask | (self.frames_in_doubt > 0)
+        if with_others:
+            reach = 2 * self.refinement.radius * np.hypot(*animal.shape)
+            animal = animal | self.last_others & (distance_to(self.last_mask) <= reach)
         # Where the flow is wrong, the animal is about where it was.
         return warp_mask(animal, motion) | animal
 
@@ -147,9 +160,10 @@ def sort_regions(
     """Which connected regions of a mask are the animal, and which are something else.
 
     The animal's are those within `radius` pixels of a reference mask, and no nearer to others; of a
-    region that overlaps with both, the pixels that are no nearer to them. Something else is what is
-    nearer to others, or more than twice the radius away. Between the two it is neither: a head that
-    comes out from behind a tree begins as a spot just out of reach.
+    region that overlaps with both, the pixels that are no nearer to them, unless these are the
+    lesser part of the region and of the animal. Something else is what is nearer to others, or more
+    than twice the radius away. Between the two it is neither: a head that comes out from behind a
+    tree begins as a spot just out of reach.
 
     Args:
         mask, reference, others: bool (H, W).
@@ -166,6 +180,9 @@ def sort_regions(
     kept = (nearest <= radius) & (nearest <= nearest_other)
     shared = (nearest == 0) & (nearest_other == 0)
     animal = mask & kept[regions] & (~shared[regions] | (to_reference <= to_others))
+    areas, areas_of_animal = (np.bincount(regions[m], minlength=count) for m in (mask, animal))
+    lesser = 2 * areas_of_animal < np.minimum(areas, areas_of_animal.sum())
+    animal &= ~(shared & lesser)[regions]
     in_doubt = (nearest > radius) & (nearest <= 2 * radius) & (nearest <= nearest_other)
     return animal, mask & ~animal & ~in_doubt[regions]
 

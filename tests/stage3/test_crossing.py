@@ -1,0 +1,99 @@
+"""Who is who after a crossing: whole regions, by where both were heading."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from utils.stage3.crossing import CrossingWatch, heading, like, moved, shared_region
+from utils.stage3.motion import Motion
+from utils.stage3.settings import Crossing
+
+SIZE, SPEED = (40, 120), 6  # the other goes so many pixels to the right in each frame
+ANIMAL_AT, LAST = 54, 18
+
+
+def square(x, side=12):
+    mask = np.zeros(SIZE, bool)
+    mask[14 : 14 + side, max(0, x) : max(0, x + side)] = True
+    return mask
+
+
+ANIMAL = square(ANIMAL_AT)
+
+
+def other_in(frame):
+    return square(6 + SPEED * frame)
+
+
+def motion_between(frame, other):
+    """The flow from a frame to another one."""
+    flow = np.zeros((*SIZE, 2), "float32")
+    flow[other_in(frame) & ~ANIMAL, 0] = SPEED * (other - frame)
+    return Motion(flow, np.ones(SIZE, bool))
+
+
+def watch(settings, label_at_the_end):
+    """The first thing that the watch says while the two cross: the frame, and what is corrected.
+    From the middle of the crossing on the animal is what `label_at_the_end` makes of both."""
+    crossing = CrossingWatch(settings, 20, motion_between)
+    for frame in range(LAST):
+        other = other_in(frame)
+        found = ANIMAL | other
+        animal = ANIMAL.copy()
+        if other[:, ANIMAL_AT:].any():
+            animal = label_at_the_end(found)
+        motion = motion_between(frame, max(0, frame - 1))
+        if corrected := crossing(frame, found, animal, found & ~animal, motion):
+            return frame, corrected
+    return None
+
+
+def upper_half(found):
+    return found & (np.arange(SIZE[0])[:, None] < 20)
+
+
+def test_regions_that_stand_apart_again_go_as_a_whole_to_who_was_heading_there():
+    frame, corrected = watch(Crossing(), upper_half)
+    assert not (ANIMAL & other_in(frame)).any() and not (ANIMAL & other_in(frame - 1)).any()
+    np.testing.assert_array_equal(corrected[frame], ANIMAL)
+    np.testing.assert_array_equal(corrected[frame - 1], ANIMAL)
+    assert min(corrected) > 8  # what was before the middle stays
+
+
+def test_nothing_is_said_where_it_is_not_clear():
+    assert not watch(replace(Crossing(), margin=4.0), upper_half)
+
+
+def test_nothing_is_said_if_the_animal_would_have_another_area():
+    assert not watch(replace(Crossing(), area=(1.1, 2.0)), upper_half)
+
+
+def test_a_crossing_that_takes_too_long_is_not_followed_back():
+    frame, corrected = watch(replace(Crossing(), memory=2), upper_half)
+    assert list(corrected) == [frame]
+
+
+def test_an_animal_that_was_lost_ends_a_crossing():
+    assert not watch(Crossing(), np.zeros_like)
+
+
+def test_a_region_is_shared_if_enough_of_the_other_is_in_it():
+    animal, other = square(10), square(22)
+    np.testing.assert_array_equal(shared_region(animal | other, animal, other, 0.5), animal | other)
+    assert shared_region(animal | other, animal, other, 1.5) is None
+    apart = square(40)
+    assert shared_region(animal | apart, animal, apart, 0.5) is None
+    assert shared_region(animal, animal, np.zeros_like(animal), 0.0) is None
+
+
+def test_heading_and_moved():
+    np.testing.assert_array_equal(heading(other_in(2), motion_between(2, 1)), [SPEED, 0])
+    np.testing.assert_array_equal(heading(ANIMAL, None), [0, 0])
+    np.testing.assert_array_equal(moved(square(10), np.array([5, 0])), square(15))
+
+
+def test_likeness_is_2_for_the_same_mask_and_falls_with_the_distance():
+    assert like(square(10), square(10)) == pytest.approx(2)
+    assert 0 < like(square(10), square(60)) < like(square(10), square(15)) < 2
+    assert like(square(10), np.zeros(SIZE, bool)) == 0
