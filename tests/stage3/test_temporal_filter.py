@@ -240,7 +240,7 @@ def test_what_may_be_a_part_is_looked_at():
 
 
 def test_what_is_near_is_looked_at_if_it_may_be_mistaken_for_the_animal():
-    animal, near, far = square(10, 10), square(10, 25), square(10, 50)
+    animal, near, far = square(10, 10), square(10, 22), square(10, 50)
     label = animal * 1 + (near | far) * 2
     keep = TemporalFilter(REFINEMENT, label.astype("uint8"))
     np.testing.assert_array_equal(keep.expect(None), animal)
