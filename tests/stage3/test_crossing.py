@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from utils.stage3.crossing import CrossingWatch, heading, like, moved, shared_region
+from utils.stage3.crossing import CrossingWatch, heading, likeness_of, moved, shared_region
 from utils.stage3.motion import Motion
 from utils.stage3.settings import Crossing
 
@@ -19,7 +19,7 @@ def square(x, side=12):
     return mask
 
 
-ANIMAL = square(ANIMAL_AT)
+ANIMAL, NOTHING = square(ANIMAL_AT), np.zeros(SIZE, bool)
 
 
 def other_in(frame):
@@ -33,16 +33,16 @@ def motion_between(frame, other):
     return Motion(flow, np.ones(SIZE, bool))
 
 
-def watch(settings, label_at_the_end):
+def watch(settings, label_at_the_end, bystander=NOTHING, first=0):
     """The first thing that the watch says while the two cross: the frame, and what is corrected.
     From the middle of the crossing on the animal is what `label_at_the_end` makes of both."""
     crossing = CrossingWatch(settings, 20, motion_between)
-    for frame in range(LAST):
+    for frame in range(first, LAST):
         other = other_in(frame)
-        found = ANIMAL | other
+        found = ANIMAL | other | bystander
         animal = ANIMAL.copy()
         if other[:, ANIMAL_AT:].any():
-            animal = label_at_the_end(found)
+            animal = label_at_the_end(ANIMAL | other)
         motion = motion_between(frame, max(0, frame - 1))
         if corrected := crossing(frame, found, animal, found & ~animal, motion):
             return frame, corrected
@@ -69,9 +69,18 @@ def test_nothing_is_said_if_the_animal_would_have_another_area():
     assert not watch(replace(Crossing(), area=(1.1, 2.0)), upper_half)
 
 
-def test_a_crossing_that_takes_too_long_is_not_followed_back():
-    frame, corrected = watch(replace(Crossing(), memory=2), upper_half)
-    assert list(corrected) == [frame]
+def test_a_crossing_that_takes_too_long_is_given_up():
+    assert watch(replace(Crossing(), memory=2), upper_half) is None
+
+
+def test_what_stands_beside_a_crossing_is_no_part_of_it():
+    frame, corrected = watch(Crossing(), upper_half, bystander=square(100))
+    assert frame == watch(Crossing(), upper_half)[0]
+    np.testing.assert_array_equal(corrected[frame], ANIMAL)
+
+
+def test_an_animal_that_shares_a_region_from_the_first_frame_on_is_not_judged():
+    assert watch(Crossing(), upper_half, first=8) is None
 
 
 def test_an_animal_that_was_lost_ends_a_crossing():
@@ -94,6 +103,6 @@ def test_heading_and_moved():
 
 
 def test_likeness_is_2_for_the_same_mask_and_falls_with_the_distance():
-    assert like(square(10), square(10)) == pytest.approx(2)
-    assert 0 < like(square(10), square(60)) < like(square(10), square(15)) < 2
-    assert like(square(10), np.zeros(SIZE, bool)) == 0
+    assert likeness_of(square(10), square(10)) == pytest.approx(2)
+    assert 0 < likeness_of(square(10), square(60)) < likeness_of(square(10), square(15)) < 2
+    assert likeness_of(square(10), np.zeros(SIZE, bool)) == 0

@@ -230,6 +230,39 @@ def test_an_animal_is_background_in_labels_that_show_others_alone(world, monkeyp
     assert not ((first[1] == 1) & (second[1] == 1)).any()
 
 
+class ToldApartInFrame3:
+    """Stands for the watch of crossings: from frame 2 on, animal 1 is where animal 2 seemed."""
+
+    goes_on = False
+
+    def __init__(self, *_):
+        pass
+
+    def __call__(self, frame, found, animal, others, motion):
+        assert not (animal & ~found).any() and not (animal & others).any()
+        if frame != 3 or not animal.any():
+            return {}
+        return {at: images.resize_labels(two_animals(at), 36, 48) == 2 for at in (2, 3)}
+
+
+def test_what_a_crossing_shows_reaches_the_masks_of_earlier_frames(world, monkeypatch):
+    def finds_both_as_the_first(animal, frame):
+        probability = flat(animal, frame)
+        if animal == 1:
+            probability[images.resize_labels(two_animals(frame), 36, 48) > 0] = 0.9
+        return probability
+
+    monkeypatch.setattr(pipeline, "CrossingWatch", ToldApartInFrame3)
+    labels = {0: LabelMap(two_animals(0), (1, 2))}
+    refinement = Refinement(radius=0.15, neighbour_weight=0)
+    segment(world, labels, finds_both_as_the_first, monkeypatch, refinement)
+    for frame, mask in enumerate(world.masks("pair")):
+        truth = two_animals(frame)
+        own, other = (np.mean(mask[truth == animal] == 1) for animal in (1, 2))
+        assert (own > 0.75 and other < 0.25) == (frame < 2), frame
+        assert (own < 0.25 and other > 0.75) == (frame >= 2), frame
+
+
 def test_following_starts_where_the_animal_is_labelled(world, monkeypatch):
     """A far spot is dropped in all frames, also between a label and the animal's own label."""
 

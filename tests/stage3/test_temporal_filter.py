@@ -83,6 +83,21 @@ def test_a_merged_region_is_divided_by_distance():
     assert kept[14, 22] and not kept[14, 23]
 
 
+def test_a_shared_region_goes_to_the_other_if_the_animal_is_elsewhere():
+    body, slice_of_other = square(10, 10, 12), square(10, 40, 2)
+    reference, other = body | slice_of_other, square(10, 42, 8)
+    mask = body | slice_of_other | other
+    assert (keep_near(mask, reference, 5, other) == body).all()
+    assert (keep_near(slice_of_other | other, reference, 5, other) == slice_of_other).all()
+
+
+def test_something_is_left_of_an_animal_that_shares_all_of_its_regions():
+    parts = [square(4, x, 4) for x in (4, 24, 44)]
+    others = [square(4, x, 8) & ~part for x, part in zip((4, 24, 44), parts, strict=True)]
+    animal, other = np.any(parts, axis=0), np.any(others, axis=0)
+    assert keep_near(animal | other, animal, 5, other).any()
+
+
 def test_keeping_near_regions_does_not_change_the_inputs():
     mask, reference = square(10, 20) | square(10, 45), square(10, 10)
     copies = mask.copy(), reference.copy()
@@ -245,6 +260,16 @@ def test_what_is_near_is_looked_at_if_it_may_be_mistaken_for_the_animal():
     keep = TemporalFilter(REFINEMENT, label.astype("uint8"))
     np.testing.assert_array_equal(keep.expect(None), animal)
     np.testing.assert_array_equal(keep.expect(None, with_others=True), animal | near)
+
+
+def test_what_was_settled_holds_for_the_next_frame():
+    left, right = square(10, 10), square(10, 20)
+    keep = TemporalFilter(REFINEMENT, left.astype("uint8"))
+    keep(probability(left, right))
+    keep.settle(right, left)
+    np.testing.assert_array_equal(keep.expect(None), right)
+    np.testing.assert_array_equal(keep(probability(left, right)), right)
+    np.testing.assert_array_equal(keep.last_others, left)
 
 
 def test_an_animal_that_was_mistaken_for_another_can_be_found_again():

@@ -84,7 +84,7 @@ def _load_prompted(image, path, use_colours):
     )
 
 
-def _load_instances(model, sha256, network, image):
+def _load_instances(model, sha256, network, small):
     """The instance head after a first look; None, and a group is proposed as one mask, where it
     does not fit."""
     from utils.stage3.instance_network import find_instance_weights, load_instance_network
@@ -95,7 +95,7 @@ def _load_instances(model, sha256, network, image):
             return None
         instances = load_instance_network(model, path)
         # The first look at images of this size takes a second more: no click is to wait for that.
-        instances.look_apart(network.look(image), *image.shape[:2])
+        instances.look_apart(network.look(small), *small.shape[:2])
     except Exception as error:  # whatever a backend raises: there are proposals without it
         print(f"Groups of animals are not told apart: {one_line(error)}", flush=True)
         return None

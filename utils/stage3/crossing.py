@@ -1,10 +1,10 @@
-"""Who is who when two animals that were one region come apart again.
+"""Tells the animal from another one after the two have crossed.
 
 While two animals of a kind cross, the network finds one region. Dividing it pixel by pixel along
-the optical flow wears out: soon each has a slice of the other. When they stand apart again, whole
-regions are compared with where both were heading before they met, and how large the labelled animal
-was. If that is clear, each region goes to one of them, and so do the frames of the later half of
-the crossing, followed back.
+the optical flow becomes less exact with every frame: soon each has a slice of the other. When they
+stand apart again, whole regions are compared with where both were heading before the crossing, and
+with how large the labelled animal was. If that is clear, each region goes to one of them, and so do
+the frames of the later half of the crossing, followed back.
 """
 
 from collections.abc import Callable
@@ -16,16 +16,21 @@ from utils.stage3.motion import Motion, warp_labels, warp_mask
 from utils.stage3.settings import Crossing
 from utils.stage3.temporal_filter import distance_to
 
-MIN_PIECE_PX = 20  # of another animal before the crossing
+MIN_OTHER_PX = 20  # of the other before a crossing; less says nothing
+# The other may just be coming into view: it counts as at least so much of the animal's area.
+MIN_SHARE_OF_OTHER = 0.3
 ANIMAL, OTHER = 1, 2
 
 
 class CrossingWatch:
     """Watches one animal and what is known to be something else, going away from a label.
 
+    A crossing begins when the animal and another one share a region, and ends when they stand apart
+    again. Only one whose beginning was seen can be judged: both have to be known from before.
+
     Args:
         settings: see `Crossing`.
-        radius: pixels beyond which nothing in a frame before belongs to either.
+        radius: pixels beyond which nothing in the frame before belongs to either.
         find_motion: from one frame to another, both by their indices.
     """
 
@@ -38,13 +43,12 @@ class CrossingWatch:
         self.settings = settings
         self.radius = radius
         self._find_motion = find_motion
-        self._before: tuple[np.ndarray, np.ndarray, Motion | None] | None = None
-        self._forget()
+        self._give_up()
 
     @property
     def goes_on(self) -> bool:
-        """Whether the animal has met another one, and they have not been told apart yet."""
-        return self._has_met
+        """Whether a crossing has begun and not ended."""
+        return self._start is not None
 
     def __call__(
         self,
@@ -64,105 +68,102 @@ class CrossingWatch:
             motion: from this frame to that of the call before.
 
         Returns: frame -> bool (h, w), the animal, for this frame and those before, if this frame
-            shows who is who; else nothing.
+            ends a crossing and it is clear which region is the animal; else nothing.
         """
-        others = others & found
         if not animal.any():
-            self._before = None
-            self._forget()
+            self._give_up()
             return {}
-        if not self._has_met:
-            shared = shared_region(found, animal, others, self.settings.min_other)
-            if shared is None or self._before is None:
-                self._before = (animal, others, motion)
-                return {}
-            self._meet(shared, motion)
-            if not self._has_met:
-                return {}
-        self._met.append((frame, found))
-        if len(self._met) > self.settings.memory:
-            self._before = None
-            self._forget()
+        if not self.goes_on:
+            self._look_for_beginning(frame, found, animal, others & found, motion)
             return {}
-        apart = self._stand_apart(found, animal, others)
-        self._frames_apart = self._frames_apart + 1 if len(apart) > 1 else 0
+        regions = touching_regions(found, warp_mask(self._pair, motion))
+        self._pair = np.any([*regions, np.zeros_like(found)], axis=0)
+        self._crossing.append((frame, self._pair))
+        if len(self._crossing) > self.settings.memory:
+            self._give_up()
+            return {}
+        regions = [region for region in regions if np.count_nonzero(region) >= self._least]
+        self._frames_apart = self._frames_apart + 1 if len(regions) > 1 else 0
         if self._frames_apart < self.settings.frames:
             return {}
-        pair = self._tell(apart)
-        corrected = self._follow_back(animal, others, *pair) if pair else {}
-        self._before = None
-        self._forget()
+        told_apart = self._tell_apart(regions)
+        corrected = self._follow_back(animal, others, *told_apart) if told_apart else {}
+        self._give_up()
         return corrected
 
-    def _forget(self):
-        self._has_met = False
-        self._met: list[tuple[int, np.ndarray]] = []  # frames, and what was found in them
+    def _give_up(self):
+        # The masks of a frame in which animal and others share no region, and the motion to it.
+        self._before: tuple[np.ndarray, np.ndarray, Motion | None] | None = None
+        # Animal and other before the crossing, each with the way that it goes from frame to frame.
+        self._start: list[tuple[np.ndarray, np.ndarray]] | None = None
+        # Frames of the crossing, and the regions that come from that which the two shared.
+        self._crossing: list[tuple[int, np.ndarray]] = []
         self._frames_apart = 0
 
-    def _meet(self, shared, motion):
-        """Keeps the animal and the other that it has just met, and where they are heading."""
-        animal, others, motion_before = self._before
-        count, pieces = cv2.connectedComponents(others.astype("uint8"), connectivity=8)
-        other = np.zeros_like(others)
-        for piece in (pieces == number for number in range(1, count)):
-            if (
-                np.count_nonzero(piece) >= MIN_PIECE_PX
-                and (warp_mask(piece, motion) & shared).any()
-            ):
-                other |= piece
-        if other.any():
-            self._start = [(mask, heading(mask, motion_before)) for mask in (animal, other)]
-            self._has_met = True
-
-    def _stand_apart(self, found, animal, others) -> list[np.ndarray]:
-        """The regions of animal and others that are large enough to be one of them."""
-        area, area_of_other = (np.count_nonzero(mask) for mask, _ in self._start)
-        least = self.settings.min_region * min(area, max(area_of_other, 0.3 * area))
-        count, regions, stats, _ = cv2.connectedComponentsWithStats(
-            found.astype("uint8"), connectivity=8
-        )
-        large = (
-            regions == number
-            for number in range(1, count)
-            if stats[number, cv2.CC_STAT_AREA] >= least
-        )
-        return [region for region in large if (region & (animal | others)).any()]
-
-    def _tell(self, regions) -> tuple[np.ndarray, np.ndarray] | None:
-        """Which region is the animal and which is the other; None if that is not clear."""
-        elapsed = len(self._met)
-        likeness = np.array(
-            [
-                [like(region, moved(mask, way * elapsed)) for mask, way in self._start]
-                for region in regions
+    def _look_for_beginning(self, frame, found, animal, others, motion):
+        shared = shared_region(found, animal, others, self.settings.min_other)
+        if shared is None:
+            self._before = (animal, others, motion)
+        elif self._before is not None:
+            animal, others, motion_before = self._before
+            arriving = [
+                region
+                for region in connected_regions(others)
+                if (warp_mask(region, motion) & shared).any()
             ]
-        )
-        score, mine, its = max(
-            (likeness[mine, 0] + likeness[its, 1], mine, its)
-            for mine in range(len(regions))
-            for its in range(len(regions))
-            if mine != its
-        )
-        swapped = likeness[its, 0] + likeness[mine, 1]
-        area = np.count_nonzero(regions[mine]) / np.count_nonzero(self._start[0][0])
-        low, high = self.settings.area
-        if score - swapped < self.settings.margin or not low <= area <= high:
-            return None
-        return regions[mine], regions[its]
+            other = np.any([*arriving, np.zeros_like(others)], axis=0)
+            self._give_up()
+            if np.count_nonzero(other) >= MIN_OTHER_PX:
+                self._start = [(mask, heading(mask, motion_before)) for mask in (animal, other)]
+                self._pair = shared
+                self._crossing = [(frame, shared)]
+                area = np.count_nonzero(animal)
+                smaller = min(area, max(np.count_nonzero(other), MIN_SHARE_OF_OTHER * area))
+                self._least = self.settings.min_region * smaller
 
-    def _follow_back(self, animal, others, mine, its) -> dict[int, np.ndarray]:
-        animal = animal & ~its | mine
-        corrected = {self._met[-1][0]: animal}
-        owner = np.where(animal, ANIMAL, OTHER * (others | its)).astype("uint8")
-        after = self._met[-1][0]
-        for frame, found in reversed(self._met[len(self._met) // 2 : -1]):
+    def _tell_apart(self, regions) -> tuple[np.ndarray, np.ndarray] | None:
+        """Which region is the animal and which is the other; None if that is not clear."""
+        elapsed = len(self._crossing)
+        expected = [moved(mask, way * elapsed) for mask, way in self._start]
+        likeness = np.array(
+            [[likeness_of(region, mask) for mask in expected] for region in regions]
+        )
+        scores = likeness[:, :1] + likeness[:, 1]  # by animal, other
+        np.fill_diagonal(scores, -np.inf)
+        animal, other = np.unravel_index(np.argmax(scores), scores.shape)
+        if_not = np.delete(scores, animal, axis=0).max()
+        area = np.count_nonzero(regions[animal]) / np.count_nonzero(self._start[0][0])
+        low, high = self.settings.area
+        if scores[animal, other] - if_not < self.settings.margin or not low <= area <= high:
+            return None
+        return regions[animal], regions[other]
+
+    def _follow_back(self, animal, others, animal_region, other_region) -> dict[int, np.ndarray]:
+        after = self._crossing[-1][0]
+        corrected = {after: animal & ~other_region | animal_region}
+        owner = np.where(others | other_region, OTHER, 0).astype("uint8")
+        owner[corrected[after]] = ANIMAL
+        for frame, pair in reversed(self._crossing[len(self._crossing) // 2 : -1]):
             owner = warp_labels(owner, self._find_motion(frame, after))
             to_animal, to_other = distance_to(owner == ANIMAL), distance_to(owner == OTHER)
-            is_animal = found & (to_animal <= to_other) & (to_animal <= self.radius)
-            is_other = found & ~is_animal & (to_other <= self.radius)
+            is_animal = pair & (to_animal <= to_other) & (to_animal <= self.radius)
+            if not is_animal.any():  # hidden, or the flow has lost it
+                break
+            is_other = pair & ~is_animal & (to_other <= self.radius)
             owner = np.where(is_animal, ANIMAL, OTHER * is_other).astype("uint8")
             corrected[frame], after = is_animal, frame
         return corrected
+
+
+def connected_regions(mask: np.ndarray) -> list[np.ndarray]:
+    """The connected regions of a mask; all bool (h, w)."""
+    count, regions = cv2.connectedComponents(mask.astype("uint8"), connectivity=8)
+    return [regions == number for number in range(1, count)]
+
+
+def touching_regions(mask: np.ndarray, other: np.ndarray) -> list[np.ndarray]:
+    """Those connected regions of a mask that overlap with another mask; all bool (h, w)."""
+    return [region for region in connected_regions(mask) if (region & other).any()]
 
 
 def shared_region(
@@ -199,7 +200,7 @@ def moved(mask: np.ndarray, way: np.ndarray) -> np.ndarray:
     return cv2.warpAffine(mask.astype("uint8"), matrix, mask.shape[::-1]) > 0
 
 
-def like(region: np.ndarray, expected: np.ndarray) -> float:
+def likeness_of(region: np.ndarray, expected: np.ndarray) -> float:
     """How well a region fits what is expected, both bool (h, w): intersection over union, plus how
     near their centres are. 0..2."""
     if not expected.any():

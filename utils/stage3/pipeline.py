@@ -349,7 +349,7 @@ class Pipeline:
         """What continues the animal in these frames, going out from where it is labelled.
 
         Yields: what was found in the next frame, and the regions of earlier ones where this frame
-            has shown that a part of them is another animal.
+            has shown what is the animal in them.
         """
         labelled = tuple(f for f, label in self.labels.items() if (label == animal).any())
         for start, going_away in make_passes(len(self.video), labelled):
@@ -374,10 +374,14 @@ class Pipeline:
                 if crossing:
                     found = at_working_size > 255 * self.preset.refinement.threshold
                     others = temporal_filter.last_others
-                    corrected |= crossing(index, found, region, others, motion)
-                    if index in corrected:
-                        temporal_filter.settle(corrected[index], region & ~corrected[index])
-                        region = corrected.pop(index)
+                    told_apart = crossing(index, found, region, others, motion)
+                    if told_apart:
+                        animal_here = told_apart[index]
+                        temporal_filter.settle(animal_here, region & ~animal_here)
+                        if watch:
+                            watch.correct(told_apart)
+                        region = told_apart.pop(index)
+                    corrected |= told_apart
                 yield AnimalInFrame(index, probability, region), corrected
                 before, grey_before = index, grey
 

@@ -63,6 +63,13 @@ class SeparationWatch:
             newcomer = newcomer or self._trace_back(pieces, count)
         return self._take_out(newcomer) if newcomer else {}
 
+    def correct(self, regions: dict[int, np.ndarray]) -> None:
+        """Takes over regions of frames that were looked at, bool (H, W), which are known better by
+        now."""
+        self._frames_apart, self._strays = 0, {}
+        for place, (seen, mask) in enumerate(self._seen):
+            self._seen[place] = (seen, regions.get(seen, mask))
+
     def _follow_strays(self, frame, region, motion) -> dict[int, np.ndarray]:
         """Follows pieces that were not a part of the region when they appeared; frame -> all of
         them together, once they are so large that they are another animal."""
@@ -93,12 +100,10 @@ class SeparationWatch:
         return {}
 
     def _take_out(self, newcomer: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
-        self._frames_apart, self._strays = 0, {}
-        corrected = {}
-        for place, (seen, mask) in enumerate(self._seen):
-            if seen in newcomer:
-                corrected[seen] = mask & ~newcomer[seen]
-                self._seen[place] = (seen, corrected[seen])
+        corrected = {
+            frame: mask & ~newcomer[frame] for frame, mask in self._seen if frame in newcomer
+        }
+        self.correct(corrected)
         return corrected
 
     def _trace_back(self, pieces: np.ndarray, count: int) -> dict[int, np.ndarray]:

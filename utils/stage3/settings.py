@@ -69,8 +69,8 @@ class Refinement:
             reset.
         entrance: share of the diagonal from the animal's mask beyond which what enters through the
             frame's edge is another animal; 0: it never is.
-        patience: frames in a row in which a region out of reach, no larger than what is missing of
-            the animal, is seen before it is taken for a part of it; 0: it never is.
+        patience: frames looked at in a row that show a region out of reach, no larger than what is
+            missing of the animal, before it is taken for a part of it; 0: it never is.
         neighbour_weight: of the frames before and after in the mean of an animal's probability,
             relative to the frame's own, see `utils.stage3.smoothing`; 0: each frame for itself.
     """
@@ -110,16 +110,16 @@ class Separation:
 
 @dataclass(frozen=True)
 class Crossing:
-    """How it is told who is who after another animal has crossed the labelled one, see
-    `utils.stage3.crossing`.
+    """How the animal is told from another one after the two have crossed, see
+    `utils.stage3.crossing`. Frames are those that are looked at: in a survey, not all.
 
     Attributes:
         min_other: of the other in a region that both share, share of the animal's area.
-        min_region: of a region after the crossing, share of the smaller of the two before.
-        frames: in a row in which there are two such regions.
+        min_region: of a region after the crossing, share of the smaller one of the two before.
+        frames: in a row in which they stand apart.
         memory: frames that a crossing may take.
-        margin: by which the likeness of one assignment exceeds that of the opposite, 0..4.
-        area: of the animal after the crossing, share of that before it, from and to.
+        margin: by which the best likeness exceeds that with another region as the animal, 0..4.
+        area: lowest and highest area of the animal after the crossing, relative to that before.
     """
 
     min_other: float = 0.15
@@ -269,8 +269,7 @@ class Preset:
     def without_newcomers(self) -> "Preset":
         """The same for a video that shows no animal of this kind but those that are followed from
         the beginning: whatever looks like one of them is a part of it."""
-        alone = replace(self.refinement, entrance=0)
-        return replace(self, separation=None, crossing=None, refinement=alone)
+        return replace(self, separation=None, refinement=replace(self.refinement, entrance=0))
 
 
 @dataclass(frozen=True)

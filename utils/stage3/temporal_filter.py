@@ -9,8 +9,8 @@ trusted. So another animal stays another one when it comes near, and where both 
 region each pixel goes to the nearer.
 
 What is hidden of an animal may come out again on the other side of a trunk, out of reach. So a
-region that is neither near nor anything else is a part of the animal if it stays in sight and is no
-larger than what is missing.
+region that is neither near the animal nor known to be something else is a part of it if it stays in
+sight and is no larger than what is missing of the animal.
 """
 
 from collections import deque
@@ -47,7 +47,7 @@ class TemporalFilter:
         self.known_background = ~np.isin(label, (animal, VOID))
         self.frames_since = 0
         self.areas = deque([np.count_nonzero(self.last_mask)], MEMORY)
-        self.frames_in_doubt = np.zeros(label.shape, "uint8")  # of what may be a part
+        self.frames_in_doubt = np.zeros(label.shape, "uint8")  # in a row, of what may be a part
 
     def __call__(
         self, probability: np.ndarray, motion: Motion | None = None, distance_frames: int = 1
@@ -112,7 +112,8 @@ class TemporalFilter:
 
         Args:
             motion: from that frame to the last one.
-            with_others: also where what is near it is expected, since it may be mistaken for it.
+            with_others: also where other things near the animal are expected, since they may be
+                mistaken for it.
         """
         if self.frames_since or not self.last_mask.any():
             return None
@@ -182,6 +183,7 @@ def sort_regions(
     animal = mask & kept[regions] & (~shared[regions] | (to_reference <= to_others))
     areas, areas_of_animal = (np.bincount(regions[m], minlength=count) for m in (mask, animal))
     lesser = 2 * areas_of_animal < np.minimum(areas, areas_of_animal.sum())
+    lesser &= areas_of_animal < areas_of_animal.max()  # something is left of the animal
     animal &= ~(shared & lesser)[regions]
     in_doubt = (nearest > radius) & (nearest <= 2 * radius) & (nearest <= nearest_other)
     return animal, mask & ~animal & ~in_doubt[regions]
