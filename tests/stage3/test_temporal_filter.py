@@ -266,7 +266,7 @@ def test_what_was_settled_holds_for_the_next_frame():
     left, right = square(10, 10), square(10, 20)
     keep = TemporalFilter(REFINEMENT, left.astype("uint8"))
     keep(probability(left, right))
-    keep.settle(right, left)
+    keep.settle(right)
     np.testing.assert_array_equal(keep.expect(None), right)
     np.testing.assert_array_equal(keep(probability(left, right)), right)
     np.testing.assert_array_equal(keep.last_others, left)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from utils.media.regions import touching
 from utils.stage3.motion import Motion, warp_labels, warp_mask
 from utils.stage3.settings import Crossing
 from utils.stage3.temporal_filter import distance_to
@@ -76,13 +77,13 @@ class CrossingWatch:
         if not self.goes_on:
             self._look_for_beginning(frame, found, animal, others & found, motion)
             return {}
-        regions = touching_regions(found, warp_mask(self._pair, motion))
-        self._pair = np.any([*regions, np.zeros_like(found)], axis=0)
+        self._pair = touching(found, warp_mask(self._pair, motion))
         self._crossing.append((frame, self._pair))
         if len(self._crossing) > self.settings.memory:
             self._give_up()
             return {}
-        regions = [region for region in regions if np.count_nonzero(region) >= self._least]
+        pieces = connected_regions(self._pair)
+        regions = [region for region in pieces if np.count_nonzero(region) >= self._least]
         self._frames_apart = self._frames_apart + 1 if len(regions) > 1 else 0
         if self._frames_apart < self.settings.frames:
             return {}
@@ -159,11 +160,6 @@ def connected_regions(mask: np.ndarray) -> list[np.ndarray]:
     """The connected regions of a mask; all bool (h, w)."""
     count, regions = cv2.connectedComponents(mask.astype("uint8"), connectivity=8)
     return [regions == number for number in range(1, count)]
-
-
-def touching_regions(mask: np.ndarray, other: np.ndarray) -> list[np.ndarray]:
-    """Those connected regions of a mask that overlap with another mask; all bool (h, w)."""
-    return [region for region in connected_regions(mask) if (region & other).any()]
 
 
 def shared_region(

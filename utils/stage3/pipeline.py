@@ -369,18 +369,17 @@ class Pipeline:
                 region = temporal_filter(at_working_size, motion, max(1, abs(index - before)))
                 corrected = watch(index, region, motion) if watch else {}
                 if index in corrected:
-                    temporal_filter.take_out(region & ~corrected[index])
                     region = corrected.pop(index)
+                    temporal_filter.settle(region)
                 if crossing:
                     found = at_working_size > 255 * self.preset.refinement.threshold
                     others = temporal_filter.last_others
                     told_apart = crossing(index, found, region, others, motion)
                     if told_apart:
-                        animal_here = told_apart[index]
-                        temporal_filter.settle(animal_here, region & ~animal_here)
                         if watch:
                             watch.correct(told_apart)
                         region = told_apart.pop(index)
+                        temporal_filter.settle(region)
                     corrected |= told_apart
                 yield AnimalInFrame(index, probability, region), corrected
                 before, grey_before = index, grey

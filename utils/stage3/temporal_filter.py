@@ -94,16 +94,12 @@ class TemporalFilter:
             self.frames_since += distance_frames
         return mask
 
-    def take_out(self, other: np.ndarray) -> None:
-        """Corrects the last mask: a part of it, bool (H, W), is another animal."""
-        self.settle(self.last_mask & ~other, other)
-
-    def settle(self, animal: np.ndarray, other: np.ndarray) -> None:
-        """Corrects the last mask: it is known now what is the animal and what is another one, both
-        bool (H, W)."""
-        self.last_mask = animal
-        self.last_others = (self.last_others | other) & ~animal
+    def settle(self, animal: np.ndarray) -> None:
+        """Corrects the last mask: it is known now where the animal is, bool (H, W), and the rest of
+        the mask is another one."""
+        self.last_others = (self.last_others | self.last_mask) & ~animal
         self.known_background = (self.known_background | self.last_others) & ~animal
+        self.last_mask = animal
         self.areas.clear()  # they may have counted the other
         self.areas.append(np.count_nonzero(animal))
 
