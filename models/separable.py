@@ -29,11 +29,19 @@ class SeparableConv2D(keras.layers.SeparableConv2D):
     def call(self, inputs):
         if keras.backend.backend() != "jax":
             return super().call(inputs)
-        maps = depthwise_by_shifts(inputs, self.depthwise_kernel, self.dilation_rate)
-        maps = ops.conv(maps, self.pointwise_kernel)
+        maps = ops.conv(self.depthwise(inputs), self.pointwise_kernel)
         if self.use_bias:
             maps = maps + self.bias
         return maps if self.activation is None else self.activation(maps)
+
+    def depthwise(self, inputs):
+        """The depthwise part alone: (batch, h, w, c) -> the same shape and dtype."""
+        kernel = ops.cast(self.depthwise_kernel, inputs.dtype)
+        if keras.backend.backend() == "jax":
+            return depthwise_by_shifts(inputs, kernel, self.dilation_rate)
+        return ops.depthwise_conv(
+            inputs, kernel, padding=self.padding, dilation_rate=self.dilation_rate
+        )
 
 
 def depthwise_by_shifts(maps, kernel, dilation: tuple[int, int]):

@@ -6,7 +6,7 @@ dilation.
 """
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 from models.backbone import BACKBONE
 from models.resampling import DilatedMaxPooling2D
@@ -18,13 +18,47 @@ NUM_BLOCKS = BACKBONE.num_blocks
 
 @keras.saving.register_keras_serializable("one_shot")
 class FixedBatchNorm(layers.BatchNormalization):
-    """Batch normalisation by its moving mean and variance in training too; scale and offset learn.
+    """A convolution and batch normalisation by its moving mean and variance, in training too; scale
+    and offset learn.
 
-    A layer of its own: a functional model overrides a `training=False` given to a plain one.
+    The kernel takes the scale, so that the map is not passed over a second time. (A plain layer
+    would not do for another reason: a functional model overrides a `training=False` given to it.)
+
+    Args:
+        convolution: without bias and activation, built; it is called by this layer alone.
     """
 
+    def __init__(self, convolution: keras.Layer, **options):
+        super().__init__(**options)
+        self.convolution = convolution
+        self.autocast = False  # kernels are scaled before they are rounded
+
+    def build(self, input_shape):
+        super().build(self.convolution.compute_output_shape(input_shape))
+        self.input_spec = None  # what it is called with is the convolution's input
+
     def call(self, inputs, training=None, mask=None):
-        return super().call(inputs, training=False, mask=mask)
+        scale = self.gamma * ops.rsqrt(self.moving_variance + self.epsilon)
+        offset = self.beta - self.moving_mean * scale
+        maps, convolution = ops.cast(inputs, self.compute_dtype), self.convolution
+        if isinstance(convolution, SeparableConv2D):
+            maps = convolution.depthwise(maps)
+            maps = ops.conv(maps, ops.cast(convolution.pointwise_kernel * scale, maps.dtype))
+        else:
+            maps = ops.conv(
+                maps,
+                ops.cast(convolution.kernel * scale, maps.dtype),
+                strides=convolution.strides,
+                padding=convolution.padding,
+            )
+        return maps + ops.cast(offset, maps.dtype)
+
+    def compute_output_shape(self, input_shape):
+        return self.convolution.compute_output_shape(input_shape)
+
+    def get_config(self):
+        convolution = keras.saving.serialize_keras_object(self.convolution)
+        return {**super().get_config(), "convolution": convolution}
 
 
 def xception_features(
@@ -55,23 +89,18 @@ def xception_features(
     """
     if output_stride not in (8, 16, 32):
         raise ValueError(f"output_stride must be 8, 16 or 32, got {output_stride}.")
-    batch_norm_class = layers.BatchNormalization if train_batch_statistics else FixedBatchNorm
 
     def channels(count):
         return max(4, round(count * width))
 
-    def batch_norm(x, name):
-        return batch_norm_class(epsilon=BATCH_NORM_EPSILON, name=f"{name}_bn")(x)
-
     def conv(x, filters, name, **options):
-        x = layers.Conv2D(channels(filters), use_bias=False, name=name, **options)(x)
-        return batch_norm(x, name)
+        convolution = layers.Conv2D(channels(filters), use_bias=False, name=name, **options)
+        return normalised(x, convolution, train_batch_statistics)
 
     def sepconv(x, filters, name, dilation):
-        x = SeparableConv2D(
-            channels(filters), 3, padding="same", dilation_rate=dilation, use_bias=False, name=name
-        )(x)
-        return batch_norm(x, name)
+        options = {"padding": "same", "dilation_rate": dilation, "use_bias": False, "name": name}
+        convolution = SeparableConv2D(channels(filters), 3, **options)
+        return normalised(x, convolution, train_batch_statistics)
 
     def down_block(x, filters, name, stride, dilation, first_activation=True):
         """Two separable convolutions, pooling, and a 1x1 shortcut: blocks 2, 3, 4 and 13."""
@@ -83,8 +112,8 @@ def xception_features(
         x = sepconv(x, filters[0], f"{name}_sepconv1", dilation)
         x = layers.Activation("relu", name=f"{name}_sepconv2_act")(x)
         x = sepconv(x, filters[1], f"{name}_sepconv2", dilation)
-        if stride == 2:
-            x = layers.MaxPooling2D(3, strides=2, padding="same", name=f"{name}_pool")(x)
+        if stride == 2 or dilation == 1:
+            x = layers.MaxPooling2D(3, strides=stride, padding="same", name=f"{name}_pool")(x)
         else:
             x = DilatedMaxPooling2D(dilation, name=f"{name}_pool")(x)
         return layers.Add(name=f"{name}_add")([x, shortcut])
@@ -112,6 +141,23 @@ def xception_features(
     stride = 2 if output_stride == 32 else 1
     features["block13"] = down_block(x, (728, 1024), "block13", stride, dilation)
     return features
+
+
+def normalised(
+    x: keras.KerasTensor, convolution: keras.Layer, train_batch_statistics: bool = False
+) -> keras.KerasTensor:
+    """Adds a convolution and its batch normalisation, named after it, to a functional graph.
+
+    Args:
+        x: what the convolution sees.
+        convolution: new, without bias and activation.
+        train_batch_statistics: see `xception_features`.
+    """
+    options = {"epsilon": BATCH_NORM_EPSILON, "name": f"{convolution.name}_bn"}
+    if train_batch_statistics:
+        return layers.BatchNormalization(**options)(convolution(x))
+    convolution.build(x.shape)  # here, so that its variables are named after it alone
+    return FixedBatchNorm(convolution, **options)(x)
 
 
 def freeze_first_blocks(model: keras.Model, num_blocks: int) -> None:

@@ -85,10 +85,13 @@ def copy_weights(reference: keras.Model, model: keras.Model) -> None:
         unnamed = [x for x in reference.layers if re.fullmatch(rf"{kind}(_\d+)?", x.name)]
         for layer, shortcut in zip(sorted(unnamed, key=number), KERAS_SHORTCUTS, strict=True):
             names[layer.name] = shortcut + suffix
-    sources = {names.get(layer.name, layer.name): layer for layer in reference.layers}
-    for layer in model.layers:
-        if layer.weights:
-            layer.set_weights(sources[layer.name].get_weights())
+    values = {
+        f"{names.get(layer.name, layer.name)}/{variable.name}": variable.value
+        for layer in reference.layers
+        for variable in layer.weights
+    }
+    for variable in model.weights:
+        variable.assign(values[variable.path])
 
 
 @pytest.mark.parametrize("output_stride", [32, 16, 8])

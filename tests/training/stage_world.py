@@ -8,7 +8,7 @@ from keras import layers
 
 import train_davis_objectness
 import train_pascal_base
-from models.xception import FixedBatchNorm
+from models.xception import normalised
 from utils.training.weights import save_weights
 
 STAGES = {"pascal_base": train_pascal_base, "objectness": train_davis_objectness}
@@ -17,10 +17,13 @@ STAGES = {"pascal_base": train_pascal_base, "objectness": train_davis_objectness
 def tiny_network(head="deeplab", train_batch_statistics=False) -> keras.Model:
     image = keras.Input((None, None, 3), name="images")
     x = layers.Rescaling(1 / 127.5, offset=-1.0, name="normalise")(image)
-    norm = layers.BatchNormalization if train_batch_statistics else FixedBatchNorm
     for name in ("block1_conv", "block4_conv"):
-        x = layers.Conv2D(8, 3, padding="same", activation="relu", name=name)(x)
-        x = norm(name=f"{name}_bn")(x)
+        x = normalised(
+            x,
+            layers.Conv2D(8, 3, padding="same", use_bias=False, name=name),
+            train_batch_statistics,
+        )
+        x = layers.ReLU(name=f"{name}_act")(x)
     outputs = {"mask": layers.Conv2D(1, 1, name="mask_logits")(x)}
     if head == "xfcn":
         outputs["side2"] = layers.Conv2D(1, 1, name="side2_logits")(x)

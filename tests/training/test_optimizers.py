@@ -37,8 +37,9 @@ def schedule():
 def test_updates_are_those_of_keras():
     ours = train(AdamW(schedule(), weight_decay=1e-2, clipnorm=1.0))
     theirs = train(keras.optimizers.AdamW(schedule(), weight_decay=1e-2, clipnorm=1.0))
+    # The same sums, rounded in another order where an update is one operation.
     for one, other in zip(ours, theirs, strict=True):
-        np.testing.assert_array_equal(one, other)
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
 
 
 def test_the_learning_rate_is_traced_once_per_trace_and_not_once_per_variable():

@@ -12,7 +12,9 @@ class AdamW(keras.optimizers.AdamW):
     """Keras's own, which computes the learning rate once per update, not once per variable.
 
     A schedule is many operations. Traced anew for the weight decay of each of 171 variables, they
-    were a third of the time before the first step.
+    were a third of the time before the first step. With TensorFlow, a variable's update is one
+    operation, which passes over its memory once: as a dozen, updates take a tenth of the time of a
+    step on a CPU.
     """
 
     _rate_of_update = None
@@ -33,6 +35,29 @@ class AdamW(keras.optimizers.AdamW):
             return super().apply(grads, trainable_variables)
         finally:
             self._rate_of_update = None  # a tensor of this trace means nothing in another
+
+    def update_step(self, gradient, variable, learning_rate):
+        """See `keras.optimizers.Optimizer.update_step`."""
+        if keras.backend.backend() != "tensorflow":
+            super().update_step(gradient, variable, learning_rate)
+            return
+        import tensorflow as tf
+
+        index = self._get_variable_index(variable)
+        step = tf.cast(self.iterations + 1, variable.dtype)
+        first, second = tf.constant(self.beta_1), tf.constant(self.beta_2)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[index].value.handle,
+            v=self._velocities[index].value.handle,
+            beta1_power=tf.pow(first, step),
+            beta2_power=tf.pow(second, step),
+            lr=tf.cast(learning_rate, variable.dtype),
+            beta1=first,
+            beta2=second,
+            epsilon=self.epsilon,
+            grad=gradient,
+        )
 
 
 def make_optimizer(
