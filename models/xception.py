@@ -60,6 +60,11 @@ class FixedBatchNorm(layers.BatchNormalization):
         convolution = keras.saving.serialize_keras_object(self.convolution)
         return {**super().get_config(), "convolution": convolution}
 
+    @classmethod
+    def from_config(cls, config):
+        convolution = keras.saving.deserialize_keras_object(config["convolution"])
+        return cls(**{**config, "convolution": convolution})
+
 
 def xception_features(
     images: keras.KerasTensor,
