@@ -98,9 +98,9 @@ def warp_values(values: np.ndarray, motion: Motion) -> np.ndarray:
 
 @lru_cache(maxsize=1)  # the same for all frames of a video, and asked for several times in each
 def _grid(height, width):
-    return np.mgrid[:height, :width].astype("float32")
+    y, x = np.mgrid[:height, :width]
+    return np.stack([x, y], axis=-1).astype("float32")
 
 
 def _sample_at(values, flow, interpolation=cv2.INTER_LINEAR):
-    y, x = _grid(*flow.shape[:2])
-    return cv2.remap(values, x + flow[..., 0], y + flow[..., 1], interpolation)
+    return cv2.remap(values, _grid(*flow.shape[:2]) + flow, None, interpolation)

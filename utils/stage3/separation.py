@@ -15,7 +15,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from utils.media.regions import number_pieces_across_gaps, touching
+from utils.media.regions import number_pieces_across_gaps, rectangle_around, touching
 from utils.stage3.motion import Motion, warp_labels, warp_mask
 from utils.stage3.settings import Separation
 from utils.stage3.temporal_filter import distance_to
@@ -194,12 +194,18 @@ def inherit(owner: np.ndarray, region: np.ndarray, motion: Motion | None, count:
 
     Returns: uint8 (H, W), 0 outside of the region, 1..count.
     """
-    owner = fill_from_nearest(warp_labels(owner, motion) * region, region)
-    if not owner.any():
-        return owner
-    side = (SMOOTH_PX, SMOOTH_PX)
-    votes = [cv2.blur((owner == n).astype("float32"), side) for n in range(1, count + 1)]
-    return ((1 + np.argmax(votes, axis=0)) * region).astype("uint8")
+    result = np.zeros(region.shape, "uint8")
+    if not region.any():
+        return result
+    # Nothing is found or changed outside of the region.
+    box = rectangle_around(region, SMOOTH_PX).slices
+    owner, region = warp_labels(owner, motion)[box], region[box]
+    owner = fill_from_nearest(owner * region, region)
+    if owner.any():
+        side = (SMOOTH_PX, SMOOTH_PX)
+        votes = [cv2.blur((owner == n).astype("float32"), side) for n in range(1, count + 1)]
+        result[box] = (1 + np.argmax(votes, axis=0)) * region
+    return result
 
 
 def fill_from_nearest(owner: np.ndarray, region: np.ndarray) -> np.ndarray:
