@@ -16,7 +16,7 @@ from tests.crossing_animals import (
     segmented,
     truth,
 )
-from tests.page_client import TOKEN, png, wait_for
+from tests.page_client import PATIENCE_SECONDS, TOKEN, png, wait_for
 from utils import paths
 from utils.annotator import corrector
 from utils.annotator.background_network import BackgroundNetwork
@@ -295,7 +295,7 @@ def test_a_run_waits_for_no_more_than_one_mask_and_what_it_leaves_is_written_aft
 
     def write_when_a_run_waits(frame):
         with writer._changed:
-            assert writer._changed.wait_for(lambda: writer._is_paused, 10)
+            assert writer._changed.wait_for(lambda: writer._is_paused, PATIENCE_SECONDS)
         writer._write_mask = write_mask
         write_mask(frame)
 
