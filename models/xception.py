@@ -21,8 +21,8 @@ class FixedBatchNorm(layers.BatchNormalization):
     """A convolution and batch normalisation by its moving mean and variance, in training too; scale
     and offset learn.
 
-    The kernel takes the scale, so that the map is not passed over a second time. (A plain layer
-    would not do for another reason: a functional model overrides a `training=False` given to it.)
+    The kernel takes the scale, so that the map is not passed over a second time. The statistics are
+    fixed here and not by `training=False`, which a functional model overrides.
 
     Args:
         convolution: without bias and activation, built; it is called by this layer alone.
