@@ -42,15 +42,15 @@ class FixedBatchNorm(layers.BatchNormalization):
         offset = self.beta - self.moving_mean * scale
         maps, convolution = ops.cast(inputs, self.compute_dtype), self.convolution
         if isinstance(convolution, SeparableConv2D):
-            maps = convolution.depthwise(maps)
-            maps = ops.conv(maps, ops.cast(convolution.pointwise_kernel * scale, maps.dtype))
+            maps, kernel = convolution.depthwise(maps), convolution.pointwise_kernel
         else:
-            maps = ops.conv(
-                maps,
-                ops.cast(convolution.kernel * scale, maps.dtype),
-                strides=convolution.strides,
-                padding=convolution.padding,
-            )
+            kernel = convolution.kernel
+        maps = ops.conv(
+            maps,
+            ops.cast(kernel * scale, maps.dtype),
+            strides=convolution.strides,
+            padding=convolution.padding,
+        )
         return maps + ops.cast(offset, maps.dtype)
 
     def compute_output_shape(self, input_shape):
