@@ -129,13 +129,16 @@ class CrossingWatch:
         likeness = np.array(
             [[likeness_of(region, mask) for mask in expected] for region in regions]
         )
-        scores = likeness[:, :1] + likeness[:, 1]  # by animal, other
+        areas = np.array([np.count_nonzero(region) for region in regions])
+        growth = areas / np.count_nonzero(self._start[0][0])
+        own = likeness[:, 0] - self.settings.area_weight * np.abs(np.log(growth))
+        scores = own[:, None] + likeness[:, 1]  # by animal, other
         np.fill_diagonal(scores, -np.inf)
         animal, other = np.unravel_index(np.argmax(scores), scores.shape)
         if_not = np.delete(scores, animal, axis=0).max()
-        area = np.count_nonzero(regions[animal]) / np.count_nonzero(self._start[0][0])
         low, high = self.settings.area
-        if scores[animal, other] - if_not < self.settings.margin or not low <= area <= high:
+        is_clear = scores[animal, other] - if_not >= self.settings.margin
+        if not (is_clear and low <= growth[animal] <= high):
             return None
         return regions[animal], regions[other]
 

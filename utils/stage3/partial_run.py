@@ -144,6 +144,22 @@ class PartialRun:
     def write_region(self, animal: int, frame: int, region: np.ndarray) -> None:
         _write(self._map(f"region_{animal}", frame), region)
 
+    def company(self, animal: int, frame: int) -> np.ndarray | None:
+        """Others of an animal's kind in a labelled frame, bool (h, w); None if it is not there."""
+        company = _read(self._map(f"company_{animal}", frame))
+        return None if company is None else company > 0
+
+    def write_company(self, animal: int, frame: int, company: np.ndarray) -> None:
+        _write(self._map(f"company_{animal}", frame), company)
+
+    def kind(self, frame: int) -> np.ndarray | None:
+        """The probability of the network before fine-tuning, uint8 (h, w) for 0..1; None if it is
+        not there."""
+        return _read(self._map("kind", frame))
+
+    def write_kind(self, frame: int, probability: np.ndarray) -> None:
+        _write(self._map("kind", frame), probability)
+
     def _fine_tuned(self, animal: int) -> Path:
         return self.folder / f"fine_tuned_{animal}.safetensors"
 

@@ -18,9 +18,11 @@ from utils.media.labels import VOID, LabelMap, read_label, write_label
 from utils.media.overlay import noting_failures, write_overlays
 from utils.media.videos import Video
 from utils.stage3.animal_in_frame import AnimalInFrame, merge_animals
+from utils.stage3.company import CompanyFilter
 from utils.stage3.correction_files import correct_masks
 from utils.stage3.crossing import CrossingWatch
 from utils.stage3.fine_tuning import FineTuner
+from utils.stage3.kind_frames import KindFrames
 from utils.stage3.motion import Motion, find_motion
 from utils.stage3.outline import OutlineFilter, redraw_outline
 from utils.stage3.partial_run import PartialRun, to_bytes
@@ -36,7 +38,7 @@ from utils.stage3.separation import SeparationWatch
 from utils.stage3.settings import Preset, Stillness
 from utils.stage3.smoothing import smooth_over_time
 from utils.stage3.still_frames import NextFrame, StillFrames
-from utils.stage3.temporal_filter import TemporalFilter, make_passes
+from utils.stage3.temporal_filter import make_passes
 from utils.stage3.window import WindowedView, choose_zoom
 from utils.stage3.working_frames import WorkingFrames
 from utils.training.batches import FrameSample
@@ -112,6 +114,7 @@ class Pipeline:
         self.partial = partial
         self.display = display
         self.outline = outline
+        self.stillness = stillness
         self.size = working_size(video.height, video.width, preset.lines)
         self.labels = {f: resize_labels(label.values, *self.size) for f, label in labels.items()}
         self.fine_size = working_size(video.height, video.width, preset.fine_lines)
@@ -126,6 +129,7 @@ class Pipeline:
             animal: StillFrames(stillness, margin, preset.refinement.threshold)
             for animal in (self.animals if stillness else ())
         }
+        self.kind = KindFrames(tuner, preset, self.frames, self.size, partial)
         self.timing = Timing()
         self.frames_seen: dict[int, int] = {}
         self.confidence: dict[int, list[float]] = {animal: [] for animal in self.animals}
@@ -143,6 +147,8 @@ class Pipeline:
             keep_network: called with each animal while the tuner's network is that of the animal.
             learns: False: the network to start from has been fine-tuned, and is used as it is.
         """
+        if learns:
+            self.kind.look(self.labels, self._show_kind, self.stillness)
         for animal in self.animals:
             if not learns:
                 self.tuner.start_again()
@@ -353,7 +359,8 @@ class Pipeline:
         """
         labelled = tuple(f for f, label in self.labels.items() if (label == animal).any())
         for start, going_away in make_passes(len(self.video), labelled):
-            temporal_filter = TemporalFilter(self.preset.refinement, self.labels[start], animal)
+            temporal_filter = self.kind.make_filter(animal, start, self.labels[start], frames)
+            in_company = isinstance(temporal_filter, CompanyFilter)
             settings = self.preset.separation
             watch = SeparationWatch(settings, self._motion) if settings else None
             crossing = self._watch_crossings()
@@ -366,14 +373,15 @@ class Pipeline:
                 probability = probability_of(animal, NextFrame(index, grey, motion, expected))
                 # The label's own frame is 0 frames away from it; the filter's reach is at least 1.
                 at_working_size = resize_image(probability, *self.size)
-                region = temporal_filter(at_working_size, motion, max(1, abs(index - before)))
+                distance = max(1, abs(index - before))
+                kind = self.kind.probability(index) if in_company else None
+                region = temporal_filter(at_working_size, motion, distance, kind)
                 corrected = watch(index, region, motion) if watch else {}
                 if index in corrected:
                     region = corrected.pop(index)
                     temporal_filter.settle(region)
                 if crossing:
-                    found = at_working_size > 255 * self.preset.refinement.threshold
-                    others = temporal_filter.last_others
+                    found, others = temporal_filter.found, temporal_filter.last_others
                     told_apart = crossing(index, found, region, others, motion)
                     if told_apart:
                         if watch:
@@ -381,6 +389,8 @@ class Pipeline:
                         region = told_apart.pop(index)
                         temporal_filter.settle(region)
                     corrected |= told_apart
+                if in_company:
+                    probability = self.kind.support(animal, index, probability, region)
                 yield AnimalInFrame(index, probability, region), corrected
                 before, grey_before = index, grey
 
@@ -393,7 +403,9 @@ class Pipeline:
     def _found(self, animal: int, frame: int) -> AnimalInFrame:
         """What the network and the filter have left of an animal in a frame."""
         probability = self.partial.probability(animal, frame)
-        return AnimalInFrame(frame, probability, self.partial.region(animal, frame))
+        region = self.partial.region(animal, frame)
+        probability = self.kind.support(animal, frame, probability, region)
+        return AnimalInFrame(frame, probability, region)
 
     def _motion(self, frame: int, other: int) -> Motion | None:
         return find_motion(self.frames.grey(frame), self.frames.grey(other))
@@ -450,6 +462,10 @@ class Pipeline:
             threshold=self.preset.refinement.threshold,
             flip=self.preset.flip,
         )
+
+    def _show_kind(self, frames: Collection[int]) -> Iterator[int]:
+        title = f"{self.video.name}: finding all of the kind"
+        return self.display.frames(frames, title, total=len(frames))
 
     def _title(self, animal: int, what: str) -> str:
         if len(self.animals) == 1:

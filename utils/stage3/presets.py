@@ -29,6 +29,7 @@ PAPER = Preset(
     refinement=Refinement(threshold=162 / 255, radius=0, neighbour_weight=0),
     separation=None,
     crossing=None,
+    company=None,
     # A window that always is the whole frame, as it is.
     window=Window(pixels=10**9, max_zoom=1, margin=2, whole_every=10**9),
 )

@@ -118,7 +118,8 @@ class Crossing:
         min_region: of a region after the crossing, share of the smaller one of the two before.
         frames: in a row in which they stand apart.
         memory: frames that a crossing may take.
-        margin: by which the best likeness exceeds that with another region as the animal, 0..4.
+        margin: by which the best score exceeds that with another region as the animal.
+        area_weight: of the animal's growth or shrinking, as a natural logarithm, against likeness.
         area: lowest and highest area of the animal after the crossing, relative to that before.
     """
 
@@ -127,7 +128,36 @@ class Crossing:
     frames: int = 2
     memory: int = 60
     margin: float = 0.15
+    area_weight: float = 3.0
     area: tuple[float, float] = (0.65, 1.1)
+
+
+@dataclass(frozen=True)
+class Company:
+    """How others of the animal's kind are found in the labelled frame and told from it in all
+    frames, see `utils.stage3.company`.
+
+    Attributes:
+        probability: of the network before fine-tuning, above which a pixel is one of the kind.
+        margin: share of the diagonal around what is labelled in which nothing is another animal.
+        min_area: of another one, share of the animal's area.
+        likeness: least cosine of the mean features of both, in the backbone's last map.
+        share: of a piece beside the animal's own, from which on it is another's as a whole.
+        mistaken: share of the others near the animal that the fine-tuned network may take for it
+            and still be said to tell them apart.
+        least: share of what the network before fine-tuning finds of the animal; with less, the
+            fine-tuned one has unlearnt the animal together with the others.
+        max_gap: frames between those that are looked at beyond which nothing can be followed.
+    """
+
+    probability: float = 0.5
+    margin: float = 0.01
+    min_area: float = 0.15
+    likeness: float = 0.66
+    share: float = 0.3
+    mistaken: float = 0.1
+    least: float = 0.8
+    max_gap: int = 3
 
 
 @dataclass(frozen=True)
@@ -241,6 +271,7 @@ class Preset:
         refinement: threshold and temporal filter.
         separation: telling the animal from one that came out from behind it, or None.
         crossing: telling the animal from one that has crossed it, or None.
+        company: telling the animal from others that the labelled frame shows, or None.
         second_look: learning also from certain masks of other frames, or None.
         window: how the network looks at the animal from near.
     """
@@ -252,6 +283,7 @@ class Preset:
     refinement: Refinement = field(default_factory=Refinement)
     separation: Separation | None = field(default_factory=Separation)
     crossing: Crossing | None = field(default_factory=Crossing)
+    company: Company | None = field(default_factory=Company)
     second_look: SecondLook | None = None
     window: Window = field(default_factory=Window)
 
@@ -269,7 +301,8 @@ class Preset:
     def without_newcomers(self) -> "Preset":
         """The same for a video that shows no animal of this kind but those that are followed from
         the beginning: whatever looks like one of them is a part of it."""
-        return replace(self, separation=None, refinement=replace(self.refinement, entrance=0))
+        refinement = replace(self.refinement, entrance=0)
+        return replace(self, separation=None, company=None, refinement=refinement)
 
 
 @dataclass(frozen=True)

@@ -38,19 +38,28 @@ class TemporalFilter:
         refinement: see `Refinement`.
         label: (H, W), 0 background, 1..254 animals, 255 void: the frame to start from.
         animal: number of the animal to follow.
+
+    Attributes:
+        found: bool (H, W), all that was above the threshold in the last frame.
+        last_mask, last_others: bool (H, W), the animal in it, and what is something else.
     """
 
     def __init__(self, refinement: Refinement, label: np.ndarray, animal: int = 1):
         self.refinement = refinement
         self.last_mask = label == animal
         self.last_others = ~np.isin(label, (0, animal, VOID))
+        self.found = self.last_mask
         self.known_background = ~np.isin(label, (animal, VOID))
         self.frames_since = 0
         self.areas = deque([np.count_nonzero(self.last_mask)], MEMORY)
         self.frames_in_doubt = np.zeros(label.shape, "uint8")  # in a row, of what may be a part
 
     def __call__(
-        self, probability: np.ndarray, motion: Motion | None = None, distance_frames: int = 1
+        self,
+        probability: np.ndarray,
+        motion: Motion | None = None,
+        distance_frames: int = 1,
+        kind: np.ndarray | None = None,
     ) -> np.ndarray:
         """The animal in the next frame.
 
@@ -60,11 +69,15 @@ class TemporalFilter:
                 nothing is known of it.
             distance_frames: how many frames of the video that frame is away; the animal may have
                 moved so many times as far.
+            kind: uint8 (H, W), what another network finds, which counts as well; None: nothing.
 
         Returns: bool (H, W).
         """
         scale = 255 if probability.dtype == np.uint8 else 1
-        found = mask = probability > self.refinement.threshold * scale
+        found = probability > self.refinement.threshold * scale
+        if kind is not None:
+            found = found | (kind > self.refinement.threshold * 255)
+        mask = self.found = found
         others = np.zeros_like(found)
         self._move_background(found, motion)
         if self.refinement.radius and self.last_mask.any():
@@ -97,11 +110,15 @@ class TemporalFilter:
     def settle(self, animal: np.ndarray) -> None:
         """Corrects the last mask: it is known now where the animal is, bool (H, W), and the rest of
         the mask is another one."""
-        self.last_others = (self.last_others | self.last_mask) & ~animal
-        self.known_background = (self.known_background | self.last_others) & ~animal
-        self.last_mask = animal
+        self.take_over(animal, self.last_mask)
         self.areas.clear()  # they may have counted the other
         self.areas.append(np.count_nonzero(animal))
+
+    def take_over(self, animal: np.ndarray, others: np.ndarray) -> None:
+        """It is known otherwise where the animal is, and what is something else, bool (H, W)."""
+        self.last_others = (self.last_others | others) & ~animal
+        self.known_background = (self.known_background | self.last_others) & ~animal
+        self.last_mask, self.frames_since = animal, 0
 
     def expect(self, motion: Motion | None, *, with_others: bool = False) -> np.ndarray | None:
         """Where the animal is expected in the next frame, bool (H, W); None while it is lost.
