@@ -7,6 +7,7 @@ import pytest
 from models import build_model
 from tests.stage3_world import NUM_FRAMES, TINY, animal, two_animals
 from utils.media.images import resize_labels
+from utils.media.labels import VOID
 from utils.stage3 import company, kind_frames, pipeline, presets
 from utils.stage3.company import CompanyFilter, find_company, is_followed, with_kind
 from utils.stage3.settings import Company, Preset, Refinement, Stillness
@@ -44,7 +45,8 @@ def find(monkeypatch):
         image[np.any([own, *red], axis=0)] = (255, 0, 0)
         image[np.any([NOTHING, *blue], axis=0)] = (0, 0, 255)
         kind = probability_of(own, *red, *blue)
-        return find_company(None, image, kind, own, own | labelled, Company(**settings))
+        label = np.where(own, 3, labelled).astype("uint8")
+        return find_company(None, image, kind, label, 3, Company(**settings))
 
     return run
 
@@ -54,8 +56,16 @@ def test_what_looks_like_the_animal_is_company_and_nothing_else(find):
     assert not find().any() and not find(blue=[square(50)]).any()
 
 
-def test_what_has_a_label_is_no_company(find):
-    assert not find([square(50)], labelled=square(50)).any()
+def test_others_may_be_labelled_and_void_is_no_company(find):
+    label = np.where(square(50), 7, 0)
+    np.testing.assert_array_equal(find([square(50)], labelled=label), square(50))
+    assert not find([square(50)], labelled=np.where(square(50), VOID, 0)).any()
+
+
+def test_where_all_are_labelled_nothing_else_is_company(find):
+    label = np.where(square(50), 7, 0)
+    found = find([square(50), square(90)], labelled=label, labelled_only=True)
+    np.testing.assert_array_equal(found, square(50))
 
 
 def test_company_that_touches_the_animal_begins_beyond_a_margin(find):
@@ -157,9 +167,9 @@ def pair(world, monkeypatch):
     for name in ("default", "fast"):
         monkeypatch.setitem(presets.PRESETS, name, Preset(**settings))
 
-    def find_the_other(model, image, kind, own, labelled, settings):
-        assert kind.shape == own.shape == image.shape[:2] and (own == labelled).all()
-        return resize_labels(two_animals(2), *own.shape) == 2
+    def find_the_other(model, image, kind, label, number, settings):
+        assert kind.shape == label.shape == image.shape[:2] and set(np.unique(label)) == {0, number}
+        return resize_labels(two_animals(2), *label.shape) == 2
 
     monkeypatch.setattr(kind_frames, "find_company", find_the_other)
     return world

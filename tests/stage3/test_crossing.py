@@ -61,6 +61,29 @@ def test_regions_that_stand_apart_again_go_as_a_whole_to_who_was_heading_there()
     assert min(corrected) > 8  # what was before the middle stays
 
 
+def test_a_crossing_may_begin_in_the_label():
+    in_the_label = iter([ANIMAL])  # the two touch already, but who is who is known
+
+    def label_at_the_end(found):
+        return next(in_the_label, upper_half(found))
+
+    frame, corrected = watch(Crossing(), label_at_the_end, first=7)
+    assert not (ANIMAL & other_in(frame)).any()
+    np.testing.assert_array_equal(corrected[frame], ANIMAL)
+
+
+def test_the_animals_area_outweighs_where_it_was_heading():
+    crossing = CrossingWatch(Crossing(), 20, motion_between)
+    large, small = square(20, side=16), square(60)
+    crossing._start = [(large, np.array([20.0, 0])), (small, np.array([-20.0, 0]))]
+    crossing._crossing = [(1, large | small)]
+    animal, other = crossing._tell_apart([small, large])  # both have turned back
+    np.testing.assert_array_equal(animal, large)
+    np.testing.assert_array_equal(other, small)
+    crossing.settings = replace(crossing.settings, area_weight=0)
+    assert crossing._tell_apart([small, large]) is None
+
+
 def test_nothing_is_said_where_it_is_not_clear():
     assert not watch(replace(Crossing(), margin=4.0), upper_half)
 

@@ -1,4 +1,4 @@
-"""Others of the animal's kind that the labelled frame shows as well, without a label.
+"""Others of the animal's kind that the labelled frame shows as well, with a label or without.
 
 To fine-tuning they are background, although they look like the animal. So the fine-tuned network
 may lose the animal itself, or take slices of the others for it when they come near. The network
@@ -14,6 +14,7 @@ import numpy as np
 
 from models.backbone import BACKBONE
 from utils.media.images import resize_image
+from utils.media.labels import VOID
 from utils.stage3.motion import Motion
 from utils.stage3.settings import Company, Refinement
 from utils.stage3.temporal_filter import TemporalFilter, distance_to
@@ -25,8 +26,8 @@ def find_company(
     model: keras.Model,
     image: np.ndarray,
     kind: np.ndarray,
-    animal: np.ndarray,
-    labelled: np.ndarray,
+    label: np.ndarray,
+    animal: int,
     settings: Company,
 ) -> np.ndarray:
     """Which of the things in a labelled frame are others of the animal's kind.
@@ -35,24 +36,27 @@ def find_company(
         model: of `models.build_model`, before fine-tuning.
         image: uint8 (h, w, 3) RGB, the labelled frame at working size.
         kind: uint8 (h, w), the probability that this network finds in it, 0..255.
-        animal: bool (h, w), the animal.
-        labelled: bool (h, w), whatever has a label: the animal, labelled others and void.
+        label: uint8 (h, w), 0 background, 1..254 animals, 255 void.
+        animal: number of the animal whose company it is.
         settings: see `Company`.
 
     Returns: bool (h, w).
     """
-    company = np.zeros_like(animal)
-    margin = settings.margin * np.hypot(*animal.shape)
-    outside = (kind > settings.probability * 255) & (distance_to(labelled) > margin)
+    mask = label == animal
+    company = np.zeros_like(mask)
+    margin = settings.margin * np.hypot(*mask.shape)
+    outside = (kind > settings.probability * 255) & (distance_to(mask | (label == VOID)) > margin)
+    if settings.labelled_only:
+        outside &= label > 0
     count, pieces, stats, _ = cv2.connectedComponentsWithStats(
         outside.astype("uint8"), connectivity=8
     )
-    smallest = settings.min_area * np.count_nonzero(animal)
+    smallest = settings.min_area * np.count_nonzero(mask)
     large = [n for n in range(1, count) if stats[n, cv2.CC_STAT_AREA] >= smallest]
     if not large:
         return company
     features = appearance(model, image)
-    own = mean_feature(features, animal)
+    own = mean_feature(features, mask)
     for piece in large:
         if cosine(own, mean_feature(features, pieces == piece)) >= settings.likeness:
             company |= pieces == piece

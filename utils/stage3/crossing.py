@@ -27,7 +27,8 @@ class CrossingWatch:
     """Watches one animal and what is known to be something else, going away from a label.
 
     A crossing begins when the animal and another one share a region, and ends when they stand apart
-    again. Only one whose beginning was seen can be judged: both have to be known from before.
+    again. Only one whose beginning was seen can be judged: both have to be known from before, or
+    from the label.
 
     Args:
         settings: see `Crossing`.
@@ -44,6 +45,7 @@ class CrossingWatch:
         self.settings = settings
         self.radius = radius
         self._find_motion = find_motion
+        self._is_label = True
         self._give_up()
 
     @property
@@ -102,6 +104,8 @@ class CrossingWatch:
         self._frames_apart = 0
 
     def _look_for_beginning(self, frame, found, animal, others, motion):
+        if self._is_label:  # each of them is known there, but not where it is heading
+            self._before, self._is_label, motion = (animal, others, None), False, None
         shared = shared_region(found, animal, others, self.settings.min_other)
         if shared is None:
             self._before = (animal, others, motion)

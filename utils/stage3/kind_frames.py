@@ -1,11 +1,12 @@
-"""All of the animals' kind in every frame of a video, where a labelled frame has unlabelled others
-of it; see `utils.stage3.company`."""
+"""All of the animals' kind in every frame of a video, where a labelled frame shows several of it;
+see `utils.stage3.company`."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 
 import numpy as np
 
 from utils.media.images import resize_image
+from utils.media.labels import VOID
 from utils.stage3.company import CompanyFilter, find_company, is_followed, with_kind
 from utils.stage3.fine_tuning import FineTuner
 from utils.stage3.inference import predict_probability
@@ -65,13 +66,11 @@ class KindFrames:
             return
         self.tuner.start_again()
         for frame, label in labels.items():
-            for animal in set(np.unique(label).tolist()) - {0, 255}:
+            for animal in set(np.unique(label).tolist()) - {0, VOID}:
                 company = self.partial.company(animal, frame)
                 if company is None:
                     image, kind = self._image(frame), self.probability(frame)
-                    company = find_company(
-                        self.tuner.model, image, kind, label == animal, label != 0, settings
-                    )
+                    company = find_company(self.tuner.model, image, kind, label, animal, settings)
                     self.partial.write_company(animal, frame, company)
                 if company.any():
                     self.company.setdefault(animal, {})[frame] = company

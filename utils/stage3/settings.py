@@ -141,6 +141,7 @@ class Company:
         probability: of the network before fine-tuning, above which a pixel is one of the kind.
         margin: share of the diagonal around what is labelled in which nothing is another animal.
         min_area: of another one, share of the animal's area.
+        labelled_only: whether nothing without a label is another one.
         likeness: least cosine of the mean features of both, in the backbone's last map.
         share: of a piece beside the animal's own, from which on it is another's as a whole.
         mistaken: share of the others near the animal that the fine-tuned network may take for it
@@ -152,7 +153,8 @@ class Company:
 
     probability: float = 0.5
     margin: float = 0.01
-    min_area: float = 0.15
+    min_area: float = 0.1
+    labelled_only: bool = False
     likeness: float = 0.66
     share: float = 0.3
     mistaken: float = 0.1
@@ -302,7 +304,8 @@ class Preset:
         """The same for a video that shows no animal of this kind but those that are followed from
         the beginning: whatever looks like one of them is a part of it."""
         refinement = replace(self.refinement, entrance=0)
-        return replace(self, separation=None, company=None, refinement=refinement)
+        company = self.company and replace(self.company, labelled_only=True)
+        return replace(self, separation=None, company=company, refinement=refinement)
 
 
 @dataclass(frozen=True)
