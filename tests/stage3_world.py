@@ -14,6 +14,7 @@ from PIL import Image
 import finetune_test
 from finetune_test import Config, main
 from models import HEADS
+from models.backbone import BACKBONE
 from utils import paths
 from utils.media.labels import davis_palette, read_label
 from utils.stage3 import presets
@@ -42,6 +43,7 @@ def tiny_network(head: str = "deeplab") -> keras.Model:
     x = layers.Rescaling(1 / 127.5, offset=-1.0, name="normalise")(image)
     for name in ("block1_conv", "block4_conv"):
         x = layers.Conv2D(8, 3, padding="same", activation="relu", name=name)(x)
+    x = layers.Activation("relu", name=BACKBONE.output_layers[BACKBONE.last_block])(x)
     outputs = {"mask": layers.Conv2D(1, 1, name="mask_logits")(x)}
     if head == "xfcn":
         outputs["side2"] = layers.Conv2D(1, 1, name="side2_logits")(x)

@@ -4,13 +4,21 @@ import cv2
 import numpy as np
 import pytest
 
-from models import build_model
-from tests.stage3_world import NUM_FRAMES, TINY, animal, two_animals
+from tests.stage3_world import NUM_FRAMES, TINY, animal, tiny_network, two_animals
 from utils.media.images import resize_labels
 from utils.media.labels import VOID
-from utils.stage3 import company, kind_frames, pipeline, presets
-from utils.stage3.company import CompanyFilter, find_company, is_followed, with_kind
+from utils.stage3 import kind_frames, pipeline, presets, window
+from utils.stage3.company import (
+    CompanyFilter,
+    add_where_missed,
+    cosine,
+    find_company,
+    is_followed,
+    mean_feature,
+)
 from utils.stage3.settings import Company, Preset, Refinement, Stillness
+from utils.stage3.temporal_filter import TemporalFilter
+from utils.training.weights import load_weights
 
 SIZE = (60, 120)
 NOTHING = np.zeros(SIZE, bool)
@@ -28,61 +36,68 @@ def probability_of(*masks):
 
 # In the labelled frame
 
-
-def colours(model, image):
-    """Stands for what the backbone sees: colours, four times as coarse."""
-    return cv2.resize(image.astype("float32"), (30, 15), interpolation=cv2.INTER_AREA)
+STRIDE = 4
 
 
-@pytest.fixture
-def find(monkeypatch):
-    """Finds the company of a red animal at column 10, in a frame with red and blue things."""
-    monkeypatch.setattr(company, "appearance", colours)
-
-    def run(red=(), blue=(), labelled=NOTHING, **settings):
-        own = square(10)
-        image = np.zeros((*SIZE, 3), "uint8")
-        image[np.any([own, *red], axis=0)] = (255, 0, 0)
-        image[np.any([NOTHING, *blue], axis=0)] = (0, 0, 255)
-        kind = probability_of(own, *red, *blue)
-        label = np.where(own, 3, labelled).astype("uint8")
-        return find_company(None, image, kind, label, 3, Company(**settings))
-
-    return run
+def find(red=(), blue=(), labelled=NOTHING, found=None, **settings):
+    """Finds the company of a red animal at column 10, in a frame with red and blue things. What the
+    backbone sees are their colours."""
+    own = square(10)
+    image = np.zeros((*SIZE, 3), "float32")
+    image[np.any([own, *red], axis=0)] = (1, 0, 0)
+    image[np.any([NOTHING, *blue], axis=0)] = (0, 0, 1)
+    kind = probability_of(own, *red, *blue) if found is None else probability_of(found)
+    label = np.where(own, 3, labelled).astype("uint8")
+    return find_company(kind, image[::STRIDE, ::STRIDE], label, 3, Company(**settings))
 
 
-def test_what_looks_like_the_animal_is_company_and_nothing_else(find):
+def test_what_looks_like_the_animal_is_company_and_nothing_else():
     np.testing.assert_array_equal(find([square(50)], [square(90)]), square(50))
     assert not find().any() and not find(blue=[square(50)]).any()
 
 
-def test_others_may_be_labelled_and_void_is_no_company(find):
+def test_others_may_be_labelled_and_void_is_no_company():
     label = np.where(square(50), 7, 0)
     np.testing.assert_array_equal(find([square(50)], labelled=label), square(50))
     assert not find([square(50)], labelled=np.where(square(50), VOID, 0)).any()
 
 
-def test_where_all_are_labelled_nothing_else_is_company(find):
+def test_where_all_are_labelled_nothing_else_is_company():
     label = np.where(square(50), 7, 0)
     found = find([square(50), square(90)], labelled=label, labelled_only=True)
     np.testing.assert_array_equal(found, square(50))
 
 
-def test_company_that_touches_the_animal_begins_beyond_a_margin(find):
+def test_company_that_touches_the_animal_begins_beyond_a_margin():
     found = find([square(30)])
     assert found[:, 34:50].any() and not found[:, :31].any()
 
 
-def test_small_things_are_no_company(find):
+def test_small_things_are_no_company():
     assert not find([square(60, side=6)]).any()
     assert find([square(60, side=6)], min_area=0.01).any()
 
 
-def test_appearance_is_the_last_map_of_the_backbone():
-    image = np.random.default_rng(0).integers(0, 255, (64, 96, 3)).astype("uint8")
-    features = company.appearance(build_model("deeplab", width=0.05), image)
-    assert features.dtype == "float32" and features.ndim == 3 and features.min() >= 0
-    assert features.shape[0] < features.shape[1] < 96
+def test_a_network_that_does_not_know_the_kind_finds_no_company():
+    other = square(50)
+    assert not find([other], found=other).any()  # it misses the animal
+    assert not find([other], found=~square(0, 0, 3)).any()  # it finds everything
+
+
+def test_a_mean_feature_is_that_of_what_the_mask_covers():
+    """Cell j of a map is at pixel j * stride, and a padded frame has cells beyond its edge."""
+    features = np.zeros((5, 9, 1), "float32")
+    features[:4, 7] = 1
+    mask = np.zeros((60, 120), bool)
+    mask[:50, 112:117] = True  # a thing at the right edge
+    assert mean_feature(features, mask) > 0.9
+    assert mean_feature(features, square(80)) < 0.1
+
+
+def test_vectors_point_the_same_way_or_not():
+    east, north = np.array([2.0, 0]), np.array([0, 3.0])
+    assert cosine(east, 5 * east) == pytest.approx(1) and cosine(east, north) == 0
+    assert cosine(east, 0 * north) == 0
 
 
 # In all frames
@@ -95,8 +110,14 @@ def company_filter():
     return CompanyFilter(Refinement(), Company(), label, 1, square(70))
 
 
-def still(company_filter, found, kind):
-    return company_filter(probability_of(NOTHING, *found), None, 1, probability_of(*kind))
+def still(follow, found, kind):
+    """The animal in a frame in which nothing has moved."""
+    return follow(probability_of(NOTHING, *found), None, 1, probability_of(*kind))
+
+
+def plain_filter():
+    label = square(10).astype("uint8")
+    return TemporalFilter(Refinement(), label, 1)
 
 
 def test_an_animal_that_fine_tuning_has_unlearnt_is_found_in_the_kind(company_filter):
@@ -105,33 +126,39 @@ def test_an_animal_that_fine_tuning_has_unlearnt_is_found_in_the_kind(company_fi
     np.testing.assert_array_equal(company_filter.last_others, square(70))
 
 
-def test_a_slice_of_the_other_that_is_taken_for_the_animal_is_not(company_filter):
-    found = [square(10), square(70) & (np.arange(SIZE[1]) < 80)]
-    for left in (60, 50, 40, 32):
-        company_filter._in_company.last_others = square(left)
-        found[1] = square(left) & (np.arange(SIZE[1]) < left + 8)
-        region = still(company_filter, found, [square(10), square(left)])
-        np.testing.assert_array_equal(region, square(10))
+def test_a_slice_of_another_that_is_taken_for_the_animal_is_taken_out(company_filter):
+    """The other one comes near, and only then the fine-tuned network finds its front."""
+    plain = plain_filter()
+    for left in range(70, 33, -4):
+        still(company_filter, [square(10)], [square(10), square(left)])
+        plain(probability_of(square(10)), None, 1)
+    found = [square(10), square(34) & (np.arange(SIZE[1]) < 42)]
+    region = still(company_filter, found, [square(10), square(34)])
+    np.testing.assert_array_equal(region, square(10))
+    assert (plain(probability_of(*found), None, 1) & ~square(10)).any()
 
 
 def test_where_the_network_tells_them_apart_the_animal_is_what_it_finds(company_filter):
-    """A leg in front of the other one is the animal's, although the other one was there before."""
+    """A leg grows in front of another one that was there before."""
+    for left in range(70, 29, -4):
+        still(company_filter, [square(10)], [square(10), square(left)])
     leg = np.zeros(SIZE, bool)
-    leg[28:30, 10:34] = True
-    other = square(30)
-    company_filter._in_company.last_others = other
+    leg[28:30, 10:38] = True
     own = square(10) | leg
-    np.testing.assert_array_equal(still(company_filter, [own], [square(10), other]), own)
+    np.testing.assert_array_equal(still(company_filter, [own], [own, square(30)]), own)
 
 
-def test_a_piece_of_which_a_fair_share_is_the_others_is_theirs_as_a_whole(company_filter):
-    company_filter._by_itself.last_mask = company_filter._in_company.last_mask = square(
-        10
-    ) | square(70, top=20, side=8)
-    company_filter._in_company.last_others = square(70) & ~square(70, top=20, side=8)
-    both = [square(10), square(70)]
+def test_a_piece_of_which_a_fair_share_is_anothers_is_theirs_as_a_whole(company_filter):
+    half, both = square(70) & (np.arange(SIZE[1]) < 80), [square(10), square(70)]
+    company_filter._in_company.take_over(square(10) | half, square(70))
     np.testing.assert_array_equal(still(company_filter, both, both), square(10))
     assert company_filter.last_others[square(70)].all()
+
+
+def test_an_animal_out_of_sight_is_not_found_in_its_company(company_filter):
+    for left in (66, 62, 58, 54, 50, 46, 42):
+        assert left == 66 or not still(company_filter, [], [square(left)]).any()
+    np.testing.assert_array_equal(company_filter.last_others, square(42))
 
 
 def test_what_a_crossing_has_shown_is_taken_over(company_filter):
@@ -144,10 +171,10 @@ def test_what_a_crossing_has_shown_is_taken_over(company_filter):
 
 def test_the_kind_counts_where_the_animal_is_missed_and_only_in_its_region():
     kind, region = probability_of(square(10), square(70)), square(10)
-    missed = with_kind(np.zeros((120, 240), "uint8"), kind, region, 0.5, 0.8)
+    missed = add_where_missed(np.zeros((120, 240), "uint8"), kind, region, 0.5, 0.8)
     assert missed[50, 40] == 250 and not missed[:, 100:].any()
     found = cv2.resize(probability_of(square(10)), (240, 120))
-    assert with_kind(found, kind, region, 0.5, 0.8) is found
+    assert add_where_missed(found, kind, region, 0.5, 0.8) is found
 
 
 def test_company_is_followed_in_frames_that_are_near_each_other():
@@ -156,6 +183,12 @@ def test_company_is_followed_in_frames_that_are_near_each_other():
 
 
 # In a run
+
+
+def tiny_with(path):
+    model = tiny_network()
+    load_weights(model, path)
+    return model
 
 
 @pytest.fixture
@@ -167,8 +200,9 @@ def pair(world, monkeypatch):
     for name in ("default", "fast"):
         monkeypatch.setitem(presets.PRESETS, name, Preset(**settings))
 
-    def find_the_other(model, image, kind, label, number, settings):
-        assert kind.shape == label.shape == image.shape[:2] and set(np.unique(label)) == {0, number}
+    def find_the_other(kind, features, label, number, settings):
+        assert kind.shape == label.shape and set(np.unique(label)) == {0, number}
+        assert features.ndim == 3 and features.min() >= 0
         return resize_labels(two_animals(2), *label.shape) == 2
 
     monkeypatch.setattr(kind_frames, "find_company", find_the_other)
@@ -193,15 +227,20 @@ def test_all_of_the_kind_are_found_by_the_network_as_it_was(pair, monkeypatch):
     monkeypatch.setattr(CompanyFilter, "__call__", follow_and_note)
     assert pair.run() == 0
     assert len(weights) == NUM_FRAMES
-    for later in weights[1:]:
-        np.testing.assert_array_equal(later, weights[0])
+    start = np.concatenate([np.ravel(v) for v in tiny_with(pair.weights).get_weights()])
+    for weight in weights:
+        np.testing.assert_array_equal(weight, start)
     assert seen == [(36, 48)] * len(seen) and len(seen) >= NUM_FRAMES
     assert len(pair.mask_paths("pair")) == NUM_FRAMES
 
 
 @pytest.mark.parametrize(
     "module, function, calls",
-    [(kind_frames, "predict_probability", 3), (pipeline, "write_label", 3)],
+    [
+        (kind_frames, "predict_probability", 3),
+        (window, "predict_probability", 3),
+        (pipeline, "write_label", 3),
+    ],
 )
 def test_a_run_that_was_cut_off_gives_the_same_masks(pair, module, function, calls):
     pair.run()

@@ -194,9 +194,9 @@ def test_the_filter_receives_the_distance_between_surveyed_frames(world, second_
     second_look(num_surveyed=4)
     distances, real = [], TemporalFilter.__call__
 
-    def spy(self, probability, motion=None, distance_frames=1):
+    def spy(self, probability, motion=None, distance_frames=1, kind=None):
         distances.append(distance_frames)
-        return real(self, probability, motion, distance_frames)
+        return real(self, probability, motion, distance_frames, kind)
 
     monkeypatch.setattr(TemporalFilter, "__call__", spy)
     world.run()

@@ -34,6 +34,7 @@ class CrossingWatch:
         settings: see `Crossing`.
         radius: pixels beyond which nothing in the frame before belongs to either.
         find_motion: from one frame to another, both by their indices.
+        label: bool (h, w), the animal and the others in the labelled frame to start from.
     """
 
     def __init__(
@@ -41,12 +42,13 @@ class CrossingWatch:
         settings: Crossing,
         radius: float,
         find_motion: Callable[[int, int], Motion | None],
+        label: tuple[np.ndarray, np.ndarray],
     ):
         self.settings = settings
         self.radius = radius
         self._find_motion = find_motion
-        self._is_label = True
         self._give_up()
+        self._before = (*label, None)
 
     @property
     def goes_on(self) -> bool:
@@ -95,7 +97,8 @@ class CrossingWatch:
         return corrected
 
     def _give_up(self):
-        # The masks of a frame in which animal and others share no region, and the motion to it.
+        # The masks of the label or of a frame in which animal and others share no region, and the
+        # motion to it.
         self._before: tuple[np.ndarray, np.ndarray, Motion | None] | None = None
         # Animal and other before the crossing, each with the way that it goes from frame to frame.
         self._start: list[tuple[np.ndarray, np.ndarray]] | None = None
@@ -104,8 +107,6 @@ class CrossingWatch:
         self._frames_apart = 0
 
     def _look_for_beginning(self, frame, found, animal, others, motion):
-        if self._is_label:  # each of them is known there, but not where it is heading
-            self._before, self._is_label, motion = (animal, others, None), False, None
         shared = shared_region(found, animal, others, self.settings.min_other)
         if shared is None:
             self._before = (animal, others, motion)

@@ -2,12 +2,15 @@
 see `utils.stage3.company`."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import cached_property
 
+import keras
 import numpy as np
 
+from models.backbone import BACKBONE
 from utils.media.images import resize_image
 from utils.media.labels import VOID
-from utils.stage3.company import CompanyFilter, find_company, is_followed, with_kind
+from utils.stage3.company import CompanyFilter, add_where_missed, find_company, is_followed
 from utils.stage3.fine_tuning import FineTuner
 from utils.stage3.inference import predict_probability
 from utils.stage3.partial_run import PartialRun, to_bytes
@@ -54,24 +57,18 @@ class KindFrames:
         stillness: Stillness | None,
     ) -> None:
         """Looks for company in the labelled frames, and if there is any for the kind in all frames.
-        The network then holds the weights to start from.
+        Unless the preset has no `Company`, the network then holds the weights to start from.
 
         Args:
             labels: labelled frame -> its label, uint8 (h, w).
             show: displays the progress over frames.
             stillness: which frames the network need not see; None: it sees all of them.
         """
-        settings = self.preset.company
-        if not settings:
+        if not self.preset.company:
             return
         self.tuner.start_again()
         for frame, label in labels.items():
-            for animal in set(np.unique(label).tolist()) - {0, VOID}:
-                company = self.partial.company(animal, frame)
-                if company is None:
-                    image, kind = self._image(frame), self.probability(frame)
-                    company = find_company(self.tuner.model, image, kind, label, animal, settings)
-                    self.partial.write_company(animal, frame, company)
+            for animal, company in self._company_in(frame, label).items():
                 if company.any():
                     self.company.setdefault(animal, {})[frame] = company
         if not self.company:
@@ -79,16 +76,15 @@ class KindFrames:
         still = stillness and StillFrames(stillness, 0, self.preset.refinement.threshold)
         for frame in show(range(len(self.frames))):
             if still:
-                self._look_unless_still(frame, still)
-            else:
-                self.probability(frame)
+                self._find_unless_still(frame, still)
+            elif not self.partial.has_kind(frame):
+                self._find(frame)
 
     def probability(self, frame: int) -> np.ndarray:
-        """What it found in a frame, uint8 (h, w) for 0..1."""
+        """What the network found in a frame, uint8 (h, w) for 0..1."""
         kind = self.partial.kind(frame)
         if kind is None:
-            kind = to_bytes(predict_probability(self.tuner.model, self._image(frame), flip=False))
-            self.partial.write_kind(frame, kind)
+            raise FileNotFoundError(f"{self.partial.folder}: frame {frame} was not looked at")
         return kind
 
     def make_filter(
@@ -107,23 +103,57 @@ class KindFrames:
             return TemporalFilter(self.preset.refinement, label, animal)
         return CompanyFilter(self.preset.refinement, settings, label, animal, company)
 
-    def support(
+    def add_where_missed(
         self, animal: int, frame: int, probability: np.ndarray, region: np.ndarray
     ) -> np.ndarray:
-        """The animal's probability with what the network found before fine-tuning, where that
-        counts; see `with_kind`."""
+        """The animal's probability in a frame, see `company.add_where_missed`; without company as
+        it is."""
         if animal not in self.company:
             return probability
-        threshold, least = self.preset.refinement.threshold, self.preset.company.least
-        return with_kind(probability, self.probability(frame), region, threshold, least)
+        threshold, min_found = self.preset.refinement.threshold, self.preset.company.min_found
+        return add_where_missed(probability, self.probability(frame), region, threshold, min_found)
+
+    def _company_in(self, frame: int, label: np.ndarray) -> dict[int, np.ndarray]:
+        """The company of each animal in a labelled frame."""
+        animals = set(np.unique(label).tolist()) - {0, VOID}
+        company = {animal: self.partial.company(animal, frame) for animal in animals}
+        if any(mask is None for mask in company.values()):
+            kind, features = self._find(frame), self._features(frame)
+            for animal in animals:
+                company[animal] = find_company(kind, features, label, animal, self.preset.company)
+                self.partial.write_company(animal, frame, company[animal])
+        return company
+
+    def _find(self, frame: int) -> np.ndarray:
+        """Shows a frame to the network, uint8 (h, w) for 0..1."""
+        kind = to_bytes(predict_probability(self.tuner.model, self._image(frame), flip=False))
+        self.partial.write_kind(frame, kind)
+        return kind
+
+    def _find_unless_still(self, frame: int, still: StillFrames) -> None:
+        """A frame that looks like the last one that the network saw is not shown again."""
+        everywhere = np.ones(self.size, bool)
+        next_frame = NextFrame(frame, self.frames.grey(frame), None, everywhere)
+
+        def look() -> np.ndarray:
+            kind = self.partial.kind(frame)
+            return self._find(frame) if kind is None else kind
+
+        kind = still(next_frame, look, is_whole=True)
+        if not self.partial.has_kind(frame):
+            self.partial.write_kind(frame, kind)
+
+    @cached_property
+    def _backbone(self) -> keras.Model:
+        model = self.tuner.model
+        last = model.get_layer(BACKBONE.output_layers[BACKBONE.last_block])
+        return keras.Model(model.input, last.output)
+
+    def _features(self, frame: int) -> np.ndarray:
+        """What the backbone sees in a frame: its last map after ReLU, float32 (h', w', d), from
+        0."""
+        features = self._backbone.predict_on_batch(self._image(frame)[None])[0]
+        return np.maximum(features.astype("float32"), 0)
 
     def _image(self, frame: int) -> np.ndarray:
         return resize_image(self.frames.read(frame), *self.size)
-
-    def _look_unless_still(self, frame: int, still: StillFrames) -> None:
-        """A frame that looks like the last one that the network saw is not looked at again."""
-        everywhere = np.ones(self.size, bool)
-        next_frame = NextFrame(frame, self.frames.grey(frame), None, everywhere)
-        kind = still(next_frame, lambda: self.probability(frame), is_whole=True)
-        if self.partial.kind(frame) is None:
-            self.partial.write_kind(frame, kind)

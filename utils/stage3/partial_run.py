@@ -157,6 +157,9 @@ class PartialRun:
         not there."""
         return _read(self._map("kind", frame))
 
+    def has_kind(self, frame: int) -> bool:
+        return self._map("kind", frame).is_file()
+
     def write_kind(self, frame: int, probability: np.ndarray) -> None:
         _write(self._map("kind", frame), probability)
 
@@ -169,8 +172,8 @@ class PartialRun:
     def _before_second_look(self, animal: int) -> Path:
         return self.folder / f"before_second_look_{animal}.safetensors"
 
-    def _map(self, kind: str, frame: int, suffix: str = ".png") -> Path:
-        return self.folder / kind / f"{frame:06d}{suffix}"
+    def _map(self, folder: str, frame: int, suffix: str = ".png") -> Path:
+        return self.folder / folder / f"{frame:06d}{suffix}"
 
 
 def _save_weights(model: keras.Model, path: Path) -> None:

@@ -38,7 +38,7 @@ from utils.stage3.separation import SeparationWatch
 from utils.stage3.settings import Preset, Stillness
 from utils.stage3.smoothing import smooth_over_time
 from utils.stage3.still_frames import NextFrame, StillFrames
-from utils.stage3.temporal_filter import make_passes
+from utils.stage3.temporal_filter import TemporalFilter, make_passes
 from utils.stage3.window import WindowedView, choose_zoom
 from utils.stage3.working_frames import WorkingFrames
 from utils.training.batches import FrameSample
@@ -199,7 +199,15 @@ class Pipeline:
             surveyed[found.frame] = found
             for frame, region in corrected.items():
                 surveyed[frame] = replace(surveyed[frame], region=region)
-        return list(surveyed.values())
+        return [
+            replace(
+                found,
+                probability=self.kind.add_where_missed(
+                    animal, found.frame, found.probability, found.region
+                ),
+            )
+            for found in surveyed.values()
+        ]
 
     def preview(self, animal: int, surveyed: list[AnimalInFrame]) -> None:
         """Shows what the network finds so far, while the run goes on."""
@@ -363,7 +371,7 @@ class Pipeline:
             in_company = isinstance(temporal_filter, CompanyFilter)
             settings = self.preset.separation
             watch = SeparationWatch(settings, self._motion) if settings else None
-            crossing = self._watch_crossings()
+            crossing = self._watch_crossings(temporal_filter)
             before, grey_before = start, self.frames.grey(start)
             for index in (i for i in going_away if i in frames):
                 grey = self.frames.grey(index)
@@ -389,22 +397,23 @@ class Pipeline:
                         region = told_apart.pop(index)
                         temporal_filter.settle(region)
                     corrected |= told_apart
-                if in_company:
-                    probability = self.kind.support(animal, index, probability, region)
                 yield AnimalInFrame(index, probability, region), corrected
                 before, grey_before = index, grey
 
-    def _watch_crossings(self) -> CrossingWatch | None:
+    def _watch_crossings(
+        self, temporal_filter: TemporalFilter | CompanyFilter
+    ) -> CrossingWatch | None:
         if self.preset.crossing is None:
             return None
         radius = self.preset.refinement.radius * float(np.hypot(*self.size))
-        return CrossingWatch(self.preset.crossing, radius, self._motion)
+        label = (temporal_filter.last_mask, temporal_filter.last_others)
+        return CrossingWatch(self.preset.crossing, radius, self._motion, label)
 
     def _found(self, animal: int, frame: int) -> AnimalInFrame:
         """What the network and the filter have left of an animal in a frame."""
         probability = self.partial.probability(animal, frame)
         region = self.partial.region(animal, frame)
-        probability = self.kind.support(animal, frame, probability, region)
+        probability = self.kind.add_where_missed(animal, frame, probability, region)
         return AnimalInFrame(frame, probability, region)
 
     def _motion(self, frame: int, other: int) -> Motion | None:

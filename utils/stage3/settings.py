@@ -139,26 +139,29 @@ class Company:
 
     Attributes:
         probability: of the network before fine-tuning, above which a pixel is one of the kind.
-        margin: share of the diagonal around what is labelled in which nothing is another animal.
+        margin: share of the diagonal around the animal's label, and void, in which nothing is
+            another animal.
         min_area: of another one, share of the animal's area.
         labelled_only: whether nothing without a label is another one.
         likeness: least cosine of the mean features of both, in the backbone's last map.
-        share: of a piece beside the animal's own, from which on it is another's as a whole.
-        mistaken: share of the others near the animal that the fine-tuned network may take for it
-            and still be said to tell them apart.
-        least: share of what the network before fine-tuning finds of the animal; with less, the
-            fine-tuned one has unlearnt the animal together with the others.
-        max_gap: frames between those that are looked at beyond which nothing can be followed.
+        min_share_of_others: in a piece beside the animal's own, from which on it is theirs as a
+            whole.
+        max_mistaken: share of the others near the animal that the fine-tuned network may take for
+            it and still be said to tell them apart.
+        min_found: share of the kind's pixels in the animal's region; a fine-tuned network that
+            finds less has unlearnt the animal together with the others.
+        max_gap: median distance between the frames that are looked at, beyond which company cannot
+            be followed in them.
     """
 
     probability: float = 0.5
     margin: float = 0.01
     min_area: float = 0.1
     labelled_only: bool = False
-    likeness: float = 0.66
-    share: float = 0.3
-    mistaken: float = 0.1
-    least: float = 0.8
+    likeness: float = 0.7
+    min_share_of_others: float = 0.3
+    max_mistaken: float = 0.1
+    min_found: float = 0.8
     max_gap: int = 3
 
 
@@ -351,7 +354,8 @@ class Prompts:
 @dataclass(frozen=True)
 class PromptedPreset(Preset):
     """The same for an animal among others that look alike: it is followed by prompts. There are no
-    mirror images and no second look; of `refinement` and `window`, threshold and `max_zoom` count.
+    mirror images, no second look and no company; of `refinement` and `window`, threshold and
+    `max_zoom` count.
 
     Attributes:
         prompts: how.

@@ -41,7 +41,8 @@ class TemporalFilter:
 
     Attributes:
         found: bool (H, W), all that was above the threshold in the last frame.
-        last_mask, last_others: bool (H, W), the animal in it, and what is something else.
+        last_mask, last_others: bool (H, W), the animal when it was last seen, and what is something
+            else.
     """
 
     def __init__(self, refinement: Refinement, label: np.ndarray, animal: int = 1):
@@ -69,7 +70,7 @@ class TemporalFilter:
                 nothing is known of it.
             distance_frames: how many frames of the video that frame is away; the animal may have
                 moved so many times as far.
-            kind: uint8 (H, W), what another network finds, which counts as well; None: nothing.
+            kind: uint8 (H, W), 0..255, of another network, whose findings count as well.
 
         Returns: bool (H, W).
         """
@@ -115,10 +116,12 @@ class TemporalFilter:
         self.areas.append(np.count_nonzero(animal))
 
     def take_over(self, animal: np.ndarray, others: np.ndarray) -> None:
-        """It is known otherwise where the animal is, and what is something else, bool (H, W)."""
+        """It is known otherwise where the animal is (not empty), and what else is something else,
+        bool (H, W)."""
         self.last_others = (self.last_others | others) & ~animal
         self.known_background = (self.known_background | self.last_others) & ~animal
         self.last_mask, self.frames_since = animal, 0
+        self.areas[-1] = np.count_nonzero(animal)
 
     def expect(self, motion: Motion | None, *, with_others: bool = False) -> np.ndarray | None:
         """Where the animal is expected in the next frame, bool (H, W); None while it is lost.
