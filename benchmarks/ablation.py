@@ -107,6 +107,7 @@ def make_rows(name: str) -> dict[str, Row]:
         "no-window": Row("without window", replace(preset, window=paper.window)),
         "no-separation": Row("without separation", replace(preset, separation=None)),
         "no-crossing": Row("without crossing", replace(preset, crossing=None)),
+        "no-company": Row("without company", replace(preset, company=None)),
         "no-second-look": Row("without second look", replace(preset, second_look=None)),
         "second-look": Row("with second look", replace(preset, second_look=second_look)),
         "no-mean": Row("second look, no mean of networks", replace(preset, second_look=after)),

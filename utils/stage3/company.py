@@ -128,6 +128,7 @@ class CompanyFilter:
         found: bool (h, w), what the two networks found in the last frame.
         last_mask, last_others: bool (h, w), the animal when it was last seen, and what is something
             else.
+        tells_apart: whether the fine-tuned network did so in the last frame.
     """
 
     def __init__(
@@ -143,6 +144,7 @@ class CompanyFilter:
         self._by_itself = TemporalFilter(refinement, label, animal)
         self._in_company = TemporalFilter(refinement, label, animal)
         self._in_company.last_others = self._in_company.last_others | company
+        self.tells_apart = False
 
     @property
     def found(self) -> np.ndarray:
@@ -175,12 +177,16 @@ class CompanyFilter:
         threshold, others = 255 * self.refinement.threshold, self.last_others
         by_itself = self._by_itself(probability, motion, distance_frames)
         region = self._in_company(probability, motion, distance_frames, kind)
+        self.tells_apart = False
         if not region.any():
             # A lost animal is not looked for among those that are known to be others.
             self._in_company.last_others = touching(self.found, warp_mask(others, motion))
             return region
         region = self._give_shared_pieces_away(region)
-        if self._tells_apart(probability > threshold, kind > threshold, by_itself, region):
+        self.tells_apart = self._tells_apart(
+            probability > threshold, kind > threshold, by_itself, region
+        )
+        if self.tells_apart:
             self._in_company.take_over(by_itself | region, np.zeros_like(region))
             return by_itself
         self._by_itself.take_over(region, self.last_others & self.found)

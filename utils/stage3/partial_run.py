@@ -42,7 +42,7 @@ class PartialRun:
     """Reads and writes one video's state.
 
     Frames are kept in grey (optical flow is computed between them); probabilities and regions per
-    animal; network weights by variable path.
+    animal, and its company; what was found before fine-tuning; network weights by variable path.
 
     Args:
         results_dir: `results/` or what stands for it.

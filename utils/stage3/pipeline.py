@@ -391,12 +391,12 @@ class Pipeline:
                 if crossing:
                     found, others = temporal_filter.found, temporal_filter.last_others
                     told_apart = crossing(index, found, region, others, motion)
-                    if told_apart:
+                    if told_apart and not temporal_filter.tells_apart:
                         if watch:
                             watch.correct(told_apart)
                         region = told_apart.pop(index)
                         temporal_filter.settle(region)
-                    corrected |= told_apart
+                        corrected |= told_apart
                 yield AnimalInFrame(index, probability, region), corrected
                 before, grey_before = index, grey
 

@@ -160,7 +160,7 @@ class Company:
     labelled_only: bool = False
     likeness: float = 0.7
     min_share_of_others: float = 0.3
-    max_mistaken: float = 0.1
+    max_mistaken: float = 0.25
     min_found: float = 0.8
     max_gap: int = 3
 

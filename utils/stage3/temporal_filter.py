@@ -43,7 +43,11 @@ class TemporalFilter:
         found: bool (H, W), all that was above the threshold in the last frame.
         last_mask, last_others: bool (H, W), the animal when it was last seen, and what is something
             else.
+        tells_apart: whether the network is known to tell the animal from others like it, see
+            `utils.stage3.company`.
     """
+
+    tells_apart = False
 
     def __init__(self, refinement: Refinement, label: np.ndarray, animal: int = 1):
         self.refinement = refinement
