@@ -158,7 +158,7 @@ class Company:
     margin: float = 0.01
     min_area: float = 0.1
     labelled_only: bool = False
-    likeness: float = 0.7
+    likeness: float = 0.92
     min_share_of_others: float = 0.3
     max_mistaken: float = 0.25
     min_found: float = 0.8
