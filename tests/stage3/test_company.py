@@ -9,13 +9,14 @@ from utils.media.images import resize_labels
 from utils.media.labels import VOID
 from utils.stage3 import kind_frames, pipeline, presets, window
 from utils.stage3.company import (
-    CompanyFilter,
     add_where_missed,
     cosine,
     find_company,
     is_followed,
     mean_feature,
 )
+from utils.stage3.company_filter import CompanyFilter
+from utils.stage3.motion import Motion
 from utils.stage3.settings import Company, Preset, Refinement, Stillness
 from utils.stage3.temporal_filter import TemporalFilter
 from utils.training.weights import load_weights
@@ -146,6 +147,48 @@ def test_where_the_network_tells_them_apart_the_animal_is_what_it_finds(company_
     leg[28:30, 10:38] = True
     own = square(10) | leg
     np.testing.assert_array_equal(still(company_filter, [own], [own, square(30)]), own)
+
+
+@pytest.mark.parametrize("is_reliable", [False, True])
+def test_flow_is_evidence_against_the_network_where_it_is_reliable(company_filter, is_reliable):
+    """To the flow, the right half of the animal comes from the other one."""
+    half, both = square(10) & (np.arange(SIZE[1]) >= 20), [square(10), square(70)]
+    flow = np.zeros((*SIZE, 2), "float32")
+    flow[half, 0] = 55
+    motion = Motion(flow, ~half | is_reliable)
+    region = company_filter(probability_of(square(10)), motion, 1, probability_of(*both))
+    np.testing.assert_array_equal(region, square(10) & ~half if is_reliable else square(10))
+
+
+def test_a_track_on_a_slice_of_another_one_returns_to_what_the_network_finds(company_filter):
+    slice_, both = square(70) & (np.arange(SIZE[1]) < 79), [square(10), square(70)]
+    company_filter._in_company.take_over(slice_, square(70) & ~slice_)
+    np.testing.assert_array_equal(still(company_filter, [square(10)], both), square(10))
+    np.testing.assert_array_equal(still(company_filter, [], both), square(10))
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        [square(10, side=12)],  # no whole one
+        [square(10, top=0, side=15), square(10)],  # one of two
+        [],
+    ],
+)
+def test_a_track_on_a_slice_stays_where_the_network_finds_no_single_whole(company_filter, found):
+    slice_, kind = (
+        square(70) & (np.arange(SIZE[1]) < 79),
+        [square(10, top=0, side=15), square(10), square(70)],
+    )
+    company_filter._in_company.take_over(slice_, square(70) & ~slice_)
+    region = still(company_filter, found, kind)
+    assert region.any() and not (region & ~square(70)).any()
+
+
+def test_a_track_on_a_whole_piece_stays_there(company_filter):
+    both = [square(10), square(70)]
+    company_filter.settle(square(70))
+    np.testing.assert_array_equal(still(company_filter, [square(10)], both), square(70))
 
 
 def test_a_piece_of_which_a_fair_share_is_anothers_is_theirs_as_a_whole(company_filter):

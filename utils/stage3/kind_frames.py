@@ -10,7 +10,8 @@ import numpy as np
 from models.backbone import BACKBONE
 from utils.media.images import resize_image
 from utils.media.labels import VOID
-from utils.stage3.company import CompanyFilter, add_where_missed, find_company, is_followed
+from utils.stage3.company import add_where_missed, find_company, is_followed
+from utils.stage3.company_filter import CompanyFilter
 from utils.stage3.fine_tuning import FineTuner
 from utils.stage3.inference import predict_probability
 from utils.stage3.partial_run import PartialRun, to_bytes

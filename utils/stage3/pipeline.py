@@ -18,7 +18,7 @@ from utils.media.labels import VOID, LabelMap, read_label, write_label
 from utils.media.overlay import noting_failures, write_overlays
 from utils.media.videos import Video
 from utils.stage3.animal_in_frame import AnimalInFrame, merge_animals
-from utils.stage3.company import CompanyFilter
+from utils.stage3.company_filter import CompanyFilter
 from utils.stage3.correction_files import correct_masks
 from utils.stage3.crossing import CrossingWatch
 from utils.stage3.fine_tuning import FineTuner

@@ -150,6 +150,10 @@ class Company:
             it and still be said to tell them apart.
         min_found: share of the kind's pixels in the animal's region; a fine-tuned network that
             finds less has unlearnt the animal together with the others.
+        min_whole: share of a piece from which on the fine-tuned network finds it as a whole.
+        max_slice: share of its own piece below which a region is a slice of another animal.
+        area: of a piece that is the animal after all, smallest and largest, relative to the
+            animal's median.
         max_gap: median distance between the frames that are looked at, beyond which company cannot
             be followed in them.
     """
@@ -158,10 +162,13 @@ class Company:
     margin: float = 0.01
     min_area: float = 0.1
     labelled_only: bool = False
-    likeness: float = 0.92
+    likeness: float = 0.6
     min_share_of_others: float = 0.3
     max_mistaken: float = 0.25
     min_found: float = 0.8
+    min_whole: float = 0.7
+    max_slice: float = 0.5
+    area: tuple[float, float] = (0.4, 2.5)
     max_gap: int = 3
 
 
