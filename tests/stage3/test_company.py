@@ -198,9 +198,11 @@ def test_a_piece_of_which_a_fair_share_is_anothers_is_theirs_as_a_whole(company_
     assert company_filter.last_others[square(70)].all()
 
 
-def test_an_animal_out_of_sight_is_not_found_in_its_company(company_filter):
+@pytest.mark.parametrize("is_mistaken", [False, True])
+def test_an_animal_out_of_sight_is_not_found_in_its_company(company_filter, is_mistaken):
     for left in (66, 62, 58, 54, 50, 46, 42):
-        assert left == 66 or not still(company_filter, [], [square(left)]).any()
+        found = [square(left)] if is_mistaken else []
+        assert left == 66 or not still(company_filter, found, [square(left)]).any()
     np.testing.assert_array_equal(company_filter.last_others, square(42))
 
 

@@ -93,15 +93,16 @@ class CompanyFilter:
         if self.tells_apart:
             self._in_company.take_over(by_itself | region, np.zeros_like(region))
             return by_itself
+        if not region.any():
+            # A lost animal is not looked for among those that are known to be others.
+            self._in_company.last_others = touching(self.found, warp_mask(others, motion))
+            tuned = tuned & ~self.last_others
         whole = self._find_whole(tuned, region)
         if whole is not None:
             self.settle(whole)
             return whole
         if region.any():
             self._by_itself.take_over(region, self.last_others & self.found)
-        else:
-            # A lost animal is not looked for among those that are known to be others.
-            self._in_company.last_others = touching(self.found, warp_mask(others, motion))
         return region
 
     def settle(self, animal: np.ndarray) -> None:
