@@ -104,7 +104,8 @@ def add_where_missed(
 
 
 def misses(found: np.ndarray, expected: np.ndarray, min_found: float) -> bool:
-    """Whether less than a share of what was expected is found, both bool (h, w)."""
+    """Whether less than a share of what was expected is found; bool (h, w), the first a part of the
+    second or nearly so."""
     return np.count_nonzero(found) < min_found * np.count_nonzero(expected)
 
 

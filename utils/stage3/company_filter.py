@@ -1,5 +1,7 @@
 """The animal among others of its kind, frame by frame; see `utils.stage3.company`."""
 
+from collections import deque
+
 import cv2
 import numpy as np
 
@@ -7,10 +9,7 @@ from utils.media.regions import touching
 from utils.stage3.company import misses
 from utils.stage3.motion import Motion, warp_mask
 from utils.stage3.settings import Company, Refinement
-from utils.stage3.temporal_filter import TemporalFilter, distance_to
-
-AGREE = 0.5  # IoU of the animal in both filters, from which on they follow the same one
-MAX_FOUND = 0.3  # share of a slice of another animal that the fine-tuned network may find
+from utils.stage3.temporal_filter import MEMORY, TemporalFilter, distance_to
 
 
 class CompanyFilter:
@@ -21,9 +20,10 @@ class CompanyFilter:
     network finds the animal and hardly any of its company, the first one is right: it does not
     give thin legs in front of another animal to that one. Else it is the second one.
 
-    Where animals pass each other fast, the flow between them is wrong. So it is no evidence against
-    the fine-tuned network where it is not reliable; and once the second filter has come to a slice
-    of another animal, the animal is where the fine-tuned network finds a whole one.
+    Where animals pass each other fast, the flow between them is wrong. So whether the fine-tuned
+    network takes the company for the animal is counted where the flow is reliable. And if the
+    second filter, along flow that mostly was not, has slid onto another animal and holds a slice of
+    it, it returns to the animal where the fine-tuned network finds a whole one.
 
     Args:
         refinement: see `Refinement`.
@@ -51,6 +51,9 @@ class CompanyFilter:
         self._by_itself = TemporalFilter(refinement, label, animal)
         self._in_company = TemporalFilter(refinement, label, animal)
         self._in_company.last_others = self._in_company.last_others | company
+        # Of the animal, while it is known; a slice of another one would not say how large it is.
+        self._areas = deque([np.count_nonzero(label == animal)], MEMORY)
+        self._reliable_since: list[float] = []  # share of the region, per frame since then
         self.tells_apart = False
 
     @property
@@ -81,28 +84,28 @@ class CompanyFilter:
 
         Returns: bool (h, w).
         """
-        threshold, others = 255 * self.refinement.threshold, self.last_others
-        tuned, kind_found = probability > threshold, kind > threshold
+        others = self.last_others  # in the frame before; the filters replace it
+        threshold = 255 * self.refinement.threshold
+        tuned_found, kind_found = probability > threshold, kind > threshold
         by_itself = self._by_itself(probability, motion, distance_frames)
         region = self._in_company(probability, motion, distance_frames, kind)
         self.tells_apart = False
-        if region.any():
-            region = self._give_shared_pieces_away(region)
-            reliable = np.ones_like(region) if motion is None else motion.reliable
-            self.tells_apart = self._tells_apart(tuned, kind_found, by_itself, region, reliable)
-        if self.tells_apart:
-            self._in_company.take_over(by_itself | region, np.zeros_like(region))
-            return by_itself
         if not region.any():
             # A lost animal is not looked for among those that are known to be others.
             self._in_company.last_others = touching(self.found, warp_mask(others, motion))
-            tuned = tuned & ~self.last_others
-        whole = self._find_whole(tuned, region)
-        if whole is not None:
-            self.settle(whole)
-            return whole
-        if region.any():
-            self._by_itself.take_over(region, self.last_others & self.found)
+            return region
+        region = self._give_shared_pieces_away(region)
+        reliable = np.ones_like(region) if motion is None else motion.reliable
+        if self._tells_apart(tuned_found, kind_found, by_itself, region, reliable):
+            self._in_company.take_over(by_itself | region, np.zeros_like(region))
+            return self._know(by_itself)
+        self._reliable_since.append(float(reliable[region].mean()))
+        if np.median(self._reliable_since) < self.settings.doubtful:
+            piece = self._find_whole(tuned_found, region)
+            if piece is not None:
+                self.settle(piece)
+                return self._know(piece)
+        self._by_itself.take_over(region, self.last_others & self.found)
         return region
 
     def settle(self, animal: np.ndarray) -> None:
@@ -131,36 +134,47 @@ class CompanyFilter:
         self._in_company.take_over(region, others | given[pieces])
         return region
 
-    def _tells_apart(self, tuned, kind, by_itself, region, reliable) -> bool:
+    def _know(self, animal: np.ndarray) -> np.ndarray:
+        """Notes that the fine-tuned network has shown where the animal is."""
+        self.tells_apart = True
+        self._areas.append(np.count_nonzero(animal))
+        self._reliable_since = []
+        return animal
+
+    def _tells_apart(self, tuned_found, kind_found, by_itself, region, reliable) -> bool:
         """Whether the fine-tuned network finds the animal, and hardly any of the company near
         it."""
-        if not by_itself.any():
+        settings = self.settings
+        if not by_itself.any() or misses(
+            tuned_found & region, kind_found & region, settings.min_found
+        ):
             return False
         reach = self.refinement.radius * np.hypot(*region.shape)
-        near = self.last_others & self.found & reliable & (distance_to(region) <= reach)
-        mistaken = np.count_nonzero(tuned & near)
-        if mistaken > self.settings.max_mistaken * np.count_nonzero(near):
+        near = self.last_others & self.found & (distance_to(region) <= reach)
+        if np.count_nonzero(near & reliable) < settings.min_reliable * np.count_nonzero(near):
+            reliable = np.ones_like(reliable)  # too few to count
+        near = near & reliable
+        if np.count_nonzero(tuned_found & near) > settings.max_mistaken * np.count_nonzero(near):
             return False
-        if misses(tuned & region, kind & region, self.settings.min_found):
-            return False
-        ours, theirs = region & tuned & reliable, by_itself & reliable
-        return np.count_nonzero(theirs & ours) >= AGREE * np.count_nonzero(theirs | ours)
+        one, other = by_itself & reliable, region & tuned_found & reliable
+        agree = settings.min_agreement * np.count_nonzero(one | other)
+        return np.count_nonzero(one & other) >= agree
 
-    def _find_whole(self, tuned: np.ndarray, region: np.ndarray) -> np.ndarray | None:
-        """The piece that the fine-tuned network finds as a whole, while the region is a slice of
-        another one, of which it finds next to nothing; None if there is none, or several."""
-        if np.count_nonzero(tuned & region) > MAX_FOUND * np.count_nonzero(region):
+    def _find_whole(self, tuned_found: np.ndarray, region: np.ndarray) -> np.ndarray | None:
+        """The animal, if the region is a slice of another piece, of which the fine-tuned network
+        finds little: the one piece of about the animal's size that it finds as a whole. None if
+        there is none, or several."""
+        settings = self.settings
+        if np.count_nonzero(tuned_found & region) > settings.max_found * np.count_nonzero(region):
             return None
         count, pieces = cv2.connectedComponents(self.found.astype("uint8"), connectivity=8)
         areas, of_tuned, of_region = (
             np.bincount(pieces[mask & self.found], minlength=count)
-            for mask in (self.found, tuned, region)
+            for mask in (self.found, tuned_found, region)
         )
-        most = int(np.argmax(of_region))
-        if of_region[most] > self.settings.max_slice * areas[most]:
+        if of_region.max() > settings.max_slice * areas[np.argmax(of_region)]:
             return None
-        low, high = np.median(self._in_company.areas) * np.array(self.settings.area)
-        whole = (of_tuned >= self.settings.min_whole * areas) & (low <= areas) & (areas <= high)
-        whole &= 2 * of_region < areas
-        (numbers,) = np.nonzero(whole)
+        low, high = np.median(self._areas) * np.array(settings.area)
+        is_whole = (of_tuned >= settings.min_whole * areas) & (low <= areas) & (areas <= high)
+        (numbers,) = np.nonzero(is_whole & (of_region == 0))
         return pieces == numbers[0] if len(numbers) == 1 else None

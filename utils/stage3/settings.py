@@ -135,7 +135,7 @@ class Crossing:
 @dataclass(frozen=True)
 class Company:
     """How others of the animal's kind are found in the labelled frame and told from it in all
-    frames, see `utils.stage3.company`.
+    frames, see `utils.stage3.company` and `utils.stage3.company_filter`.
 
     Attributes:
         probability: of the network before fine-tuning, above which a pixel is one of the kind.
@@ -147,13 +147,20 @@ class Company:
         min_share_of_others: in a piece beside the animal's own, from which on it is theirs as a
             whole.
         max_mistaken: share of the others near the animal that the fine-tuned network may take for
-            it and still be said to tell them apart.
+            it and still be said to tell them apart; counted where the flow is reliable.
+        min_reliable: share of the others near the animal with reliable flow; if it is less, all of
+            them count.
+        min_agreement: IoU of the animal in both filters, from which on they follow the same one.
         min_found: share of the kind's pixels in the animal's region; a fine-tuned network that
             finds less has unlearnt the animal together with the others.
+        doubtful: share of the region with reliable flow, median since the fine-tuned network last
+            told the animals apart, below which the track may have slid onto another animal.
+        max_slice: share of a piece up to which a region in it is a slice of another animal.
+        max_found: share of such a slice that the fine-tuned network finds, at most, for the animal
+            to be looked for elsewhere.
         min_whole: share of a piece from which on the fine-tuned network finds it as a whole.
-        max_slice: share of its own piece below which a region is a slice of another animal.
-        area: of a piece that is the animal after all, smallest and largest, relative to the
-            animal's median.
+        area: of the piece to which a track returns, smallest and largest, relative to the animal's
+            median where it was known.
         max_gap: median distance between the frames that are looked at, beyond which company cannot
             be followed in them.
     """
@@ -165,9 +172,13 @@ class Company:
     likeness: float = 0.6
     min_share_of_others: float = 0.3
     max_mistaken: float = 0.25
+    min_reliable: float = 0.1
+    min_agreement: float = 0.5
     min_found: float = 0.8
-    min_whole: float = 0.7
+    doubtful: float = 0.5
     max_slice: float = 0.5
+    max_found: float = 0.3
+    min_whole: float = 0.7
     area: tuple[float, float] = (0.4, 2.5)
     max_gap: int = 3
 

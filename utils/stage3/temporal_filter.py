@@ -44,7 +44,7 @@ class TemporalFilter:
         last_mask, last_others: bool (H, W), the animal when it was last seen, and what is something
             else.
         tells_apart: whether the network is known to tell the animal from others like it, see
-            `utils.stage3.company`.
+            `utils.stage3.company_filter`.
     """
 
     tells_apart = False
