@@ -111,6 +111,7 @@ def make_rows(name: str) -> dict[str, Row]:
         "no-second-look": Row("without second look", replace(preset, second_look=None)),
         "second-look": Row("with second look", replace(preset, second_look=second_look)),
         "no-mean": Row("second look, no mean of networks", replace(preset, second_look=after)),
+        "no-start": Row("no share of the start weights", replace(preset, start_share=0)),
         "no-smoothing": Row("each frame for itself", replace(preset, refinement=alone)),
         "mirror": Row("with the mirror image", replace(preset, flip=True)),
         "guided-filter": replace(base, what="with guided filter", guided_filter=True),

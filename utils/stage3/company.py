@@ -42,7 +42,7 @@ def find_company(
     """
     mask, found = label == animal, kind > settings.probability * 255
     company = np.zeros_like(mask)
-    if found.mean() > MAX_COVERED or found[mask].mean() < MIN_RECALL:
+    if not knows_kind(found, mask):
         return company
     margin = settings.margin * np.hypot(*mask.shape)
     outside = found & (distance_to(mask | (label == VOID)) > margin)
@@ -57,6 +57,17 @@ def find_company(
         if cosine(own, mean_feature(features, pieces == piece)) >= settings.likeness:
             company |= pieces == piece
     return company
+
+
+def knows_kind(found: np.ndarray, mask: np.ndarray) -> bool:
+    """Whether a network knows what an animal is that has not been fine-tuned on it.
+
+    Args:
+        found: bool (h, w), what the network finds.
+        mask: bool (h, w), the animal.
+    """
+    recall = np.count_nonzero(found & mask) / max(np.count_nonzero(mask), 1)
+    return bool(recall >= MIN_RECALL and found.mean() <= MAX_COVERED)
 
 
 def mean_feature(features: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -127,6 +127,11 @@ class FineTuner:
             own = keras.ops.convert_to_numpy(variable.value)
             variable.assign((1 - share) * own + share * weights[variable.path])
 
+    def average_with_start(self, share: float) -> None:
+        """The model becomes the mean of itself and of the start weights, `share` of these, 0..1."""
+        paths = [variable.path for variable in self.model.variables]
+        self.average_with(dict(zip(paths, self.start_weights, strict=True)), share)
+
     def make_batches(self, frames: Sequence[Sample], zoom: float) -> Batches:
         """The crops to learn from; for frames and zoom see `fit`."""
         settings = self.settings

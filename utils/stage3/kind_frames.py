@@ -10,7 +10,7 @@ import numpy as np
 from models.backbone import BACKBONE
 from utils.media.images import resize_image
 from utils.media.labels import VOID
-from utils.stage3.company import add_where_missed, find_company, is_followed
+from utils.stage3.company import add_where_missed, find_company, is_followed, knows_kind
 from utils.stage3.company_filter import CompanyFilter
 from utils.stage3.fine_tuning import FineTuner
 from utils.stage3.inference import predict_probability
@@ -50,6 +50,7 @@ class KindFrames:
         self.size = size
         self.partial = partial
         self.company: dict[int, dict[int, np.ndarray]] = {}
+        self._labels: Mapping[int, np.ndarray] = {}
 
     def look(
         self,
@@ -57,18 +58,23 @@ class KindFrames:
         show: Callable[[Collection[int]], Iterable[int]],
         stillness: Stillness | None,
     ) -> None:
-        """Looks for company in the labelled frames, and if there is any for the kind in all frames.
-        Unless the preset has no `Company`, the network then holds the weights to start from.
+        """Looks at the labelled frames, and if there is company in any at all frames. The network
+        then holds the weights to start from, unless the preset needs no look.
 
         Args:
             labels: labelled frame -> its label, uint8 (h, w).
             show: displays the progress over frames.
             stillness: which frames the network need not see; None: it sees all of them.
         """
-        if not self.preset.company:
+        if not (self.preset.company or self.preset.start_share):
             return
         self.tuner.start_again()
+        self._labels = labels
         for frame, label in labels.items():
+            if not self.partial.has_kind(frame):
+                self._find(frame)
+            if not self.preset.company:
+                continue
             for animal, company in self._company_in(frame, label).items():
                 if company.any():
                     self.company.setdefault(animal, {})[frame] = company
@@ -87,6 +93,16 @@ class KindFrames:
         if kind is None:
             raise FileNotFoundError(f"{self.partial.folder}: frame {frame} was not looked at")
         return kind
+
+    def knows(self, animal: int) -> bool:
+        """Whether the network, as it was before fine-tuning, finds the animal in a labelled frame
+        that was looked at."""
+        threshold = 255 * self.preset.refinement.threshold
+        masks = {frame: label == animal for frame, label in self._labels.items()}
+        return any(
+            mask.any() and knows_kind(self.probability(frame) > threshold, mask)
+            for frame, mask in masks.items()
+        )
 
     def make_filter(
         self, animal: int, start: int, label: np.ndarray, frames: Collection[int]
@@ -119,7 +135,7 @@ class KindFrames:
         animals = set(np.unique(label).tolist()) - {0, VOID}
         company = {animal: self.partial.company(animal, frame) for animal in animals}
         if any(mask is None for mask in company.values()):
-            kind, features = self._find(frame), self._features(frame)
+            kind, features = self.probability(frame), self._features(frame)
             for animal in animals:
                 company[animal] = find_company(kind, features, label, animal, self.preset.company)
                 self.partial.write_company(animal, frame, company[animal])

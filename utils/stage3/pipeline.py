@@ -160,6 +160,8 @@ class Pipeline:
                 certain = self.identify(surveyed)
                 del surveyed  # so large that training needs its memory
                 self.second_look(animal, labelled, certain)
+                if self.preset.start_share and self.kind.knows(animal):
+                    self.tuner.average_with_start(self.preset.start_share)
                 self.partial.save_fine_tuned(self.tuner.model, animal)
             self.segment(animal)
             keep_network(animal)

@@ -45,11 +45,16 @@ HERD = PromptedPreset(
 )
 
 PRESETS = {
-    "default": Preset(FineTuning(steps=100), second_look=SecondLook(epochs=2)),
+    "default": Preset(FineTuning(steps=100), second_look=SecondLook(epochs=2), start_share=0.25),
     "fast": Preset(
-        FineTuning(steps=100, crop=(256, 448)), lines=360, window=Window(pixels=240_000)
+        FineTuning(steps=100, crop=(256, 448)),
+        lines=360,
+        start_share=0.25,
+        window=Window(pixels=240_000),
     ),
-    "accurate": Preset(FineTuning(steps=200), flip=True, second_look=SecondLook(epochs=4)),
+    "accurate": Preset(
+        FineTuning(steps=200), flip=True, second_look=SecondLook(epochs=4), start_share=0.25
+    ),
     "herd": HERD,
     "paper": PAPER,
 }

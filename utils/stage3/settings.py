@@ -296,6 +296,8 @@ class Preset:
         crossing: telling the animal from one that has crossed it, or None.
         company: telling the animal from others that the labelled frame shows, or None.
         second_look: learning also from certain masks of other frames, or None.
+        start_share: of the weights to start from in their mean with the fine-tuned ones, if they
+            find the animal in a labelled frame.
         window: how the network looks at the animal from near.
     """
 
@@ -308,6 +310,7 @@ class Preset:
     crossing: Crossing | None = field(default_factory=Crossing)
     company: Company | None = field(default_factory=Company)
     second_look: SecondLook | None = None
+    start_share: float = 0.0
     window: Window = field(default_factory=Window)
 
     @property
