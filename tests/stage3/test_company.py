@@ -185,6 +185,7 @@ def test_where_no_flow_is_reliable_all_of_it_counts(company_filter):
 SLICE = square(70) & (np.arange(SIZE[1]) < 79)
 THIN_SLICE = square(70) & (np.arange(SIZE[1]) < 74)
 UNRELIABLE = Motion(np.zeros((*SIZE, 2), "float32"), NOTHING)
+RELIABLE = Motion(np.zeros((*SIZE, 2), "float32"), ~NOTHING)
 
 
 def follow_a_slice(company_filter, found, kind, motion=UNRELIABLE, frames=1, track=SLICE):
@@ -206,6 +207,26 @@ def test_a_track_that_slid_onto_another_animal_returns_to_what_the_network_finds
     np.testing.assert_array_equal(still(company_filter, [], BOTH), square(10))
 
 
+@pytest.mark.parametrize("is_reliable", [False, True])
+def test_most_frames_decide_whether_a_track_is_doubtful(company_filter, is_reliable):
+    most, last = (RELIABLE, UNRELIABLE) if is_reliable else (UNRELIABLE, RELIABLE)
+    follow_a_slice(company_filter, [], BOTH, most, frames=4)
+    region = follow_a_slice(company_filter, [square(10)], BOTH, last)
+    np.testing.assert_array_equal(region, SLICE if is_reliable else square(10))
+
+
+def test_what_a_crossing_has_shown_is_not_doubted(company_filter):
+    follow_a_slice(company_filter, [], BOTH, frames=4)
+    company_filter.settle(SLICE)
+    region = follow_a_slice(company_filter, [square(10)], BOTH, RELIABLE)
+    np.testing.assert_array_equal(region, SLICE)
+
+
+def test_a_piece_that_only_the_fine_tuned_network_finds_is_not_the_animal(company_filter):
+    region = follow_a_slice(company_filter, [square(10)], [square(70)])
+    np.testing.assert_array_equal(region, SLICE)
+
+
 def test_a_slice_does_not_say_how_large_the_animal_is(company_filter):
     follow_a_slice(company_filter, [], BOTH, frames=70, track=THIN_SLICE)
     region = follow_a_slice(company_filter, [square(10)], BOTH, track=THIN_SLICE)
@@ -222,7 +243,7 @@ def test_the_rest_of_the_other_animal_is_not_the_animal(company_filter):
     "found, kind, motion",
     [
         ([square(10, side=12)], BOTH, UNRELIABLE),  # no whole one
-        ([square(10)], BOTH, None),  # the flow was reliable
+        ([square(10)], BOTH, RELIABLE),
         ([square(10), SMALLER], [*BOTH, SMALLER], UNRELIABLE),  # two
         ([square(10), SLICE], BOTH, UNRELIABLE),  # the slice is found as well
         ([square(10, side=10)], [square(10, side=10), square(70)], UNRELIABLE),  # too small

@@ -53,7 +53,8 @@ class CompanyFilter:
         self._in_company.last_others = self._in_company.last_others | company
         # Of the animal, while it is known; a slice of another one would not say how large it is.
         self._areas = deque([np.count_nonzero(label == animal)], MEMORY)
-        self._reliable_since: list[float] = []  # share of the region, per frame since then
+        # Share of the region with reliable flow, per frame since then.
+        self._reliable_since: deque[float] = deque(maxlen=MEMORY)
         self.tells_apart = False
 
     @property
@@ -101,9 +102,10 @@ class CompanyFilter:
             return self._know(by_itself)
         self._reliable_since.append(float(reliable[region].mean()))
         if np.median(self._reliable_since) < self.settings.doubtful:
-            piece = self._find_whole(tuned_found, region)
+            piece = self._find_whole(tuned_found & kind_found, region)
             if piece is not None:
-                self.settle(piece)
+                self._by_itself.settle(piece)
+                self._in_company.settle(piece)
                 return self._know(piece)
         self._by_itself.take_over(region, self.last_others & self.found)
         return region
@@ -112,6 +114,9 @@ class CompanyFilter:
         """As of `TemporalFilter`."""
         self._by_itself.settle(animal)
         self._in_company.settle(animal)
+        self._areas.clear()
+        self._areas.append(np.count_nonzero(animal))
+        self._reliable_since.clear()
 
     def expect(self, motion: Motion | None, *, with_others: bool = False) -> np.ndarray | None:
         """As of `TemporalFilter`."""
@@ -138,7 +143,7 @@ class CompanyFilter:
         """Notes that the fine-tuned network has shown where the animal is."""
         self.tells_apart = True
         self._areas.append(np.count_nonzero(animal))
-        self._reliable_since = []
+        self._reliable_since.clear()
         return animal
 
     def _tells_apart(self, tuned_found, kind_found, by_itself, region, reliable) -> bool:
@@ -151,30 +156,34 @@ class CompanyFilter:
             return False
         reach = self.refinement.radius * np.hypot(*region.shape)
         near = self.last_others & self.found & (distance_to(region) <= reach)
-        if np.count_nonzero(near & reliable) < settings.min_reliable * np.count_nonzero(near):
-            reliable = np.ones_like(reliable)  # too few to count
-        near = near & reliable
+        near = self._reliable_part(near, reliable)
         if np.count_nonzero(tuned_found & near) > settings.max_mistaken * np.count_nonzero(near):
             return False
-        one, other = by_itself & reliable, region & tuned_found & reliable
-        agree = settings.min_agreement * np.count_nonzero(one | other)
-        return np.count_nonzero(one & other) >= agree
+        either = self._reliable_part(by_itself | region & tuned_found, reliable)
+        both = by_itself & region & tuned_found & either
+        return np.count_nonzero(both) >= settings.min_agreement * np.count_nonzero(either)
 
-    def _find_whole(self, tuned_found: np.ndarray, region: np.ndarray) -> np.ndarray | None:
+    def _reliable_part(self, mask: np.ndarray, reliable: np.ndarray) -> np.ndarray:
+        """What of a mask has reliable flow; all of it, if that is too little to count."""
+        part = mask & reliable
+        is_enough = np.count_nonzero(part) >= self.settings.min_reliable * np.count_nonzero(mask)
+        return part if is_enough else mask
+
+    def _find_whole(self, found_by_both: np.ndarray, region: np.ndarray) -> np.ndarray | None:
         """The animal, if the region is a slice of another piece, of which the fine-tuned network
-        finds little: the one piece of about the animal's size that it finds as a whole. None if
-        there is none, or several."""
+        finds little: the one piece of about the animal's size that both networks find as a whole.
+        None if there is none, or several."""
         settings = self.settings
-        if np.count_nonzero(tuned_found & region) > settings.max_found * np.count_nonzero(region):
+        if np.count_nonzero(found_by_both & region) > settings.max_found * np.count_nonzero(region):
             return None
         count, pieces = cv2.connectedComponents(self.found.astype("uint8"), connectivity=8)
-        areas, of_tuned, of_region = (
+        areas, of_both, of_region = (
             np.bincount(pieces[mask & self.found], minlength=count)
-            for mask in (self.found, tuned_found, region)
+            for mask in (self.found, found_by_both, region)
         )
         if of_region.max() > settings.max_slice * areas[np.argmax(of_region)]:
             return None
         low, high = np.median(self._areas) * np.array(settings.area)
-        is_whole = (of_tuned >= settings.min_whole * areas) & (low <= areas) & (areas <= high)
+        is_whole = (of_both >= settings.min_whole * areas) & (low <= areas) & (areas <= high)
         (numbers,) = np.nonzero(is_whole & (of_region == 0))
         return pieces == numbers[0] if len(numbers) == 1 else None

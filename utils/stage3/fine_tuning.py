@@ -128,7 +128,8 @@ class FineTuner:
             variable.assign((1 - share) * own + share * weights[variable.path])
 
     def average_with_start(self, share: float) -> None:
-        """The model becomes the mean of itself and of the start weights, `share` of these, 0..1."""
+        """The model becomes the weighted mean of itself and of the start weights, `share` of these,
+        0..1."""
         paths = [variable.path for variable in self.model.variables]
         self.average_with(dict(zip(paths, self.start_weights, strict=True)), share)
 

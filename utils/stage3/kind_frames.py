@@ -58,8 +58,8 @@ class KindFrames:
         show: Callable[[Collection[int]], Iterable[int]],
         stillness: Stillness | None,
     ) -> None:
-        """Looks at the labelled frames, and if there is company in any at all frames. The network
-        then holds the weights to start from, unless the preset needs no look.
+        """Looks at the labelled frames, and, if there is company in any of them, at all others. The
+        network then holds the weights to start from, unless the preset needs no look.
 
         Args:
             labels: labelled frame -> its label, uint8 (h, w).
@@ -96,7 +96,7 @@ class KindFrames:
 
     def knows(self, animal: int) -> bool:
         """Whether the network, as it was before fine-tuning, finds the animal in a labelled frame
-        that was looked at."""
+        that was looked at, and not most of the frame."""
         threshold = 255 * self.preset.refinement.threshold
         masks = {frame: label == animal for frame, label in self._labels.items()}
         return any(

@@ -148,17 +148,18 @@ class Company:
             whole.
         max_mistaken: share of the others near the animal that the fine-tuned network may take for
             it and still be said to tell them apart; counted where the flow is reliable.
-        min_reliable: share of the others near the animal with reliable flow; if it is less, all of
-            them count.
+        min_reliable: share of pixels with reliable flow, of those that are compared; if it is less,
+            all of them count.
         min_agreement: IoU of the animal in both filters, from which on they follow the same one.
         min_found: share of the kind's pixels in the animal's region; a fine-tuned network that
             finds less has unlearnt the animal together with the others.
-        doubtful: share of the region with reliable flow, median since the fine-tuned network last
-            told the animals apart, below which the track may have slid onto another animal.
+        doubtful: share of the region with reliable flow, median of up to 60 frames since the
+            fine-tuned network last told the animals apart, below which the track may have slid onto
+            another animal.
         max_slice: share of a piece up to which a region in it is a slice of another animal.
         max_found: share of such a slice that the fine-tuned network finds, at most, for the animal
             to be looked for elsewhere.
-        min_whole: share of a piece from which on the fine-tuned network finds it as a whole.
+        min_whole: share of a piece from which on both networks find it as a whole.
         area: of the piece to which a track returns, smallest and largest, relative to the animal's
             median where it was known.
         max_gap: median distance between the frames that are looked at, beyond which company cannot
@@ -296,8 +297,8 @@ class Preset:
         crossing: telling the animal from one that has crossed it, or None.
         company: telling the animal from others that the labelled frame shows, or None.
         second_look: learning also from certain masks of other frames, or None.
-        start_share: of the weights to start from in their mean with the fine-tuned ones, if they
-            find the animal in a labelled frame.
+        start_share: of the weights to start from in the weighted mean with the fine-tuned ones, if
+            they find the animal in a labelled frame; 0: none. With `--together` and prompts, none.
         window: how the network looks at the animal from near.
     """
 
