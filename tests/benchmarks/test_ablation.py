@@ -38,7 +38,7 @@ def test_rows_of_the_default_preset_are_those_of_the_documentation():
     rows = make_rows("default")
     assert list(rows) == [
         "default", "imagenet", "stage-1", "no-window", "no-separation", "no-crossing",
-        "no-company", "no-second-look", "no-mean",
+        "no-company", "no-second-look", "no-mean", "no-start",
         "no-smoothing", "mirror", "guided-filter", "crf", "fast", "accurate", "herd", "paper",
         "default-chosen", "paper-chosen",
     ]  # fmt: skip
@@ -46,6 +46,7 @@ def test_rows_of_the_default_preset_are_those_of_the_documentation():
     assert rows["no-crossing"].preset.crossing is None
     assert rows["no-company"].preset.company is None
     assert rows["no-second-look"].preset.second_look is None
+    assert rows["no-start"].preset.start_share == 0 < rows["default"].preset.start_share
     assert rows["mirror"].preset.flip and not rows["default"].preset.flip
     assert rows["paper"].head == "xfcn" and rows["paper"].crf
     assert {name for name, row in rows.items() if row.chosen} == {"default-chosen", "paper-chosen"}
