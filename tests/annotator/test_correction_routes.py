@@ -1,6 +1,7 @@
 """Corrections over the wire: swaps, pieces, masks that are followed, undo, and the files."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -303,6 +304,11 @@ def test_a_run_waits_for_no_more_than_one_mask_and_what_it_leaves_is_written_aft
     swap(client)
     client.post("/api/labels/2", data=png(truth(2)))
     assert client.post("/api/run", json={"preset": "fast"}).status_code == 200
+    # The mask that was being written is counted a moment after the run may start.
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while writer.status()["masks"] > NUM_FRAMES - SWAPPED_FROM - 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     assert writer.status()["masks"] == NUM_FRAMES - SWAPPED_FROM - 1
     assert "run is in progress" in swap(client, status=409)["error"]
     for what in ("undo", "redo"):
