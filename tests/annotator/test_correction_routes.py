@@ -1,7 +1,7 @@
 """Corrections over the wire: swaps, pieces, masks that are followed, undo, and the files."""
 
 import json
-import time
+import threading
 
 import numpy as np
 import pytest
@@ -293,8 +293,10 @@ def test_a_run_waits_for_no_more_than_one_mask_and_what_it_leaves_is_written_aft
     before = overlay.read_bytes()
     client = open_page(world)
     writer, write_mask = client.writer, client.writer._write_mask
+    has_begun = threading.Event()
 
     def write_when_a_run_waits(frame):
+        has_begun.set()
         with writer._changed:
             assert writer._changed.wait_for(lambda: writer._is_paused, PATIENCE_SECONDS)
         writer._write_mask = write_mask
@@ -302,13 +304,9 @@ def test_a_run_waits_for_no_more_than_one_mask_and_what_it_leaves_is_written_aft
 
     writer._write_mask = write_when_a_run_waits
     swap(client)
+    assert has_begun.wait(PATIENCE_SECONDS)  # else the run may start before the first mask
     client.post("/api/labels/2", data=png(truth(2)))
     assert client.post("/api/run", json={"preset": "fast"}).status_code == 200
-    # The mask that was being written is counted a moment after the run may start.
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while writer.status()["masks"] > NUM_FRAMES - SWAPPED_FROM - 1:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
     assert writer.status()["masks"] == NUM_FRAMES - SWAPPED_FROM - 1
     assert "run is in progress" in swap(client, status=409)["error"]
     for what in ("undo", "redo"):

@@ -1,5 +1,5 @@
-"""All of the animals' kind in every frame of a video, where a labelled frame shows several of it;
-see `utils.stage3.company`."""
+"""All of the animals' kind in the labelled frames, and, where one of them shows several, in every
+frame of the video; see `utils.stage3.company`."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cached_property
