@@ -215,6 +215,16 @@ def test_most_frames_decide_whether_a_track_is_doubtful(company_filter, is_relia
     np.testing.assert_array_equal(region, SLICE if is_reliable else square(10))
 
 
+def test_a_track_is_in_doubt_from_unreliable_flow_until_the_animal_is_known(company_filter):
+    assert not company_filter.is_in_doubt
+    follow_a_slice(company_filter, [], BOTH, RELIABLE)
+    assert not company_filter.is_in_doubt
+    follow_a_slice(company_filter, [], BOTH, frames=2)
+    assert company_filter.is_in_doubt
+    follow_a_slice(company_filter, [square(10)], BOTH)
+    assert not company_filter.is_in_doubt
+
+
 def test_what_a_crossing_has_shown_is_not_doubted(company_filter):
     follow_a_slice(company_filter, [], BOTH, frames=4)
     company_filter.settle(SLICE)
@@ -349,6 +359,22 @@ def test_all_of_the_kind_are_found_by_the_network_as_it_was(pair, monkeypatch):
         np.testing.assert_array_equal(weight, start)
     assert seen == [(36, 48)] * len(seen) and len(seen) >= NUM_FRAMES
     assert len(pair.mask_paths("pair")) == NUM_FRAMES
+
+
+@pytest.mark.parametrize("is_in_doubt", [False, True])
+def test_a_track_in_doubt_is_looked_for_in_whole_frames(pair, monkeypatch, is_in_doubt):
+    whole = {}
+    look = pipeline.Pipeline._look
+
+    def look_and_note(self, animal, frame, is_whole):
+        whole[frame.index] = is_whole
+        return look(self, animal, frame, is_whole)
+
+    monkeypatch.setattr(pipeline.Pipeline, "_look", look_and_note)
+    monkeypatch.setattr(CompanyFilter, "is_in_doubt", property(lambda self: is_in_doubt))
+    assert pair.run() == 0
+    turns = {index: index % TINY.window.whole_every == 0 for index in range(NUM_FRAMES)}
+    assert whole == ({index: True for index in turns} if is_in_doubt else turns)
 
 
 @pytest.mark.parametrize(

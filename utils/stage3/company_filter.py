@@ -69,6 +69,13 @@ class CompanyFilter:
     def last_others(self) -> np.ndarray:
         return self._in_company.last_others
 
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether the track may have slid onto another animal, so that the animal is to be looked
+        for everywhere."""
+        since = self._reliable_since
+        return bool(since) and float(np.median(since)) < self.settings.doubtful
+
     def __call__(
         self,
         probability: np.ndarray,
@@ -101,7 +108,7 @@ class CompanyFilter:
             self._in_company.take_over(by_itself | region, np.zeros_like(region))
             return self._know(by_itself)
         self._reliable_since.append(float(reliable[region].mean()))
-        if np.median(self._reliable_since) < self.settings.doubtful:
+        if self.is_in_doubt:
             piece = self._find_whole(tuned_found & kind_found, region)
             if piece is not None:
                 self._by_itself.settle(piece)

@@ -380,7 +380,10 @@ class Pipeline:
                 motion = find_motion(grey, grey_before)
                 crosses = crossing is not None and crossing.goes_on
                 expected = temporal_filter.expect(motion, with_others=crosses)
-                probability = probability_of(animal, NextFrame(index, grey, motion, expected))
+                in_doubt = in_company and temporal_filter.is_in_doubt
+                probability = probability_of(
+                    animal, NextFrame(index, grey, motion, expected, in_doubt)
+                )
                 # The label's own frame is 0 frames away from it; the filter's reach is at least 1.
                 at_working_size = resize_image(probability, *self.size)
                 distance = max(1, abs(index - before))
@@ -431,7 +434,7 @@ class Pipeline:
         return probability
 
     def _predict(self, animal: int, frame: NextFrame) -> np.ndarray:
-        is_whole = self._is_whole(frame.index)
+        is_whole = frame.is_in_doubt or self._is_whole(frame.index)
 
         def look() -> np.ndarray:
             return self._look(animal, frame, is_whole)

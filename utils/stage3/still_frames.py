@@ -33,12 +33,14 @@ class NextFrame:
         grey: uint8 (h, w), at working size.
         motion: from this frame to that of the call before.
         expected: bool (h, w), where the animal is expected; None while it is lost.
+        is_in_doubt: whether the animal may be somewhere else.
     """
 
     index: int
     grey: np.ndarray
     motion: Motion | None
     expected: np.ndarray | None
+    is_in_doubt: bool = False
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 Most of a frame shows no animal, and a small animal is a few cells of the network's grid. A window
 around the animal costs less than the frame, and enlarged it gives a sharper outline. The window
 reaches as far as the temporal filter would accept a region. What is farther away is seen in every
-few frames, and at once when the animal reaches the window's edge or is lost.
+few frames, and at once when the animal reaches the window's edge, is lost, or may be another one.
 """
 
 from collections.abc import Callable, Sequence
