@@ -29,7 +29,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -76,6 +76,8 @@ from utils.stage3.run_record import (
 )
 from utils.stage3.saved_network import SavedNetwork, network_facts, tuned_on_video
 from utils.stage3.settings import DenseCrf, Finding, GuidedFilter, Preset, Stillness
+from utils.stage3.shared_pipeline import SharedPipeline, can_share
+from utils.stage3.sharing import Sharing
 from utils.stage3.temporal_filter import DOUBTFUL
 from utils.stage3.together import LabelledVideo, keep_network, learn_together, together_dir
 from utils.training.stage import check_stage
@@ -101,6 +103,11 @@ class Config:
         None,
         "how many animals of this kind there are in the picture at most (default: any number); if "
         "all of them are labelled, what looks like them is not taken for another one",
+    )
+    one_network: bool = setting(
+        False,
+        "one network finds all labelled animals, and where each was says which is which: hardly "
+        "slower than one animal; for animals that look alike (default: a network for each)",
     )
     shot_changes: Literal["refuse", "ignore"] = setting(
         "refuse", "what to do with a video of several shots, across which nothing can be followed"
@@ -218,6 +225,13 @@ def check_flags(config: Config) -> None:
                     f"{flag} does not go with --preset {config.preset}, whose network takes "
                     "prompts and learns each video by itself."
                 )
+    for flag, given in (
+        (f"--preset {config.preset}", PRESETS[config.preset].takes_prompts),
+        ("--together", config.together),
+        ("--fine-tuned", config.fine_tuned),
+    ):
+        if config.one_network and given:
+            raise UsageError(f"--one-network does not go with {flag}, which decides it already.")
     if config.crf and config.guided_filter:
         raise UsageError("--crf and --guided-filter both redraw the outline: choose one of them.")
     if config.fine_tuned and config.weights:
@@ -357,6 +371,14 @@ def prepare_job(
     stillness = config.stillness_in(len(video))
     if stillness:
         key["stillness"] = asdict(stillness)
+    sharing = Sharing() if config.one_network and can_share(labels) else None
+    if sharing:
+        key["sharing"] = asdict(sharing)
+    elif config.one_network and any(len(label.animals) > 1 for label in labels.values()):
+        warnings.append(
+            f"{video.name}: a network for each animal in spite of --one-network, since not every "
+            "label shows all of them"
+        )
     if not guidance.frames:
         key["finding"] = asdict(config.finding)
         if not config.animals:  # so that runs without a limit keep their key
@@ -370,7 +392,7 @@ def prepare_job(
     for warning in filter(None, warnings):
         print(f"warning: {warning}", flush=True)
     video.close()  # many videos may be waiting: no decoder stays open
-    return Job(sequence, guidance, key, preset, learns, finished, stillness)
+    return Job(sequence, guidance, key, preset, learns, finished, stillness, sharing)
 
 
 def learn_labels(
@@ -450,13 +472,17 @@ def segment(
         tuner.start_again()
         labels = find_labels(tuner.model, preset, video, state, display, network, config.finding)
         preset = preset_for(preset, labels, config.animals)
-    pipeline = (PromptedPipeline if preset.takes_prompts else Pipeline)(
+    make_pipeline = PromptedPipeline if preset.takes_prompts else Pipeline
+    if job.sharing:
+        make_pipeline = partial(SharedPipeline, sharing=job.sharing)
+    pipeline = make_pipeline(
         tuner, preset, video, labels, config.results, state, display,
         outline=config.outline, stillness=job.stillness,
     )  # fmt: skip
     animals, numbers = pipeline.animals, [frame + video.first_frame for frame in labels]
     frames = ", ".join(map(str, numbers))
-    several = f", {len(animals)} animals, one after the other" if len(animals) > 1 else ""
+    how = "at once" if job.sharing else "one after the other"
+    several = f", {len(animals)} animals, {how}" if len(animals) > 1 else ""
     origin = f"label of frame {frames}" if labelled else f"found in frame {frames}"
     print(
         f"{video.name}: {len(video)} frames, {origin} ({job.guidance.reason}){several}", flush=True
@@ -464,9 +490,10 @@ def segment(
     saved = {}
 
     def save_network(animal: int) -> None:
-        file = f"{config.head}_animal{animal}" if len(animals) > 1 else config.head
+        learnt = animals if job.sharing else [animal]
+        file = f"{config.head}_animal{animal}" if len(learnt) < len(animals) else config.head
         path = paths.FINE_TUNE_WEIGHTS / video.name / f"{file}.safetensors"
-        this = tuned_on_video(video.name, numbers, [animal], job.key["sha256"]["frames"])
+        this = tuned_on_video(video.name, numbers, learnt, job.key["sha256"]["frames"])
         zoom = pipeline.views[animal].zoom_of_animal
         facts = network_facts(config.head, config.preset, [*network.tuned_on, this], zoom)
         saved[path.name] = save_weights(tuner.model, path, facts)

@@ -6,7 +6,7 @@ Of these, the first one, two or eight are labelled in the first frame; the other
 all the same. Each run is a process of its own; rounds are interleaved, medians are printed.
 
 Reads   --dataset, the folder of the sources, as `benchmarks.look_alikes make`.
-Writes  RESULTS/data, the video with annotations, RESULTS/labels, RESULTS/PRESET-COUNT-ROUND,
+Writes  RESULTS/data, the video with annotations, RESULTS/labels, RESULTS/PRESET[-one]-COUNT-ROUND,
         results of finetune_test.py, and RESULTS/several_animals.json.
 
     python -m benchmarks.several_animals --dataset DIR
@@ -16,6 +16,7 @@ Finished runs are only read.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Literal
 
@@ -46,8 +47,9 @@ from utils.errors import UsageError
 from utils.files import read_json, write_json
 from utils.media.images import list_frames
 from utils.media.labels import read_label, write_label
-from utils.stage3.presets import PresetName
+from utils.stage3.presets import PRESETS, PresetName
 
+Networks = Literal["each", "one"]
 VIDEO = "herd"
 SIZE = (480, 854)
 COLUMNS = 4  # of the places around which the animals walk
@@ -65,7 +67,11 @@ class Config:
     counts: tuple[int, ...] = setting(
         (1, 2, 8), "numbers of labelled animals; the largest is shown"
     )
-    presets: tuple[PresetName, ...] = setting(("herd",), "presets of finetune_test.py")
+    presets: tuple[PresetName, ...] = setting(("fast", "herd"), "presets of finetune_test.py")
+    networks: tuple[Networks, ...] = setting(
+        ("each", "one"),
+        "a network for each animal, or one for all, where the preset has the choice",
+    )
     frames: int = setting(40, "length of the video")
     precision: Literal["auto", "float32", "mixed_bfloat16"] = setting(
         "auto", "precision of the network, as that of finetune_test.py"
@@ -84,16 +90,17 @@ def main(config: Config) -> None:
     write_herd(config, images[config.source])
     rows = []
     for number in range(config.rounds):
-        for preset in config.presets:
-            for count in config.counts:
-                row = run(config, preset, count, number)
-                rows.append(row)
-                print(f"{preset}, {count} labelled: {row['seconds']:.0f} s", flush=True)
+        for preset, networks, count in product(config.presets, config.networks, config.counts):
+            if networks == "one" and (count == 1 or PRESETS[preset].takes_prompts):
+                continue  # as with "each"
+            row = run(config, preset, networks, count, number)
+            rows.append(row)
+            print(f"{preset}, {networks}, {count} labelled: {row['seconds']:.0f} s", flush=True)
         write_json(config.results / "several_animals.json", rows)
     print_table(rows)
 
 
-def run(config: Config, preset: str, count: int, number: int) -> dict:
+def run(config: Config, preset: str, networks: Networks, count: int, number: int) -> dict:
     """Runs stage 3 with the first `count` animals labelled. Returns the numbers of the run."""
     data = (config.results / "data").resolve()
     annotations = list_frames(data / "Annotations" / "480p" / VIDEO)
@@ -101,10 +108,12 @@ def run(config: Config, preset: str, count: int, number: int) -> dict:
     truth = [read_label(path).values for path in annotations]
     label = config.results.resolve() / "labels" / str(count) / annotations[0].name
     write_label(label, np.where(truth[0] <= count, truth[0], 0), animals)
-    results = config.results / f"{preset}-{count}-{number}"
+    name = f"{preset}-{count}" if networks == "each" else f"{preset}-{networks}-{count}"
+    results = config.results / f"{name}-{number}"
     flags = [
         "--video", data / "JPEGImages" / "480p" / VIDEO, "--label", label, "--preset", preset,
         "--precision", config.precision, "--seed", str(config.seed), "--shot-changes", "ignore",
+        *(["--one-network"] if networks == "one" else []),
     ]  # fmt: skip
     record = run_stage3(flags, VIDEO, results)
     folder = results / paths.SEGMENTATION / VIDEO
@@ -113,7 +122,8 @@ def run(config: Config, preset: str, count: int, number: int) -> dict:
     score = score_animals(VIDEO, masks, truth, animals, everyone)[-1]
     seconds = record["seconds"]
     return {
-        "preset": preset, "count": count, "round": number, "seconds": seconds["total"],
+        "preset": preset, "networks": networks, "count": count, "round": number,
+        "seconds": seconds["total"],
         "fine_tuning": seconds["fine_tuning"], "segmentation": seconds["segmentation"],
         "peak_memory_mib": record["peak_memory_mib"],
         **{key: score[key] for key in ("frames", "j", "lost", "switches", "idf1")},
@@ -124,8 +134,11 @@ def print_table(rows: Sequence[dict]) -> None:
     """Prints a line for each preset and number of animals: medians over the rounds; J and the other
     measures of the first round."""
     table, least = [], min(row["count"] for row in rows)
-    for preset, count in dict.fromkeys((row["preset"], row["count"]) for row in rows):
-        same = [row for row in rows if (row["preset"], row["count"]) == (preset, count)]
+    kinds = [(row["preset"], row["networks"], row["count"]) for row in rows]
+    for preset, networks, count in dict.fromkeys(kinds):
+        same = [
+            row for row, kind in zip(rows, kinds, strict=True) if kind == (preset, networks, count)
+        ]
         first = [row for row in rows if (row["preset"], row["count"]) == (preset, least)]
         keys = ("seconds", "fine_tuning", "segmentation", "peak_memory_mib")
         seconds, *others = (
@@ -134,15 +147,15 @@ def print_table(rows: Sequence[dict]) -> None:
         one = float(np.median([row["seconds"] for row in first]))
         score = same[0]
         table.append([
-            preset, count, seconds, f"{seconds / one - 1:+.0%}", *others,
+            preset, networks, count, seconds, f"{seconds / one - 1:+.0%}", *others,
             f"{score['j']:.3f}", f"{score['lost'] / max(score['frames'], 1):.3f}",
             score["switches"], f"{score['idf1']:.3f}",
         ])  # fmt: skip
     headers = (
-        "preset", "labelled", "seconds", f"against {least}", "fine-tuning", "segmenting",
-        "peak MiB", "J", "lost", "switches", "IDF1",
+        "preset", "networks", "labelled", "seconds", f"against {least}", "fine-tuning",
+        "segmenting", "peak MiB", "J", "lost", "switches", "IDF1",
     )  # fmt: skip
-    print("\n" + tabulate(table, headers, floatfmt=".1f", disable_numparse=[3, 7, 8, 10]))
+    print("\n" + tabulate(table, headers, floatfmt=".1f", disable_numparse=[4, 8, 9, 11]))
 
 
 # The video

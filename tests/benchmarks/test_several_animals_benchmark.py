@@ -53,7 +53,9 @@ def test_every_animal_is_seen_in_the_first_frame_and_they_move(herd):
 def test_one_and_two_animals_are_labelled_timed_and_scored(herd, small_script, monkeypatch, capsys):
     several_animals.main(herd)
     rows = json.loads((herd.results / "several_animals.json").read_text())
-    assert [(row["count"], row["preset"]) for row in rows] == [(1, "fast"), (2, "fast")]
+    assert [(row["count"], row["networks"]) for row in rows] == [
+        (1, "each"), (2, "each"), (2, "one"),
+    ]  # fmt: skip
     for row in rows:
         label = read_label(herd.results / "labels" / str(row["count"]) / "00000.png")
         assert label.animals == tuple(range(1, row["count"] + 1))

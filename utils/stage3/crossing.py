@@ -96,6 +96,11 @@ class CrossingWatch:
         self._give_up()
         return corrected
 
+    def stand_apart(self, animal: np.ndarray, others: np.ndarray, motion: Motion | None) -> None:
+        """Takes note of a frame in which the two share no region, while no crossing goes on;
+        arguments as of a call."""
+        self._before = (animal, others, motion)
+
     def _give_up(self):
         # The masks of the label or of a frame in which animal and others share no region, and the
         # motion to it.
@@ -109,7 +114,7 @@ class CrossingWatch:
     def _look_for_beginning(self, frame, found, animal, others, motion):
         shared = shared_region(found, animal, others, self.settings.min_other)
         if shared is None:
-            self._before = (animal, others, motion)
+            self.stand_apart(animal, others, motion)
         elif self._before is not None:
             animal, others, motion_before = self._before
             arriving = [

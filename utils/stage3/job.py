@@ -12,6 +12,7 @@ from utils.media.labels import LabelMap
 from utils.media.videos import Video
 from utils.stage3.plan import PlannedVideo, disk_warning, find_pace, format_plan, plan_video
 from utils.stage3.settings import Preset, Stillness
+from utils.stage3.sharing import Sharing
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Job:
         learns: False: a network that has been fine-tuned is used as it is.
         is_finished: an earlier run has done the same.
         stillness: which frames the network need not see; None: it sees all of them.
+        sharing: how one network follows all labelled animals; None: each has its own.
     """
 
     sequence: VideoSequence
@@ -35,6 +37,7 @@ class Job:
     learns: bool = True
     is_finished: bool = False
     stillness: Stillness | None = None
+    sharing: Sharing | None = None
 
     @property
     def name(self) -> str:
@@ -91,7 +94,7 @@ def describe_jobs(
                 pace,
                 labelled=frames,
                 animals=len(animals),
-                networks=1 if preset.takes_prompts else len(animals),
+                networks=1 if preset.takes_prompts or job.sharing else len(animals),
                 learns=job.learns,
                 is_finished=job.is_finished,
             )

@@ -153,19 +153,23 @@ class Pipeline:
             if not learns:
                 self.tuner.start_again()
             elif not self.partial.load_fine_tuned(self.tuner.model, animal):
-                labelled = self.labelled_frames(animal)
-                self.fine_tune(animal, labelled)
-                surveyed = self.survey(animal)
-                self.preview(animal, surveyed)
-                certain = self.identify(surveyed)
-                del surveyed  # so large that training needs its memory
-                self.second_look(animal, labelled, certain)
-                if self.preset.start_share and self.kind.knows(animal):
-                    self.tuner.average_with_start(self.preset.start_share)
-                self.partial.save_fine_tuned(self.tuner.model, animal)
+                self.learn(animal)
             self.segment(animal)
             keep_network(animal)
         self.write(self.settle_identities())
+
+    def learn(self, animal: int) -> None:
+        """The network learns the animal, from its labels and from what it then finds."""
+        labelled = self.labelled_frames(animal)
+        self.fine_tune(animal, labelled)
+        surveyed = self.survey(animal)
+        self.preview(animal, surveyed)
+        certain = self.identify(surveyed)
+        del surveyed  # so large that training needs its memory
+        self.second_look(animal, labelled, certain)
+        if self.preset.start_share and self.kind.knows(animal):
+            self.tuner.average_with_start(self.preset.start_share)
+        self.partial.save_fine_tuned(self.tuner.model, animal)
 
     def labelled_frames(self, animal: int) -> list[FrameSample]:
         """The labelled frames as samples in which the animal is 1 and all else is background."""

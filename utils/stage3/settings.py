@@ -180,7 +180,7 @@ class Company:
     max_slice: float = 0.5
     max_found: float = 0.3
     min_whole: float = 0.7
-    area: tuple[float, float] = (0.4, 2.5)
+    area: tuple[float, float] = (0.4, 6.0)
     max_gap: int = 3
 
 

@@ -1,0 +1,243 @@
+"""Several animals in what one network finds of all of them: whose is which pixel."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from utils.media.labels import VOID
+from utils.stage3 import joint_filter
+from utils.stage3.joint_filter import JointFilter
+from utils.stage3.motion import Motion
+from utils.stage3.presets import PRESETS
+from utils.stage3.sharing import Sharing
+
+SIZE = (60, 160)
+NOTHING = np.zeros(SIZE, bool)
+SURE = Motion(np.zeros((*SIZE, 2), "float32"), ~NOTHING)  # nothing moves
+UNSURE = Motion(np.zeros((*SIZE, 2), "float32"), NOTHING)
+PRESET = replace(PRESETS["fast"], separation=None, crossing=None)
+
+
+def square(left, top=20, side=20):
+    mask = np.zeros(SIZE, bool)
+    mask[top : top + side, max(0, left) : max(0, left + side)] = True
+    return mask
+
+
+def follower(*animals, preset=PRESET, sharing=None):
+    """Follows these animals, with the numbers 3, 5, 7."""
+    label = np.zeros(SIZE, "uint8")
+    for number, mask in zip((3, 5, 7), animals, strict=False):
+        label[mask] = number
+    return JointFilter(preset, sharing or Sharing(), lambda *_: SURE, label)
+
+
+def look(joint_filter, frame, *found, motion=SURE):
+    probability = np.where(np.any([NOTHING, *found], axis=0), 250, 0).astype("uint8")
+    return joint_filter(frame, probability, motion, 1)
+
+
+def expect_regions(regions, **expected):
+    for name, mask in expected.items():
+        np.testing.assert_array_equal(regions[int(name[1:])], mask, err_msg=name)
+
+
+def test_animals_keep_their_numbers_and_void_is_none():
+    label = np.zeros(SIZE, "uint8")
+    label[square(10)], label[square(60)], label[square(100)] = 3, 5, VOID
+    joint = JointFilter(PRESET, Sharing(), lambda *_: SURE, label)
+    assert joint.numbers == [3, 5]
+    (regions,) = look(joint, 1, square(12), square(58)).values()
+    expect_regions(regions, n3=square(12), n5=square(58))
+
+
+def test_a_region_that_two_share_is_divided_where_they_were():
+    joint = follower(square(20), square(50))
+    together = square(20) | square(50) | square(40, top=25, side=10)  # a bridge
+    (regions,) = look(joint, 1, together, motion=UNSURE).values()
+    np.testing.assert_array_equal(regions[3] | regions[5], together)
+    assert not (regions[3] & regions[5]).any()
+    assert regions[3][square(20)].all() and regions[5][square(50)].all()
+    bridge = together & ~square(20) & ~square(50)
+    assert 0.4 < np.mean(regions[3][bridge]) < 0.6
+
+
+def test_pixels_outside_of_all_reach_are_of_none_and_stay_so():
+    preset = replace(PRESET, refinement=replace(PRESET.refinement, radius=0.1))
+    joint = follower(square(10), square(40), preset=preset)
+    for left in range(130, 80, -10):
+        (regions,) = look(joint, 1, square(10), square(40), square(left)).values()
+        expect_regions(regions, n3=square(10), n5=square(40))
+    # Now it is near enough, but it is known to be another one.
+    (regions,) = look(joint, 2, square(10), square(40), square(64)).values()
+    expect_regions(regions, n3=square(10), n5=square(40))
+    np.testing.assert_array_equal(joint.others, square(64))
+
+
+def test_known_background_is_no_animal_while_the_flow_is_reliable():
+    far = square(10, top=50, side=8)  # the label shows that there is none
+    for motion, is_animal in ((SURE, False), (UNSURE, True)):
+        joint = follower(square(10), square(60))
+        (regions,) = look(joint, 1, square(10), square(60), far, motion=motion).values()
+        assert regions[3][far].all() == is_animal
+
+
+def test_a_slice_of_another_animal_goes_to_that_one():
+    joint = follower(square(10), square(60))
+    slice_ = square(60) & (np.arange(SIZE[1]) < 64)
+    joint.regions = {3: square(10) | slice_, 5: square(60) & ~slice_}
+    (regions,) = look(joint, 1, square(10), square(60)).values()
+    expect_regions(regions, n3=square(10), n5=square(60))
+
+
+def test_most_of_an_animal_keeps_its_part_of_a_common_piece():
+    joint = follower(square(20), square(40))
+    (regions,) = look(joint, 1, square(20), square(40)).values()
+    expect_regions(regions, n3=square(20), n5=square(40))
+
+
+def hide(joint, frames=2):
+    """Animal 5 is hidden behind animal 3."""
+    for frame in range(1, 1 + frames):
+        (regions,) = look(joint, frame, square(40)).values()
+    expect_regions(regions, n3=square(40), n5=NOTHING)
+
+
+def test_a_lost_animal_is_found_again_in_a_piece_that_nobody_needs():
+    joint = follower(square(40), square(62, side=16))
+    assert joint.expect(SURE) is not None
+    joint.regions[5] = NOTHING | square(62, side=16) & square(40)  # it has gone behind
+    joint._frames_since[5] = 1
+    assert joint.expect(SURE) is None  # it is looked for everywhere
+    hide(joint)
+    joint.regions[5] = square(62, side=16)
+    came_out = square(20, side=16)
+    (regions,) = look(joint, 4, square(40), came_out).values()
+    expect_regions(regions, n3=square(40), n5=came_out)
+    (regions,) = look(joint, 5, square(40), came_out).values()
+    expect_regions(regions, n3=square(40), n5=came_out)
+
+
+@pytest.mark.parametrize(
+    "piece, sharing",
+    [
+        (square(20, side=6), Sharing()),  # too small
+        (square(20, side=16), Sharing(area=(1.5, 2.0))),
+        (square(20, side=16), Sharing(reach=0.05)),  # too far away
+    ],
+)
+def test_other_pieces_are_not_a_lost_animal(piece, sharing):
+    joint = follower(square(40), square(62, side=16), sharing=sharing)
+    joint._frames_since[5] = 1
+    (regions,) = look(joint, 1, square(40), piece).values()
+    assert not regions[5].any()
+
+
+def test_a_piece_is_not_taken_from_an_animal_that_has_nothing_else():
+    joint = follower(square(40), square(62))
+    joint._frames_since[5] = 1
+    (regions,) = look(joint, 1, square(44)).values()
+    expect_regions(regions, n3=square(44), n5=NOTHING)
+
+
+def test_two_lost_animals_do_not_get_the_same_piece():
+    joint = follower(square(70), square(10), square(40))
+    joint._frames_since[5] = joint._frames_since[7] = 1
+    (regions,) = look(joint, 1, square(70), square(42)).values()
+    expect_regions(regions, n3=square(70), n5=NOTHING, n7=square(42))
+
+
+# Crossings and newcomers
+
+
+class Told:
+    """Stands for a watch of crossings: in frame 3 the first one is where the second one seems."""
+
+    goes_on = True
+
+    def __init__(self, settings, radius, find_motion, label):
+        assert radius > 0 and all(mask.any() for mask in label)
+
+    def __call__(self, frame, found, animal, others, motion):
+        np.testing.assert_array_equal(found, animal | others)
+        return {2: others, 3: others} if frame == 3 else {}
+
+
+@pytest.fixture
+def crossing(monkeypatch):
+    monkeypatch.setattr(joint_filter, "CrossingWatch", Told)
+    return follower(square(20), square(60), preset=replace(PRESETS["fast"], separation=None))
+
+
+def follow_to_frame_3(joint, seen_of_other=20):
+    both = square(20), square(60)
+    look(joint, 1, *both)
+    look(joint, 2, both[0], square(60, side=seen_of_other))
+    return look(joint, 3, *both)
+
+
+def test_two_that_the_flow_has_followed_do_not_change_places(crossing):
+    regions = follow_to_frame_3(crossing)
+    assert list(regions) == [3]
+    expect_regions(regions[3], n3=square(20), n5=square(60))
+
+
+def test_two_of_which_one_was_hidden_may_change_places(crossing):
+    regions = follow_to_frame_3(crossing, seen_of_other=6)
+    assert sorted(regions) == [2, 3]
+    expect_regions(regions[3], n3=square(60), n5=square(20))
+    expect_regions(regions[2], n3=square(60, side=6), n5=square(20))
+    (after,) = look(crossing, 4, square(20), square(60)).values()
+    expect_regions(after, n3=square(60), n5=square(20))
+
+
+def test_what_agrees_with_the_flow_is_taken_over(crossing, monkeypatch):
+    mixed = np.where(np.arange(SIZE[1]) < 30, square(20), square(60)) > 0
+
+    def tell(self, frame, found, animal, others, motion):
+        return {frame: mixed & (animal | others)} if frame == 3 else {}
+
+    monkeypatch.setattr(Told, "__call__", tell)
+    regions = follow_to_frame_3(crossing)
+    expect_regions(regions[3], n3=mixed, n5=(square(20) | square(60)) & ~mixed)
+
+
+def test_a_newcomer_is_taken_out_and_is_none_of_them_from_then_on(monkeypatch):
+    class Newcomer:
+        def __init__(self, settings, find_motion):
+            pass
+
+        def __call__(self, frame, region, motion):
+            part = region & (np.arange(SIZE[1]) < 20)
+            return {1: part, 2: part} if frame == 2 and region[square(10)].any() else {}
+
+    monkeypatch.setattr(joint_filter, "SeparationWatch", Newcomer)
+    joint = follower(square(10), square(80), preset=replace(PRESETS["fast"], crossing=None))
+    both = square(10) | square(22), square(80)
+    look(joint, 1, *both)
+    regions = look(joint, 2, *both)
+    kept = square(10) & (np.arange(SIZE[1]) < 20)
+    assert sorted(regions) == [1, 2]
+    for frame in (1, 2):
+        expect_regions(regions[frame], n3=kept, n5=square(80))
+    (after,) = look(joint, 3, *both).values()
+    assert not (after[3] & square(30, side=12)).any()
+
+
+def test_animals_that_do_not_touch_cost_no_crossing(monkeypatch):
+    noted = []
+
+    class Watch(Told):
+        goes_on = False
+
+        def __call__(self, *_):
+            raise AssertionError("was asked")
+
+        def stand_apart(self, animal, others, motion):
+            noted.append((animal, others))
+
+    monkeypatch.setattr(joint_filter, "CrossingWatch", Watch)
+    joint = follower(square(20), square(60), preset=replace(PRESETS["fast"], separation=None))
+    look(joint, 1, square(20), square(60))
+    np.testing.assert_array_equal(noted[0], (square(20), square(60)))

@@ -1,0 +1,144 @@
+"""Stage 3 with one network for all labelled animals: learnt and shown the frames once."""
+
+import json
+
+import numpy as np
+import pytest
+
+import finetune_test
+from tests.stage3_world import (
+    NUM_FRAMES,
+    World,
+    as_palette,
+    small_stage3_in,
+    tiny_network,
+    two_animals,
+)
+from utils import console
+from utils.errors import UsageError
+from utils.stage3 import pipeline, window
+from utils.stage3.fine_tuning import FineTuner
+from utils.stage3.saved_network import SavedNetwork
+from utils.training.weights import load_weights
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory, weights_file):
+    """A finished video of two animals, all frames annotated."""
+    folder = tmp_path_factory.mktemp("one")
+    world = World(folder / "world", weights_file).add_two(labelled=range(NUM_FRAMES))
+    titles = []
+
+    def frames(self, items, title, total=None):
+        titles.append(title)
+        return iter(items)
+
+    with small_stage3_in(folder), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(console.BarDisplay, "frames", frames)
+        assert world.run(guidance="2", one_network=True, save_weights=True) == 0
+    world.networks, world.titles = folder / "fine_tune_weights" / "pair", titles
+    return world
+
+
+def test_each_animal_gets_its_mask_in_every_frame(done):
+    overlaps = np.array(
+        [
+            [overlap(mask == number, two_animals(index) == number) for number in (1, 2)]
+            for index, mask in enumerate(done.masks("pair"))
+        ]
+    )
+    assert len(overlaps) == NUM_FRAMES
+    assert overlaps[:3].min() > 0.8  # later one goes in front of the other
+    assert overlaps.mean(axis=0).min() > 0.6
+
+
+def overlap(one, other):
+    return np.count_nonzero(one & other) / np.count_nonzero(one | other)
+
+
+def test_it_learns_and_sees_each_frame_once(done):
+    record = done.record("pair")
+    assert record["animals"] == [1, 2] and list(record["losses"]) == ["1"]
+    assert record["seconds"]["steps"] == 8 and record["seconds"]["frames"] == NUM_FRAMES
+    assert record["frames_seen_by_network"] == {"1": NUM_FRAMES, "2": NUM_FRAMES}
+    assert record["key"]["sharing"]["pixels"] == 0.25
+    assert "pair, all 2 animals: segmenting" in done.titles
+    assert set(record["scores"]["animals"]) == {"1", "2"}
+
+
+def test_an_animals_confidence_does_not_suffer_from_the_others(done):
+    record = json.loads((done.results / "runs" / "pair" / "confidence.json").read_text())
+    assert np.mean(record["animals"]["1"]) > 0.65  # 0.5 if the other one counted as false
+
+
+def test_the_one_network_is_kept_as_that_of_all(done):
+    record = done.record("pair")
+    assert list(record["saved_weights_sha256"]) == ["deeplab.safetensors"]
+    path = done.networks / "deeplab.safetensors"
+    facts = load_weights(tiny_network(), path)
+    assert SavedNetwork(path, facts).tuned_on[0]["animals"] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "module, function, calls", [(window, "predict_probability", 4), (pipeline, "write_label", 3)]
+)
+def test_a_run_that_was_cut_off_continues_to_the_same_masks(
+    world, done, monkeypatch, module, function, calls
+):
+    world.add_two()
+    world.run_cut_off(module, function, calls, one_network=True)
+    with monkeypatch.context() as patched:  # what was learnt is not learnt again
+        patched.setattr(FineTuner, "fit", lambda *_, **__: pytest.fail("trained again"))
+        assert world.run(one_network=True) == 0
+    np.testing.assert_array_equal(world.masks("pair"), done.masks("pair"))
+
+
+def test_animals_that_were_followed_to_the_end_are_not_followed_again(world, monkeypatch):
+    world.add_two()
+    world.run_cut_off(pipeline, "write_label", 3, one_network=True)
+    monkeypatch.setattr(
+        finetune_test.SharedPipeline, "_follow_all", lambda *_: pytest.fail("followed again")
+    )
+    assert world.run(one_network=True) == 0
+
+
+def test_a_run_with_a_network_for_each_is_another_one(world):
+    world.add_two()
+    world.run(one_network=True)
+    assert "sharing" in world.record("pair")["key"]
+    world.run()
+    assert "sharing" not in world.record("pair")["key"]
+    assert list(world.record("pair")["losses"]) == ["1", "2"]
+
+
+def test_the_masks_do_not_depend_on_the_numbers(world, done):
+    world.add_two(labelled=())
+    numbers = np.array([0, 3, 7], "uint8")
+    world.write_label("pair", 2, as_palette(numbers[two_animals(2)]))
+    world.run(one_network=True)
+    np.testing.assert_array_equal(world.masks("pair"), numbers[done.masks("pair")])
+
+
+def test_where_a_label_does_not_show_all_each_has_its_own_network(world, capsys):
+    world.add_two(labelled=(2,))
+    only_one = two_animals(5)
+    only_one[only_one == 2] = 0
+    world.write_label("pair", 5, as_palette(only_one))
+    world.run(one_network=True, guidance="2,5")
+    assert "a network for each animal in spite of --one-network" in capsys.readouterr().out
+    assert list(world.record("pair")["losses"]) == ["1", "2"]
+
+
+def test_one_animal_is_followed_as_always(world, capsys):
+    world.add()
+    world.run(one_network=True)
+    assert "sharing" not in world.record()["key"]
+    assert "in spite of" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "flags", [{"preset": "herd"}, {"together": True}, {"fine_tuned": "network.safetensors"}]
+)
+def test_flags_that_decide_it_already_are_refused(world, flags):
+    with pytest.raises(UsageError, match="--one-network does not go with"):
+        world.run(one_network=True, **flags)

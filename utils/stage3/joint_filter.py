@@ -1,0 +1,278 @@
+"""Several labelled animals in what one network finds of all of them, frame by frame.
+
+The network knows what an animal is, not which one: that follows from where each of them was. All
+are followed at once, so that every pixel goes to one of them or to none. Where two have been in one
+region and stand apart again, who is who is asked as everywhere (`utils.stage3.crossing`), for each
+pair by itself.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import combinations
+
+import cv2
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from utils.media.labels import VOID
+from utils.media.regions import rectangle_around
+from utils.stage3.crossing import CrossingWatch
+from utils.stage3.motion import Motion, warp_mask
+from utils.stage3.separation import SeparationWatch
+from utils.stage3.settings import Preset
+from utils.stage3.sharing import Sharing
+from utils.stage3.temporal_filter import MEMORY, distance_to
+
+IMPOSSIBLE = 1e9  # pixels: no animal is so far away
+
+
+class JointFilter:
+    """Follows animals that are all labelled in one frame; call it frame by frame, going away from
+    it.
+
+    Args:
+        preset: whose refinement, separation and crossing count.
+        sharing: see `Sharing`.
+        find_motion: from one frame to another, both by their indices.
+        label: uint8 (h, w), 0 background, 1..254 animals, 255 void: the frame to start from.
+
+    Attributes:
+        numbers: of the animals.
+        regions: number -> bool (h, w), the animal when it was last seen.
+        others: bool (h, w), what was found in the last frame and is none of the animals.
+    """
+
+    def __init__(
+        self,
+        preset: Preset,
+        sharing: Sharing,
+        find_motion: Callable[[int, int], Motion | None],
+        label: np.ndarray,
+    ):
+        self.refinement = preset.refinement
+        self.sharing = sharing
+        self.numbers = [int(number) for number in np.unique(label) if number not in (0, VOID)]
+        self.regions = {number: label == number for number in self.numbers}
+        self.others = np.zeros(label.shape, bool)
+        self._areas = {n: deque([np.count_nonzero(r)], MEMORY) for n, r in self.regions.items()}
+        self._frames_since = dict.fromkeys(self.numbers, 0)
+        self._known_background = label == 0
+        self._separations = {
+            number: SeparationWatch(preset.separation, find_motion)
+            for number in (self.numbers if preset.separation else ())
+        }
+        radius = self.refinement.radius * float(np.hypot(*label.shape))
+        self._crossings = {
+            (one, other): CrossingWatch(
+                preset.crossing, radius, find_motion, (self.regions[one], self.regions[other])
+            )
+            for one, other in (combinations(self.numbers, 2) if preset.crossing else ())
+        }
+        self._least_seen = dict.fromkeys(self._crossings, 1.0)
+        self._frames: dict[int, dict[int, np.ndarray]] = {}  # what the watches may change
+        watched = [settings.memory for settings in (preset.separation, preset.crossing) if settings]
+        self._memory = 2 + max(watched, default=0)
+
+    def __call__(
+        self, frame: int, probability: np.ndarray, motion: Motion | None, distance_frames: int
+    ) -> dict[int, dict[int, np.ndarray]]:
+        """Looks at the next frame.
+
+        Args:
+            frame: its index.
+            probability: uint8 (h, w), 0..255, of any of the animals.
+            motion: from this frame to that of the call before (of the label at first).
+            distance_frames: how many frames of the video that frame is away.
+
+        Returns: frame -> number -> bool (h, w), the animals in this frame and, where this frame
+            has shown who is who in them, in earlier ones. Regions have no pixel in common.
+        """
+        found = probability > self.refinement.threshold * 255
+        owner = self._sort(found, motion, distance_frames)
+        self._frames[frame] = {number: owner == number for number in self.numbers}
+        if len(self._frames) > self._memory:
+            del self._frames[next(iter(self._frames))]
+        changed = {frame} | self._take_newcomers_out(frame, motion)
+        changed |= self._tell_crossed_apart(frame, motion)
+        self._remember(found, self._frames[frame], distance_frames)
+        return {index: dict(self._frames[index]) for index in changed}
+
+    def expect(self, motion: Motion | None) -> np.ndarray | None:
+        """Where the animals are expected in the next frame, bool (h, w); None while one of them is
+        lost, so that it is looked for everywhere.
+
+        Args:
+            motion: from that frame to the last one.
+        """
+        if any(self._frames_since.values()):
+            return None
+        everyone = np.any(list(self.regions.values()), axis=0)
+        return warp_mask(everyone, motion) | everyone
+
+    def _sort(self, found, motion, distance_frames) -> np.ndarray:
+        """Whose each pixel is, uint8 (h, w): the number of an animal, or 0."""
+        diagonal = np.hypot(*found.shape)
+        radius = self.refinement.radius * diagonal * distance_frames
+        carried = {n: _carry(region, motion) for n, region in self.regions.items()}
+        seen = [number for number in self.numbers if not self._frames_since[number]]
+        others = self._others(found, carried, motion, diagonal)
+        distances = np.stack([distance_to(carried[n]) for n in seen] + [distance_to(others)])
+        owners = np.array([*seen, 0], "uint8")
+        count, pieces = cv2.connectedComponents(found.astype("uint8"), connectivity=8)
+        nearest = np.full((len(owners), count), np.inf, "float32")
+        for place, distance in enumerate(distances):
+            np.minimum.at(nearest[place], pieces[found], distance[found])
+        # A piece that some of them touch is divided between these, another one goes to the nearest.
+        may_own = (nearest == nearest.min(axis=0)) & (nearest <= radius)
+        distances[~may_own[:, pieces]] = np.inf
+        owner = np.where(found, _nearest_of(distances, owners), 0).astype("uint8")
+        self._give_slices_away(owner, pieces, count, distances, owners)
+        stays = [carried[number] & found for number in self.numbers]
+        self._return_lost(owner, pieces, count, stays, diagonal, distance_frames)
+        return owner
+
+    def _others(self, found, carried, motion, diagonal):
+        """What is none of the animals, as of `TemporalFilter`."""
+        known = np.zeros_like(found)
+        if motion is not None:
+            share = motion.reliable[found if found.any() else ...].mean()
+            if share >= self.refinement.min_reliable:
+                known = warp_mask(self._known_background, motion) & motion.reliable
+        self._known_background = known
+        distance = distance_to(np.any(list(carried.values()), axis=0))
+        return warp_mask(self.others, motion) | (
+            found & known & (distance > self.refinement.margin * diagonal)
+        )
+
+    def _give_slices_away(self, owner, pieces, count, distances, owners):
+        """Of a piece that is not where most of an animal is, the animal keeps nothing if a fair
+        share belongs to others."""
+        areas = _areas_in(pieces, count, [owner == number for number in self.numbers])
+        sizes = np.maximum(np.bincount(pieces.ravel(), minlength=count), 1)
+        main = np.zeros_like(areas, bool)
+        main[np.arange(len(areas)), areas.argmax(axis=1)] = True
+        given = (areas > 0) & ~main & (sizes - areas >= self.sharing.min_share_of_others * sizes)
+        for place, number in enumerate(self.numbers):
+            slices = given[place][pieces] & (owner == number)
+            if slices.any():
+                distances[owners == number] = np.inf
+                owner[slices] = _nearest_of(distances[:, slices], owners)
+
+    def _return_lost(self, owner, pieces, count, stays, diagonal, distance_frames):
+        """A whole piece that no animal needs, since it has most of itself elsewhere, is a lost one
+        of about its size that was last seen nearby."""
+        areas = _areas_in(pieces, count, [owner == number for number in self.numbers])
+        typical = np.array([np.median(self._areas[number]) for number in self.numbers])
+        is_lost = areas.sum(axis=1) < self.sharing.lost * typical
+        elsewhere = areas.sum(axis=1, keepdims=True) - areas
+        is_needed = (areas > 0) & (elsewhere < self.sharing.main * typical[:, None])
+        common = _areas_in(pieces, count, stays)  # an animal needs the piece in which it was
+        is_needed |= (common > 0) & (common == common.max(axis=1, keepdims=True))
+        is_free = ~is_needed[~is_lost].any(axis=0)
+        low, high = self.sharing.area
+        sizes = np.bincount(pieces.ravel(), minlength=count)
+        cost = np.full(areas.shape, IMPOSSIBLE)
+        for place in np.flatnonzero(is_lost):
+            number = self.numbers[place]
+            since = self._frames_since[number] + distance_frames
+            reach = self.sharing.reach * diagonal * (1 + self.sharing.roaming * since)
+            growth = sizes / typical[place]
+            for piece in 1 + np.flatnonzero((is_free & (low <= growth) & (growth <= high))[1:]):
+                away = _centre_distance(pieces == piece, self.regions[number])
+                if away <= reach:
+                    cost[place, piece] = away
+        for place, piece in zip(*linear_sum_assignment(cost), strict=True):
+            if cost[place, piece] < IMPOSSIBLE:
+                owner[owner == self.numbers[place]] = 0
+                owner[pieces == piece] = self.numbers[place]
+
+    def _take_newcomers_out(self, frame, motion) -> set[int]:
+        changed = set()
+        for number, watch in self._separations.items():
+            for index, region in watch(frame, self._frames[frame][number], motion).items():
+                self._frames[index][number] = region
+                changed.add(index)
+        return changed
+
+    def _tell_crossed_apart(self, frame, motion) -> set[int]:
+        changed = set()
+        for pair, watch in self._crossings.items():
+            now = self._frames[frame]
+            one, other = (now[number] for number in pair)
+            if one.any() and not watch.goes_on and not _touch(one, other):
+                watch.stand_apart(one, other, motion)
+                continue
+            told_apart = watch(frame, one | other, one, other, motion)
+            if told_apart and not self._is_swap(pair, one, told_apart[frame]):
+                self._change_owners(pair, told_apart)
+                for number in pair:
+                    area = np.count_nonzero(now[number])
+                    if area:  # before, it may have had slices of the other
+                        self._areas[number] = deque([area], MEMORY)
+                changed |= told_apart.keys()
+            seen = min(self._share_seen(number, now[number]) for number in pair)
+            self._least_seen[pair] = min(self._least_seen[pair], seen) if watch.goes_on else 1.0
+        return changed
+
+    def _share_seen(self, number, region) -> float:
+        return np.count_nonzero(region) / float(np.median(self._areas[number]))
+
+    def _is_swap(self, pair, region, told) -> bool:
+        """Whether the two would change places although the flow has followed both throughout."""
+        common = np.count_nonzero(told & region)
+        is_against_flow = common < self.sharing.common * np.count_nonzero(told)
+        return is_against_flow and self._least_seen[pair] >= self.sharing.followed
+
+    def _change_owners(self, pair, told_apart) -> None:
+        for index, region in told_apart.items():
+            regions = self._frames[index]
+            both = regions[pair[0]] | regions[pair[1]]
+            for number, changed in zip(pair, (region & both, both & ~region), strict=True):
+                regions[number] = changed
+        for number in pair:
+            if number in self._separations:
+                self._separations[number].correct(
+                    {index: self._frames[index][number] for index in told_apart}
+                )
+
+    def _remember(self, found, regions, distance_frames):
+        self.others = found & ~np.any(list(regions.values()), axis=0)
+        self._known_background |= self.others
+        for number, region in regions.items():
+            area = np.count_nonzero(region)
+            self._known_background &= ~region
+            if area:
+                self.regions[number], self._frames_since[number] = region, 0
+                self._areas[number].append(area)
+            else:
+                self._frames_since[number] += distance_frames
+
+
+def _touch(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two masks, bool (h, w), have neighbouring pixels."""
+    if not one.any() or not other.any():
+        return False
+    box = rectangle_around(one, 1).slices
+    around = cv2.dilate(one[box].astype("uint8"), np.ones((3, 3), "uint8"))
+    return bool((around & other[box]).any())
+
+
+def _areas_in(pieces: np.ndarray, count: int, masks: Sequence[np.ndarray]) -> np.ndarray:
+    """Pixels of each mask, bool (h, w), in each piece, int (masks, count)."""
+    return np.array([np.bincount(pieces[mask], minlength=count) for mask in masks])
+
+
+def _carry(region: np.ndarray, motion: Motion | None) -> np.ndarray:
+    """A region moved along; as it is if the flow moves it out of the frame."""
+    carried = warp_mask(region, motion)
+    return carried if carried.any() else region
+
+
+def _nearest_of(distances: np.ndarray, owners: np.ndarray) -> np.ndarray:
+    """The owner at the least distance, (...) of (owners, ...); 0 where all are infinite."""
+    return np.where(np.isfinite(distances.min(axis=0)), owners[distances.argmin(axis=0)], 0)
+
+
+def _centre_distance(one: np.ndarray, other: np.ndarray) -> float:
+    """Pixels between the centres of two masks, bool (h, w)."""
+    return float(np.hypot(*(np.argwhere(one).mean(axis=0) - np.argwhere(other).mean(axis=0))))

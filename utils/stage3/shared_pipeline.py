@@ -1,0 +1,123 @@
+"""One video in which one network finds all labelled animals at once: trained once, and shown every
+frame once. Which of them is which, `utils.stage3.joint_filter` follows."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+
+from utils.media.images import resize_image, resize_labels
+from utils.media.labels import VOID, LabelMap
+from utils.stage3.animal_in_frame import AnimalInFrame
+from utils.stage3.joint_filter import JointFilter
+from utils.stage3.kind_frames import KindFrames
+from utils.stage3.motion import find_motion
+from utils.stage3.pipeline import Pipeline
+from utils.stage3.sharing import Sharing
+from utils.stage3.still_frames import NextFrame
+from utils.stage3.temporal_filter import make_passes
+
+
+def can_share(labels: Mapping[int, LabelMap]) -> bool:
+    """Whether one network can find the animals of these labels: there are several, and each label
+    shows all of them."""
+    return bool(labels) and all(
+        len(label.animals) > 1 and label.shown_animals == label.animals for label in labels.values()
+    )
+
+
+class SharedPipeline(Pipeline):
+    """As `Pipeline`. To the network all labelled animals are one; it has the number of the first.
+
+    Args:
+        sharing: how they are told from each other.
+        arguments, others: as of `Pipeline`; `can_share` holds of the labels.
+    """
+
+    def __init__(self, tuner, preset, video, labels, *arguments, sharing: Sharing, **others):
+        animals = sorted({animal for label in labels.values() for animal in label.animals})
+        one = {frame: _as_one(label, animals[0]) for frame, label in labels.items()}
+        pixels = preset.window.pixels * len(animals) ** sharing.pixels
+        preset = replace(preset, window=replace(preset.window, pixels=round(pixels)))
+        super().__init__(tuner, preset, video, one, *arguments, **others)
+        self.sharing = sharing
+        self.animals = animals
+        self.confidence = {animal: [] for animal in animals}
+        self.numbered = {f: resize_labels(label.values, *self.size) for f, label in labels.items()}
+        # Company would be that of all together, and is not followed.
+        without_company = replace(preset, company=None)
+        self.kind = KindFrames(tuner, without_company, self.frames, self.size, self.partial)
+        self._owner = lru_cache(maxsize=4)(self._read_owner)
+
+    def run(
+        self, keep_network: Callable[[int], None] = lambda animal: None, *, learns: bool = True
+    ) -> None:
+        """As `Pipeline.run`; the network is kept once, as that of the first animal."""
+        first = self.animals[0]
+        if not learns:
+            self.tuner.start_again()
+        else:
+            self.kind.look(self.labels, self._show_kind, self.stillness)
+            if not self.partial.load_fine_tuned(self.tuner.model, first):
+                self.learn(first)
+        self.segment(first)
+        self.frames_seen = dict.fromkeys(self.animals, self.frames_seen[first])
+        keep_network(first)
+        self.write(self.settle_identities())
+
+    def segment(self, animal: int) -> None:
+        """Predicts once and follows all, frame by frame, going out from the labels."""
+        self.frames_seen[animal] = self.partial.frames_seen(animal) or 0
+        if self.frames_seen[animal]:
+            return
+        everywhere = range(len(self.video))
+        title = self._title(animal, "segmenting")
+        following = self._follow_all(animal)
+        for regions in self.display.frames(following, title, total=len(everywhere)):
+            for frame, by_number in regions.items():
+                for number in self.animals:
+                    self.partial.write_region(number, frame, by_number[number])
+        still = self.still_frames.get(animal)
+        self.frames_seen[animal] = still.num_seen if still else len(everywhere)
+        self.partial.write_frames_seen(animal, self.frames_seen[animal])
+
+    def _follow_all(self, animal: int) -> Iterator[dict[int, dict[int, np.ndarray]]]:
+        """Yields: for each frame that was looked at, what `JointFilter` says."""
+        for start, going_away in make_passes(len(self.video), tuple(self.labels)):
+            joint_filter = JointFilter(
+                self.preset, self.sharing, self._motion, self.numbered[start]
+            )
+            before = start
+            for index in going_away:
+                grey = self.frames.grey(index)
+                motion = find_motion(grey, self.frames.grey(before))
+                expected = joint_filter.expect(motion)
+                probability = self._predict(animal, NextFrame(index, grey, motion, expected))
+                at_working_size = resize_image(probability, *self.size)
+                distance = max(1, abs(index - before))
+                yield joint_filter(index, at_working_size, motion, distance)
+                before = index
+
+    def _found(self, animal: int, frame: int) -> AnimalInFrame:
+        """What is left of an animal in a frame: nothing where the network has found another one."""
+        probability = self.partial.probability(self.animals[0], frame)
+        owner = self._owner(frame)
+        of_another = resize_labels(np.where(owner == animal, 0, owner), *probability.shape) > 0
+        return AnimalInFrame(frame, np.where(of_another, 0, probability), owner == animal)
+
+    def _read_owner(self, frame: int) -> np.ndarray:
+        """Whose each pixel is, uint8 (h, w): the number of an animal, or 0."""
+        owner = np.zeros(self.size, "uint8")
+        for number in self.animals:
+            owner[self.partial.region(number, frame)] = number
+        return owner
+
+    def _title(self, animal: int, what: str) -> str:
+        return f"{self.video.name}, all {len(self.animals)} animals: {what}"
+
+
+def _as_one(label: LabelMap, number: int) -> LabelMap:
+    """All animals of a label as one of that number."""
+    values = np.where(np.isin(label.values, (0, VOID)), label.values, number)
+    return LabelMap(values.astype("uint8"), (number,))

@@ -1,0 +1,36 @@
+"""How one network follows several labelled animals."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """How the animals that one network finds are told from each other, see
+    `utils.stage3.joint_filter`. Not a part of a preset: it is in the key of runs with one network
+    for several animals alone.
+
+    Attributes:
+        pixels: the window around N animals has N to this power times as many pixels as that around
+            one, see `Window.pixels`.
+        min_share_of_others: in a piece where an animal does not have most of itself, from which on
+            the animal has no part in it.
+        lost: share of its median area below which an animal is lost.
+        main: share of its median area that an animal has to have elsewhere, so that a piece of it
+            may be a lost one.
+        area: smallest and largest piece in which a lost one is found, relative to its median area.
+        reach: share of the diagonal from where it was last seen to the piece's centre, at most.
+        roaming: of a reach, by which it grows with each frame.
+        followed: least share of their median areas that two animals have in all frames of a
+            crossing, from which on they do not change places after it against what the flow says.
+        common: share of an animal after a crossing below which the flow speaks against it.
+    """
+
+    pixels: float = 0.25
+    min_share_of_others: float = 0.3
+    lost: float = 0.1
+    main: float = 0.5
+    area: tuple[float, float] = (0.3, 2.0)
+    reach: float = 0.25
+    roaming: float = 0.1
+    followed: float = 0.3
+    common: float = 0.2
