@@ -14,7 +14,7 @@ SEQ is the video's name, STEM the frame's (00037), DIR the data set. Your own vi
 python finetune_test.py --video my_video.mp4
 
 A label may show several animals, an index or colour each; each takes the time of a video with one,
-except with --preset herd.
+except with --one-network or --preset herd.
 Videos without a label: --fine-tuned FILE uses a network that --save-weights kept, and --together
 one that learns the labels of all videos of the call. The animals of a video are then those that the
 network finds where they are clearest.
@@ -57,6 +57,7 @@ from utils.inputs.guidance import (
 )
 from utils.inputs.parts import require_one_shot, take_sequence_part
 from utils.inputs.sequences import VideoSequence, find_sequences
+from utils.media.images import working_size
 from utils.media.video_part import parse_part
 from utils.media.videos import Video
 from utils.stage3.find_animals import find_labels
@@ -226,12 +227,12 @@ def check_flags(config: Config) -> None:
                     "prompts and learns each video by itself."
                 )
     for flag, given in (
-        (f"--preset {config.preset}", PRESETS[config.preset].takes_prompts),
+        (f"--preset {config.preset}", config.preset in ("herd", "paper")),
         ("--together", config.together),
         ("--fine-tuned", config.fine_tuned),
     ):
         if config.one_network and given:
-            raise UsageError(f"--one-network does not go with {flag}, which decides it already.")
+            raise UsageError(f"--one-network does not go with {flag}. Leave out one of the two.")
     if config.crf and config.guided_filter:
         raise UsageError("--crf and --guided-filter both redraw the outline: choose one of them.")
     if config.fine_tuned and config.weights:
@@ -371,7 +372,8 @@ def prepare_job(
     stillness = config.stillness_in(len(video))
     if stillness:
         key["stillness"] = asdict(stillness)
-    sharing = Sharing() if config.one_network and can_share(labels) else None
+    size = working_size(video.height, video.width, preset.lines)
+    sharing = Sharing() if config.one_network and can_share(labels, size) else None
     if sharing:
         key["sharing"] = asdict(sharing)
     elif config.one_network and any(len(label.animals) > 1 for label in labels.values()):

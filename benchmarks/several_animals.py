@@ -97,6 +97,10 @@ def main(config: Config) -> None:
             rows.append(row)
             print(f"{preset}, {networks}, {count} labelled: {row['seconds']:.0f} s", flush=True)
         write_json(config.results / "several_animals.json", rows)
+    if not rows:
+        raise UsageError(
+            "--networks one needs --counts of 2 or more, and a preset without prompts."
+        )
     print_table(rows)
 
 
@@ -133,13 +137,13 @@ def run(config: Config, preset: str, networks: Networks, count: int, number: int
 def print_table(rows: Sequence[dict]) -> None:
     """Prints a line for each preset and number of animals: medians over the rounds; J and the other
     measures of the first round."""
-    table, least = [], min(row["count"] for row in rows)
+    table, least = [], min((row["count"], row["networks"]) for row in rows)[::-1]
     kinds = [(row["preset"], row["networks"], row["count"]) for row in rows]
     for preset, networks, count in dict.fromkeys(kinds):
         same = [
             row for row, kind in zip(rows, kinds, strict=True) if kind == (preset, networks, count)
         ]
-        first = [row for row in rows if (row["preset"], row["count"]) == (preset, least)]
+        first = [row for row, kind in zip(rows, kinds, strict=True) if kind == (preset, *least)]
         keys = ("seconds", "fine_tuning", "segmentation", "peak_memory_mib")
         seconds, *others = (
             float(np.median(np.array([row[key] for row in same], float))) for key in keys
@@ -152,7 +156,7 @@ def print_table(rows: Sequence[dict]) -> None:
             score["switches"], f"{score['idf1']:.3f}",
         ])  # fmt: skip
     headers = (
-        "preset", "networks", "labelled", "seconds", f"against {least}", "fine-tuning",
+        "preset", "networks", "labelled", "seconds", f"against {least[1]}", "fine-tuning",
         "segmenting", "peak MiB", "J", "lost", "switches", "IDF1",
     )  # fmt: skip
     print("\n" + tabulate(table, headers, floatfmt=".1f", disable_numparse=[4, 8, 9, 11]))

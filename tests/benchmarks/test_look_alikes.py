@@ -199,6 +199,18 @@ def test_run_labels_all_animals_and_scores_each_and_all(pair, monkeypatch, capsy
     assert "1 videos" in capsys.readouterr().out
     with pytest.raises(UsageError, match="--label-all"):
         main(Config(verb="oracle", **flags))
+    with pytest.raises(UsageError, match="--one-network"):
+        main(Config(verb="score", one_network=True, **flags))
+
+
+def test_one_network_finds_all_labelled_animals(pair, monkeypatch):
+    from tests.stage3_world import tiny_network
+
+    monkeypatch.setattr(stage3_runs, "build_model", tiny_network)
+    flags = {"dataset": pair.dataset, "results": pair.results, "label_all": True}
+    main(Config(verb="run", weights=pair.weights, preset="fast", one_network=True, **flags))
+    assert "sharing" in pair.record("pair-all")["key"]
+    assert [row["animal"] for row in score(pair, label_all=True)] == [1, 2, "all"]
 
 
 def test_two_tracks_that_swap_are_two_switches(pair):

@@ -8,6 +8,7 @@ import pytest
 import finetune_test
 from tests.stage3_world import (
     NUM_FRAMES,
+    TINY,
     World,
     as_palette,
     small_stage3_in,
@@ -16,9 +17,12 @@ from tests.stage3_world import (
 )
 from utils import console
 from utils.errors import UsageError
-from utils.stage3 import pipeline, window
+from utils.media.labels import LabelMap
+from utils.stage3 import pipeline, presets, second_look, window
 from utils.stage3.fine_tuning import FineTuner
 from utils.stage3.saved_network import SavedNetwork
+from utils.stage3.settings import Preset, SecondLook
+from utils.stage3.shared_pipeline import can_share
 from utils.training.weights import load_weights
 
 
@@ -113,7 +117,7 @@ def test_a_run_with_a_network_for_each_is_another_one(world):
 
 def test_the_masks_do_not_depend_on_the_numbers(world, done):
     world.add_two(labelled=())
-    numbers = np.array([0, 3, 7], "uint8")
+    numbers = np.array([0, 7, 3], "uint8")
     world.write_label("pair", 2, as_palette(numbers[two_animals(2)]))
     world.run(one_network=True)
     np.testing.assert_array_equal(world.masks("pair"), numbers[done.masks("pair")])
@@ -129,6 +133,30 @@ def test_where_a_label_does_not_show_all_each_has_its_own_network(world, capsys)
     assert list(world.record("pair")["losses"]) == ["1", "2"]
 
 
+def test_animals_that_vanish_at_working_size_cannot_share():
+    label = np.zeros((480, 640), "uint8")
+    label[100:200, 100:200], label[301, 301] = 1, 2
+    labels = {0: LabelMap(label, (1, 2))}
+    assert can_share(labels, label.shape) and not can_share(labels, (48, 64))
+    assert not can_share({}, label.shape)
+
+
+def test_all_animals_are_learnt_in_a_second_look(world, monkeypatch):
+    settings = {**vars(TINY), "second_look": SecondLook(epochs=1, min_confidence=0.0)}
+    monkeypatch.setitem(presets.PRESETS, "fast", Preset(**settings))
+    counts = []
+
+    def certain_target(probability, region, settings, num_pieces):
+        counts.append(num_pieces)
+        return second_look.certain_target(probability, region, settings, num_pieces)
+
+    monkeypatch.setattr(pipeline, "certain_target", certain_target)
+    world.add_two()
+    world.run(one_network=True)
+    assert counts and set(counts) == {2}
+    assert len(world.mask_paths("pair")) == NUM_FRAMES
+
+
 def test_one_animal_is_followed_as_always(world, capsys):
     world.add()
     world.run(one_network=True)
@@ -137,8 +165,14 @@ def test_one_animal_is_followed_as_always(world, capsys):
 
 
 @pytest.mark.parametrize(
-    "flags", [{"preset": "herd"}, {"together": True}, {"fine_tuned": "network.safetensors"}]
+    "flags",
+    [
+        {"preset": "herd"},
+        {"preset": "paper"},
+        {"together": True},
+        {"fine_tuned": "network.safetensors"},
+    ],
 )
-def test_flags_that_decide_it_already_are_refused(world, flags):
+def test_flags_that_it_does_not_go_with_are_refused(world, flags):
     with pytest.raises(UsageError, match="--one-network does not go with"):
         world.run(one_network=True, **flags)

@@ -213,3 +213,5 @@ def test_only_the_largest_piece_of_the_animal_is_certain():
     assert (target[5:25, 5:35] == 1).all()
     assert (target[30:36, 40:46] == VOID).all()
     assert (target[0] == 0).all()
+    of_two = certain_target(probability, region, SecondLook(far=1.0), num_pieces=2)
+    np.testing.assert_array_equal(of_two == 1, region)

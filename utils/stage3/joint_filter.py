@@ -21,7 +21,7 @@ from utils.stage3.motion import Motion, warp_mask
 from utils.stage3.separation import SeparationWatch
 from utils.stage3.settings import Preset
 from utils.stage3.sharing import Sharing
-from utils.stage3.temporal_filter import MEMORY, distance_to
+from utils.stage3.temporal_filter import MEMORY, distance_to, far_at_the_edge
 
 IMPOSSIBLE = 1e9  # pixels: no animal is so far away
 
@@ -98,23 +98,29 @@ class JointFilter:
         return {index: dict(self._frames[index]) for index in changed}
 
     def expect(self, motion: Motion | None) -> np.ndarray | None:
-        """Where the animals are expected in the next frame, bool (h, w); None while one of them is
-        lost, so that it is looked for everywhere.
+        """Where the animals that are in sight are expected in the next frame, bool (h, w); None if
+        all are lost.
 
         Args:
             motion: from that frame to the last one.
         """
-        if any(self._frames_since.values()):
+        seen = [self.regions[n] for n, since in self._frames_since.items() if not since]
+        if not seen:
             return None
-        everyone = np.any(list(self.regions.values()), axis=0)
+        everyone = np.any(seen, axis=0)
         return warp_mask(everyone, motion) | everyone
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether an animal has just been lost, so that it is to be looked for everywhere."""
+        return any(0 < since <= self.sharing.patience for since in self._frames_since.values())
 
     def _sort(self, found, motion, distance_frames) -> np.ndarray:
         """Whose each pixel is, uint8 (h, w): the number of an animal, or 0."""
         diagonal = np.hypot(*found.shape)
         radius = self.refinement.radius * diagonal * distance_frames
         carried = {n: _carry(region, motion) for n, region in self.regions.items()}
-        seen = [number for number in self.numbers if not self._frames_since[number]]
+        seen = [n for n in self.numbers if self._frames_since[n] <= self.sharing.patience]
         others = self._others(found, carried, motion, diagonal)
         distances = np.stack([distance_to(carried[n]) for n in seen] + [distance_to(others)])
         owners = np.array([*seen, 0], "uint8")
@@ -128,7 +134,8 @@ class JointFilter:
         owner = np.where(found, _nearest_of(distances, owners), 0).astype("uint8")
         self._give_slices_away(owner, pieces, count, distances, owners)
         stays = [carried[number] & found for number in self.numbers]
-        self._return_lost(owner, pieces, count, stays, diagonal, distance_frames)
+        strange = np.bincount(pieces[others & found], minlength=count)
+        self._return_lost(owner, pieces, stays, strange, diagonal, distance_frames)
         return owner
 
     def _others(self, found, carried, motion, diagonal):
@@ -139,10 +146,11 @@ class JointFilter:
             if share >= self.refinement.min_reliable:
                 known = warp_mask(self._known_background, motion) & motion.reliable
         self._known_background = known
-        distance = distance_to(np.any(list(carried.values()), axis=0))
-        return warp_mask(self.others, motion) | (
-            found & known & (distance > self.refinement.margin * diagonal)
-        )
+        everyone = np.any(list(carried.values()), axis=0)
+        is_new = known & (distance_to(everyone) > self.refinement.margin * diagonal)
+        if self.refinement.entrance and not any(self._frames_since.values()):
+            is_new |= far_at_the_edge(everyone, self.refinement.entrance * diagonal)
+        return warp_mask(self.others, motion) | (found & is_new)
 
     def _give_slices_away(self, owner, pieces, count, distances, owners):
         """Of a piece that is not where most of an animal is, the animal keeps nothing if a fair
@@ -155,22 +163,24 @@ class JointFilter:
         for place, number in enumerate(self.numbers):
             slices = given[place][pieces] & (owner == number)
             if slices.any():
-                distances[owners == number] = np.inf
-                owner[slices] = _nearest_of(distances[:, slices], owners)
+                of_others = distances[:, slices]
+                of_others[owners == number] = np.inf
+                owner[slices] = _nearest_of(of_others, owners)
 
-    def _return_lost(self, owner, pieces, count, stays, diagonal, distance_frames):
+    def _return_lost(self, owner, pieces, stays, strange, diagonal, distance_frames):
         """A whole piece that no animal needs, since it has most of itself elsewhere, is a lost one
-        of about its size that was last seen nearby."""
+        of about its size that was last seen nearby, unless it is known to be something else."""
+        count = len(strange)
         areas = _areas_in(pieces, count, [owner == number for number in self.numbers])
-        typical = np.array([np.median(self._areas[number]) for number in self.numbers])
+        typical = np.array([self._typical_area(number) for number in self.numbers])
         is_lost = areas.sum(axis=1) < self.sharing.lost * typical
         elsewhere = areas.sum(axis=1, keepdims=True) - areas
         is_needed = (areas > 0) & (elsewhere < self.sharing.main * typical[:, None])
         common = _areas_in(pieces, count, stays)  # an animal needs the piece in which it was
         is_needed |= (common > 0) & (common == common.max(axis=1, keepdims=True))
-        is_free = ~is_needed[~is_lost].any(axis=0)
-        low, high = self.sharing.area
         sizes = np.bincount(pieces.ravel(), minlength=count)
+        is_free = ~is_needed[~is_lost].any(axis=0) & (2 * strange < sizes)
+        low, high = self.sharing.area
         cost = np.full(areas.shape, IMPOSSIBLE)
         for place in np.flatnonzero(is_lost):
             number = self.numbers[place]
@@ -192,7 +202,15 @@ class JointFilter:
             for index, region in watch(frame, self._frames[frame][number], motion).items():
                 self._frames[index][number] = region
                 changed.add(index)
+            if frame in changed:
+                self._measure_anew(number, frame)
         return changed
+
+    def _measure_anew(self, number, frame) -> None:
+        """The areas so far may have counted another animal."""
+        area = np.count_nonzero(self._frames[frame][number])
+        if area:
+            self._areas[number] = deque([area], MEMORY)
 
     def _tell_crossed_apart(self, frame, motion) -> set[int]:
         changed = set()
@@ -206,16 +224,17 @@ class JointFilter:
             if told_apart and not self._is_swap(pair, one, told_apart[frame]):
                 self._change_owners(pair, told_apart)
                 for number in pair:
-                    area = np.count_nonzero(now[number])
-                    if area:  # before, it may have had slices of the other
-                        self._areas[number] = deque([area], MEMORY)
+                    self._measure_anew(number, frame)
                 changed |= told_apart.keys()
             seen = min(self._share_seen(number, now[number]) for number in pair)
             self._least_seen[pair] = min(self._least_seen[pair], seen) if watch.goes_on else 1.0
         return changed
 
     def _share_seen(self, number, region) -> float:
-        return np.count_nonzero(region) / float(np.median(self._areas[number]))
+        return np.count_nonzero(region) / self._typical_area(number)
+
+    def _typical_area(self, number) -> float:
+        return max(1.0, float(np.median(self._areas[number])))
 
     def _is_swap(self, pair, region, told) -> bool:
         """Whether the two would change places although the flow has followed both throughout."""
@@ -241,11 +260,14 @@ class JointFilter:
         for number, region in regions.items():
             area = np.count_nonzero(region)
             self._known_background &= ~region
-            if area:
-                self.regions[number], self._frames_since[number] = region, 0
-                self._areas[number].append(area)
-            else:
+            typical = self._typical_area(number)
+            if area < self.sharing.lost * typical:
                 self._frames_since[number] += distance_frames
+                continue
+            self.regions[number], self._frames_since[number] = region, 0
+            # Neither a slice nor two animals in one say how large it is.
+            low, high = self.sharing.change
+            self._areas[number].append(np.clip(area, low * typical, high * typical))
 
 
 def _touch(one: np.ndarray, other: np.ndarray) -> bool:

@@ -47,7 +47,7 @@ from utils.training.batches import FrameSample
 @dataclass
 class Timing:
     """Seconds of the steps and frames really computed, not of those found after a restart; with
-    several animals a frame counts once for each.
+    a network for each of several animals a frame counts once for each.
 
     Attributes:
         losses: number of the animal -> mean loss of each epoch computed.
@@ -238,7 +238,9 @@ class Pipeline:
         return [
             CertainFrame(
                 self.frames.read(found.frame),
-                certain_target(found.probability, found.region_at_fine_size, settings),
+                certain_target(
+                    found.probability, found.region_at_fine_size, settings, self.num_pieces
+                ),
             )
             for found in surveyed
             if found.frame in chosen
@@ -348,6 +350,11 @@ class Pipeline:
     def confidence_of_frames(self) -> list[float]:
         """Per frame, the lowest confidence of any animal, 0..1."""
         return [min(values) for values in zip(*self.confidence.values(), strict=True)]
+
+    @property
+    def num_pieces(self) -> int:
+        """The most connected regions in which an animal is learnt in a second look."""
+        return 1
 
     @contextlib.contextmanager
     def _timed_training(self, animal: int, title: str, epochs: int) -> Iterator[tuple]:

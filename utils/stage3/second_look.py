@@ -72,7 +72,9 @@ def frames_to_learn_from(
     return [certain[place] for place in places]
 
 
-def certain_target(probability: np.ndarray, region: np.ndarray, settings: SecondLook) -> np.ndarray:
+def certain_target(
+    probability: np.ndarray, region: np.ndarray, settings: SecondLook, num_pieces: int = 1
+) -> np.ndarray:
     """Training target from confident pixels.
 
     Of the animal only its largest piece counts, the others are void: a flower pot beside a horse,
@@ -82,6 +84,7 @@ def certain_target(probability: np.ndarray, region: np.ndarray, settings: Second
         probability: uint8 (h, w), 0..255.
         region: bool (h, w), the regions that continue the animal.
         settings: thresholds.
+        num_pieces: how many count, for as many animals.
 
     Returns: uint8 (h, w): 1 animal, 0 background, 255 void.
     """
@@ -89,12 +92,12 @@ def certain_target(probability: np.ndarray, region: np.ndarray, settings: Second
     target = np.full(region.shape, VOID, "uint8")
     target[probability < settings.background * 255] = 0
     target[distance > settings.far * np.hypot(*region.shape)] = 0
-    target[largest_piece(region) & (probability > settings.animal * 255)] = 1
+    target[largest_pieces(region, num_pieces) & (probability > settings.animal * 255)] = 1
     return target
 
 
-def largest_piece(mask: np.ndarray) -> np.ndarray:
-    """The largest connected region of a mask; both bool (h, w)."""
+def largest_pieces(mask: np.ndarray, count: int) -> np.ndarray:
+    """The largest connected regions of a mask, at most so many; both bool (h, w)."""
     _, regions, stats, _ = cv2.connectedComponentsWithStats(mask.astype("uint8"), connectivity=8)
     areas = stats[1:, cv2.CC_STAT_AREA]
-    return regions == 1 + np.argmax(areas) if len(areas) else mask
+    return np.isin(regions, 1 + np.argsort(-areas, kind="stable")[:count])

@@ -11,7 +11,6 @@ from utils.media.images import resize_image, resize_labels
 from utils.media.labels import VOID, LabelMap
 from utils.stage3.animal_in_frame import AnimalInFrame
 from utils.stage3.joint_filter import JointFilter
-from utils.stage3.kind_frames import KindFrames
 from utils.stage3.motion import find_motion
 from utils.stage3.pipeline import Pipeline
 from utils.stage3.sharing import Sharing
@@ -19,11 +18,17 @@ from utils.stage3.still_frames import NextFrame
 from utils.stage3.temporal_filter import make_passes
 
 
-def can_share(labels: Mapping[int, LabelMap]) -> bool:
+def can_share(labels: Mapping[int, LabelMap], size: tuple[int, int]) -> bool:
     """Whether one network can find the animals of these labels: there are several, and each label
-    shows all of them."""
+    shows all of them.
+
+    Args:
+        labels: labelled frame -> its label.
+        size: height and width at which animals are followed.
+    """
     return bool(labels) and all(
-        len(label.animals) > 1 and label.shown_animals == label.animals for label in labels.values()
+        len(label.animals) > 1 and label.resize(*size).shown_animals == label.animals
+        for label in labels.values()
     )
 
 
@@ -39,15 +44,19 @@ class SharedPipeline(Pipeline):
         animals = sorted({animal for label in labels.values() for animal in label.animals})
         one = {frame: _as_one(label, animals[0]) for frame, label in labels.items()}
         pixels = preset.window.pixels * len(animals) ** sharing.pixels
-        preset = replace(preset, window=replace(preset.window, pixels=round(pixels)))
-        super().__init__(tuner, preset, video, one, *arguments, **others)
         self.sharing = sharing
+        self.telling_apart = preset
+        # All together come apart and enter the frame one by one, and have no company.
+        preset = replace(
+            preset.without_newcomers(),
+            crossing=None,
+            company=None,
+            window=replace(preset.window, pixels=round(pixels)),
+        )
+        super().__init__(tuner, preset, video, one, *arguments, **others)
         self.animals = animals
         self.confidence = {animal: [] for animal in animals}
         self.numbered = {f: resize_labels(label.values, *self.size) for f, label in labels.items()}
-        # Company would be that of all together, and is not followed.
-        without_company = replace(preset, company=None)
-        self.kind = KindFrames(tuner, without_company, self.frames, self.size, self.partial)
         self._owner = lru_cache(maxsize=4)(self._read_owner)
 
     def run(
@@ -65,6 +74,11 @@ class SharedPipeline(Pipeline):
         self.frames_seen = dict.fromkeys(self.animals, self.frames_seen[first])
         keep_network(first)
         self.write(self.settle_identities())
+
+    @property
+    def num_pieces(self) -> int:
+        """As many as there are animals."""
+        return len(self.animals)
 
     def segment(self, animal: int) -> None:
         """Predicts once and follows all, frame by frame, going out from the labels."""
@@ -86,14 +100,15 @@ class SharedPipeline(Pipeline):
         """Yields: for each frame that was looked at, what `JointFilter` says."""
         for start, going_away in make_passes(len(self.video), tuple(self.labels)):
             joint_filter = JointFilter(
-                self.preset, self.sharing, self._motion, self.numbered[start]
+                self.telling_apart, self.sharing, self._motion, self.numbered[start]
             )
             before = start
             for index in going_away:
                 grey = self.frames.grey(index)
                 motion = find_motion(grey, self.frames.grey(before))
                 expected = joint_filter.expect(motion)
-                probability = self._predict(animal, NextFrame(index, grey, motion, expected))
+                next_frame = NextFrame(index, grey, motion, expected, joint_filter.is_in_doubt)
+                probability = self._predict(animal, next_frame)
                 at_working_size = resize_image(probability, *self.size)
                 distance = max(1, abs(index - before))
                 yield joint_filter(index, at_working_size, motion, distance)

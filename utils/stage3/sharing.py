@@ -15,6 +15,9 @@ class Sharing:
         min_share_of_others: in a piece where an animal does not have most of itself, from which on
             the animal has no part in it.
         lost: share of its median area below which an animal is lost.
+        patience: frames after an animal was last seen in which it has a part in a piece that others
+            touch as well, and in which whole frames are looked at.
+        change: smallest and largest area of a frame, relative to the median, that counts for it.
         main: share of its median area that an animal has to have elsewhere, so that a piece of it
             may be a lost one.
         area: smallest and largest piece in which a lost one is found, relative to its median area.
@@ -28,6 +31,8 @@ class Sharing:
     pixels: float = 0.25
     min_share_of_others: float = 0.3
     lost: float = 0.1
+    patience: int = 5
+    change: tuple[float, float] = (0.5, 1.5)
     main: float = 0.5
     area: tuple[float, float] = (0.3, 2.0)
     reach: float = 0.25

@@ -98,7 +98,7 @@ class TemporalFilter:
             )
             others = warp_mask(self.last_others, motion) | (found & known)
             if self.refinement.entrance and not self.frames_since:
-                others |= found & self._entrance(animal, diagonal)
+                others |= found & far_at_the_edge(animal, self.refinement.entrance * diagonal)
             mask, others = sort_regions(found, animal, radius, others)
             mask = mask | self._parts_in_doubt(found & ~mask & ~others, mask, motion)
         if mask.any():
@@ -160,12 +160,6 @@ class TemporalFilter:
         self.frames_in_doubt = frames[regions]
         return self.frames_in_doubt >= self.refinement.patience
 
-    def _entrance(self, animal, diagonal):
-        """Where the frame's edge is so far from the animal that what comes in is another one."""
-        entrance = np.ones_like(animal)
-        entrance[EDGE_PX:-EDGE_PX, EDGE_PX:-EDGE_PX] = False
-        return entrance & (distance_to(animal) > self.refinement.entrance * diagonal)
-
     def _move_background(self, found, motion):
         known = np.zeros_like(found)
         if motion is not None:
@@ -207,6 +201,18 @@ def sort_regions(
     animal &= ~(shared & lesser)[regions]
     in_doubt = (nearest > radius) & (nearest <= 2 * radius) & (nearest <= nearest_other)
     return animal, mask & ~animal & ~in_doubt[regions]
+
+
+def far_at_the_edge(animal: np.ndarray, distance: float) -> np.ndarray:
+    """Where the frame's edge is so far from the animal that what comes in is another one.
+
+    Args:
+        animal: bool (H, W).
+        distance: pixels.
+    """
+    entrance = np.ones_like(animal)
+    entrance[EDGE_PX:-EDGE_PX, EDGE_PX:-EDGE_PX] = False
+    return entrance & (distance_to(animal) > distance)
 
 
 def distance_to(mask: np.ndarray) -> np.ndarray:
