@@ -234,6 +234,23 @@ def test_two_of_which_one_was_hidden_may_change_places(crossing):
     expect_regions(after, n3=square(60), n5=square(20))
 
 
+@pytest.mark.parametrize("third_left, is_crowded", [(80, True), (120, False)])
+def test_a_crossing_in_a_crowd_is_not_judged(monkeypatch, third_left, is_crowded):
+    def tell_the_first_pair(self, frame, found, animal, others, motion):
+        is_first = animal[30, 25] and not others[30, third_left + 5]
+        return {frame: others} if frame == 3 and is_first else {}
+
+    monkeypatch.setattr(joint_filter, "CrossingWatch", Told)
+    monkeypatch.setattr(Told, "__call__", tell_the_first_pair)
+    three = square(20), square(60), square(third_left)
+    joint = follower(*three, preset=replace(PRESETS["fast"], separation=None))
+    look(joint, 1, *three)
+    look(joint, 2, three[0], square(60, side=6), three[2])
+    regions = look(joint, 3, *three)
+    one, other = three[:2] if is_crowded else three[1::-1]
+    expect_regions(regions[3], n3=one, n5=other, n7=three[2])
+
+
 def test_what_agrees_with_the_flow_is_taken_over(crossing, monkeypatch):
     mixed = np.where(np.arange(SIZE[1]) < 30, square(20), square(60)) > 0
 

@@ -69,6 +69,8 @@ class JointFilter:
             for one, other in (combinations(self.numbers, 2) if preset.crossing else ())
         }
         self._least_seen = dict.fromkeys(self._crossings, 1.0)
+        self._is_crowded = dict.fromkeys(self._crossings, False)
+        self._groups: list[set[int]] = []  # the animals that share a piece of the last frame
         self._frames: dict[int, dict[int, np.ndarray]] = {}  # what the watches may change
         watched = [settings.memory for settings in (preset.separation, preset.crossing) if settings]
         self._memory = 2 + max(watched, default=0)
@@ -136,6 +138,9 @@ class JointFilter:
         stays = [carried[number] & found for number in self.numbers]
         strange = np.bincount(pieces[others & found], minlength=count)
         self._return_lost(owner, pieces, stays, strange, diagonal, distance_frames)
+        areas = _areas_in(pieces, count, [owner == number for number in self.numbers])
+        numbers = np.array(self.numbers)
+        self._groups = [{*numbers[of_piece > 0].tolist()} for of_piece in areas.T]
         return owner
 
     def _others(self, found, carried, motion, diagonal):
@@ -221,14 +226,21 @@ class JointFilter:
                 watch.stand_apart(one, other, motion)
                 continue
             told_apart = watch(frame, one | other, one, other, motion)
-            if told_apart and not self._is_swap(pair, one, told_apart[frame]):
+            self._is_crowded[pair] |= self._meets_others(pair)
+            is_clear = told_apart and not self._is_swap(pair, one, told_apart[frame])
+            if is_clear and not self._is_crowded[pair]:
                 self._change_owners(pair, told_apart)
                 for number in pair:
                     self._measure_anew(number, frame)
                 changed |= told_apart.keys()
             seen = min(self._share_seen(number, now[number]) for number in pair)
             self._least_seen[pair] = min(self._least_seen[pair], seen) if watch.goes_on else 1.0
+            self._is_crowded[pair] &= watch.goes_on
         return changed
+
+    def _meets_others(self, pair) -> bool:
+        """Whether a region of the pair is that of a third animal as well."""
+        return any(not numbers.isdisjoint(pair) and numbers - {*pair} for numbers in self._groups)
 
     def _share_seen(self, number, region) -> float:
         return np.count_nonzero(region) / self._typical_area(number)
