@@ -204,11 +204,12 @@ class JointFilter:
     def _take_newcomers_out(self, frame, motion) -> set[int]:
         changed = set()
         for number, watch in self._separations.items():
-            for index, region in watch(frame, self._frames[frame][number], motion).items():
+            without = watch(frame, self._frames[frame][number], motion)
+            for index, region in without.items():
                 self._frames[index][number] = region
-                changed.add(index)
-            if frame in changed:
+            if without:
                 self._measure_anew(number, frame)
+            changed |= without.keys()
         return changed
 
     def _measure_anew(self, number, frame) -> None:
