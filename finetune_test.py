@@ -107,8 +107,8 @@ class Config:
     )
     one_network: bool = setting(
         False,
-        "one network finds all labelled animals, and where each was says which is which: hardly "
-        "slower than one animal; for animals that look alike (default: a network for each)",
+        "one network finds all labelled animals, and which is which follows from where each was: "
+        "as fast as one animal; for animals that look alike (default: a network for each)",
     )
     shot_changes: Literal["refuse", "ignore"] = setting(
         "refuse", "what to do with a video of several shots, across which nothing can be followed"
@@ -227,7 +227,7 @@ def check_flags(config: Config) -> None:
                     "prompts and learns each video by itself."
                 )
     for flag, given in (
-        (f"--preset {config.preset}", config.preset in ("herd", "paper")),
+        (f"--preset {config.preset}", not PRESETS[config.preset].can_share),
         ("--together", config.together),
         ("--fine-tuned", config.fine_tuned),
     ):
@@ -379,7 +379,7 @@ def prepare_job(
     elif config.one_network and any(len(label.animals) > 1 for label in labels.values()):
         warnings.append(
             f"{video.name}: a network for each animal in spite of --one-network, since not every "
-            "label shows all of them"
+            f"label shows all of them at {size[1]}x{size[0]}, the size at which they are followed"
         )
     if not guidance.frames:
         key["finding"] = asdict(config.finding)

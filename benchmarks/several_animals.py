@@ -87,20 +87,23 @@ def main(config: Config) -> None:
         raise UsageError(f"--source: no {config.source}; there are: {', '.join(images)}.")
     if not config.counts or min(config.counts) < 1 or config.rounds < 1 or config.frames < 2:
         raise UsageError("--counts and --rounds must be 1 or more, --frames 2 or more.")
+    runs = [
+        (preset, networks, count)
+        for preset, networks, count in product(config.presets, config.networks, config.counts)
+        if networks == "each" or (count > 1 and PRESETS[preset].can_share)
+    ]
+    if not runs:
+        raise UsageError(
+            "--networks one needs --counts of 2 or more, and neither --presets herd nor paper."
+        )
     write_herd(config, images[config.source])
     rows = []
     for number in range(config.rounds):
-        for preset, networks, count in product(config.presets, config.networks, config.counts):
-            if networks == "one" and (count == 1 or PRESETS[preset].takes_prompts):
-                continue  # as with "each"
+        for preset, networks, count in runs:
             row = run(config, preset, networks, count, number)
             rows.append(row)
             print(f"{preset}, {networks}, {count} labelled: {row['seconds']:.0f} s", flush=True)
         write_json(config.results / "several_animals.json", rows)
-    if not rows:
-        raise UsageError(
-            "--networks one needs --counts of 2 or more, and a preset without prompts."
-        )
     print_table(rows)
 
 

@@ -70,7 +70,12 @@ def test_one_and_two_animals_are_labelled_timed_and_scored(herd, small_script, m
 
 
 def test_sources_and_counts_are_checked(herd):
-    for flags, text in (({"source": "hen"}, "--source"), ({"counts": ()}, "--counts")):
+    for flags, text in (
+        ({"source": "hen"}, "--source"),
+        ({"counts": ()}, "--counts"),
+        ({"counts": (1,), "networks": ("one",)}, "--networks one"),
+        ({"presets": ("paper",), "networks": ("one",)}, "--networks one"),
+    ):
         with pytest.raises(UsageError, match=text):
             several_animals.main(several_animals.Config(**{**vars(herd), **flags}))
 

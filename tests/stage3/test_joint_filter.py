@@ -140,6 +140,17 @@ def test_a_lost_animal_is_not_looked_for_in_what_is_known_to_be_another_one():
         expect_regions(regions, n3=square(10), n5=NOTHING)
 
 
+@pytest.mark.parametrize("motion, left", [(SURE, 60), (UNSURE, 90)])
+def test_a_lost_animal_that_comes_out_of_hiding_bit_by_bit_is_found_again(motion, left):
+    joint = follower(square(20), square(60))
+    for frame in range(1, 11):
+        look(joint, frame, square(20))
+    for frame, width in enumerate(range(2, 21, 2), start=11):
+        visible = square(left) & (np.arange(SIZE[1]) < left + width)
+        (regions,) = look(joint, frame, square(20), visible, motion=motion).values()
+    expect_regions(regions, n3=square(20), n5=square(left))
+
+
 def test_a_piece_is_not_taken_from_an_animal_that_has_nothing_else():
     joint = follower(square(40), square(62))
     lose(joint, 5)
@@ -185,9 +196,9 @@ def test_two_that_hold_slices_of_each_other_lose_no_pixel():
 
 
 def test_what_comes_in_far_from_all_of_them_is_another_one():
-    joint = follower(square(40), square(70))
-    (regions,) = look(joint, 1, square(40), square(70), square(-10), motion=UNSURE).values()
-    expect_regions(regions, n3=square(40), n5=square(70))
+    joint = follower(square(12), square(70))
+    (regions,) = look(joint, 1, square(12), square(70), square(-17), motion=UNSURE).values()
+    expect_regions(regions, n3=square(12), n5=square(70))
 
 
 # Crossings and newcomers
@@ -235,9 +246,11 @@ def test_two_of_which_one_was_hidden_may_change_places(crossing):
 
 
 @pytest.mark.parametrize("third_left, is_crowded", [(80, True), (120, False)])
-def test_a_crossing_in_a_crowd_is_not_judged(monkeypatch, third_left, is_crowded):
+def test_a_crossing_in_which_a_third_one_was_in_between_is_not_judged(
+    monkeypatch, third_left, is_crowded
+):
     def tell_the_first_pair(self, frame, found, animal, others, motion):
-        is_first = animal[30, 25] and not others[30, third_left + 5]
+        is_first = animal[30, 25] and others[30, 62]
         return {frame: others} if frame == 3 and is_first else {}
 
     monkeypatch.setattr(joint_filter, "CrossingWatch", Told)
@@ -245,10 +258,11 @@ def test_a_crossing_in_a_crowd_is_not_judged(monkeypatch, third_left, is_crowded
     three = square(20), square(60), square(third_left)
     joint = follower(*three, preset=replace(PRESETS["fast"], separation=None))
     look(joint, 1, *three)
-    look(joint, 2, three[0], square(60, side=6), three[2])
-    regions = look(joint, 3, *three)
+    look(joint, 2, three[0], square(60, side=6), three[2], motion=UNSURE)
+    moved_on = square(third_left + 4)  # by now it is not with them
+    regions = look(joint, 3, *three[:2], moved_on, motion=UNSURE)
     one, other = three[:2] if is_crowded else three[1::-1]
-    expect_regions(regions[3], n3=one, n5=other, n7=three[2])
+    expect_regions(regions[3], n3=one, n5=other, n7=moved_on)
 
 
 def test_what_agrees_with_the_flow_is_taken_over(crossing, monkeypatch):

@@ -20,6 +20,7 @@ from utils.errors import UsageError
 from utils.media.labels import LabelMap
 from utils.stage3 import pipeline, presets, second_look, window
 from utils.stage3.fine_tuning import FineTuner
+from utils.stage3.joint_filter import JointFilter
 from utils.stage3.saved_network import SavedNetwork
 from utils.stage3.settings import Preset, SecondLook
 from utils.stage3.shared_pipeline import can_share
@@ -104,6 +105,23 @@ def test_animals_that_were_followed_to_the_end_are_not_followed_again(world, mon
         finetune_test.SharedPipeline, "_follow_all", lambda *_: pytest.fail("followed again")
     )
     assert world.run(one_network=True) == 0
+
+
+@pytest.mark.parametrize("is_in_doubt", [False, True])
+def test_whole_frames_are_seen_while_an_animal_is_in_doubt(world, monkeypatch, is_in_doubt):
+    whole = {}
+    look = pipeline.Pipeline._look
+
+    def look_and_note(self, animal, frame, is_whole):
+        whole[frame.index] = is_whole
+        return look(self, animal, frame, is_whole)
+
+    monkeypatch.setattr(pipeline.Pipeline, "_look", look_and_note)
+    monkeypatch.setattr(JointFilter, "is_in_doubt", property(lambda self: is_in_doubt))
+    world.add_two()
+    world.run(one_network=True)
+    every = TINY.window.whole_every
+    assert whole == {index: is_in_doubt or index % every == 0 for index in range(NUM_FRAMES)}
 
 
 def test_a_run_with_a_network_for_each_is_another_one(world):

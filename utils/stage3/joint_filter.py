@@ -71,6 +71,7 @@ class JointFilter:
         self._least_seen = dict.fromkeys(self._crossings, 1.0)
         self._is_crowded = dict.fromkeys(self._crossings, False)
         self._groups: list[set[int]] = []  # the animals that share a piece of the last frame
+        self._undecided = np.zeros(label.shape, bool)  # what is too small to be a lost animal yet
         self._frames: dict[int, dict[int, np.ndarray]] = {}  # what the watches may change
         watched = [settings.memory for settings in (preset.separation, preset.crossing) if settings]
         self._memory = 2 + max(watched, default=0)
@@ -144,7 +145,7 @@ class JointFilter:
         return owner
 
     def _others(self, found, carried, motion, diagonal):
-        """What is none of the animals, as of `TemporalFilter`."""
+        """What is none of the animals: as `TemporalFilter`, but kept while one is lost."""
         known = np.zeros_like(found)
         if motion is not None:
             share = motion.reliable[found if found.any() else ...].mean()
@@ -187,15 +188,21 @@ class JointFilter:
         is_free = ~is_needed[~is_lost].any(axis=0) & (2 * strange < sizes)
         low, high = self.sharing.area
         cost = np.full(areas.shape, IMPOSSIBLE)
+        self._undecided = np.zeros(owner.shape, bool)
         for place in np.flatnonzero(is_lost):
             number = self.numbers[place]
             since = self._frames_since[number] + distance_frames
             reach = self.sharing.reach * diagonal * (1 + self.sharing.roaming * since)
             growth = sizes / typical[place]
-            for piece in 1 + np.flatnonzero((is_free & (low <= growth) & (growth <= high))[1:]):
-                away = _centre_distance(pieces == piece, self.regions[number])
-                if away <= reach:
+            for piece in 1 + np.flatnonzero((is_free & (growth <= high))[1:]):
+                region = pieces == piece
+                away = _centre_distance(region, self.regions[number])
+                if away > reach:
+                    continue
+                if growth[piece] >= low:
                     cost[place, piece] = away
+                else:  # it may be coming out of hiding
+                    self._undecided |= region
         for place, piece in zip(*linear_sum_assignment(cost), strict=True):
             if cost[place, piece] < IMPOSSIBLE:
                 owner[owner == self.numbers[place]] = 0
@@ -268,7 +275,7 @@ class JointFilter:
                 )
 
     def _remember(self, found, regions, distance_frames):
-        self.others = found & ~np.any(list(regions.values()), axis=0)
+        self.others = found & ~self._undecided & ~np.any(list(regions.values()), axis=0)
         self._known_background |= self.others
         for number, region in regions.items():
             area = np.count_nonzero(region)

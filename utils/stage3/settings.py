@@ -325,6 +325,12 @@ class Preset:
         """Whether the network does, see `PromptedPreset`."""
         return False
 
+    @property
+    def can_share(self) -> bool:
+        """Whether one network can find all labelled animals: one that takes no prompts, and whose
+        regions are followed from frame to frame."""
+        return not self.takes_prompts and self.refinement.radius > 0
+
     def without_newcomers(self) -> "Preset":
         """The same for a video that shows no animal of this kind but those that are followed from
         the beginning: whatever looks like one of them is a part of it."""

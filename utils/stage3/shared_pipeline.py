@@ -46,7 +46,8 @@ class SharedPipeline(Pipeline):
         pixels = preset.window.pixels * len(animals) ** sharing.pixels
         self.sharing = sharing
         self.telling_apart = preset
-        # All together come apart and enter the frame one by one, and have no company.
+        # To the network they are one animal, which may come apart or enter piece by piece; so
+        # newcomers and crossings are left to `JointFilter`, and company is not looked for.
         preset = replace(
             preset.without_newcomers(),
             crossing=None,

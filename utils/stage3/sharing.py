@@ -15,9 +15,10 @@ class Sharing:
         min_share_of_others: in a piece where an animal does not have most of itself, from which on
             the animal has no part in it.
         lost: share of its median area below which an animal is lost.
-        patience: frames after an animal was last seen in which it has a part in a piece that others
-            touch as well, and in which whole frames are looked at.
-        change: smallest and largest area of a frame, relative to the median, that counts for it.
+        patience: frames after an animal was last seen in which pixels still go to it by nearness,
+            and in which whole frames are looked at; later it is found again only as a whole piece
+            that no other animal needs.
+        change: range to which a frame's area, relative to the median, is clipped before it counts.
         main: share of its median area that an animal has to have elsewhere, so that a piece of it
             may be a lost one.
         area: smallest and largest piece in which a lost one is found, relative to its median area.
