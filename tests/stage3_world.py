@@ -18,6 +18,7 @@ from models.backbone import BACKBONE
 from utils import paths
 from utils.media.labels import davis_palette, read_label
 from utils.stage3 import presets
+from utils.stage3.pipeline import Pipeline
 from utils.stage3.settings import FineTuning, Preset, Window
 from utils.training.weights import save_weights
 
@@ -166,6 +167,18 @@ class World:
 
     def listing(self):
         return {path: path.lstat().st_mtime_ns for path in self.root.rglob("*")}
+
+
+def note_whole_frames(monkeypatch) -> dict[int, bool]:
+    """Filled by the runs that follow: frame -> whether it is seen outside of the window as well."""
+    whole, look = {}, Pipeline._look
+
+    def look_and_note(self, animal, frame, is_whole):
+        whole[frame.index] = is_whole
+        return look(self, animal, frame, is_whole)
+
+    monkeypatch.setattr(Pipeline, "_look", look_and_note)
+    return whole
 
 
 @contextlib.contextmanager

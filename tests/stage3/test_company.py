@@ -6,7 +6,14 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.stage3_world import NUM_FRAMES, TINY, animal, tiny_network, two_animals
+from tests.stage3_world import (
+    NUM_FRAMES,
+    TINY,
+    animal,
+    note_whole_frames,
+    tiny_network,
+    two_animals,
+)
 from utils.media.images import resize_labels
 from utils.media.labels import VOID
 from utils.stage3 import kind_frames, pipeline, presets, window
@@ -363,14 +370,7 @@ def test_all_of_the_kind_are_found_by_the_network_as_it_was(pair, monkeypatch):
 
 @pytest.mark.parametrize("is_in_doubt", [False, True])
 def test_a_track_in_doubt_is_looked_for_in_whole_frames(pair, monkeypatch, is_in_doubt):
-    whole = {}
-    look = pipeline.Pipeline._look
-
-    def look_and_note(self, animal, frame, is_whole):
-        whole[frame.index] = is_whole
-        return look(self, animal, frame, is_whole)
-
-    monkeypatch.setattr(pipeline.Pipeline, "_look", look_and_note)
+    whole = note_whole_frames(monkeypatch)
     monkeypatch.setattr(CompanyFilter, "is_in_doubt", property(lambda self: is_in_doubt))
     assert pair.run() == 0
     turns = {index: index % TINY.window.whole_every == 0 for index in range(NUM_FRAMES)}

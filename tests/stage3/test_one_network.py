@@ -11,6 +11,7 @@ from tests.stage3_world import (
     TINY,
     World,
     as_palette,
+    note_whole_frames,
     small_stage3_in,
     tiny_network,
     two_animals,
@@ -109,14 +110,7 @@ def test_animals_that_were_followed_to_the_end_are_not_followed_again(world, mon
 
 @pytest.mark.parametrize("is_in_doubt", [False, True])
 def test_whole_frames_are_seen_while_an_animal_is_in_doubt(world, monkeypatch, is_in_doubt):
-    whole = {}
-    look = pipeline.Pipeline._look
-
-    def look_and_note(self, animal, frame, is_whole):
-        whole[frame.index] = is_whole
-        return look(self, animal, frame, is_whole)
-
-    monkeypatch.setattr(pipeline.Pipeline, "_look", look_and_note)
+    whole = note_whole_frames(monkeypatch)
     monkeypatch.setattr(JointFilter, "is_in_doubt", property(lambda self: is_in_doubt))
     world.add_two()
     world.run(one_network=True)

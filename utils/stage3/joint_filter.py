@@ -21,7 +21,13 @@ from utils.stage3.motion import Motion, warp_mask
 from utils.stage3.separation import SeparationWatch
 from utils.stage3.settings import Preset
 from utils.stage3.sharing import Sharing
-from utils.stage3.temporal_filter import MEMORY, distance_to, far_at_the_edge
+from utils.stage3.temporal_filter import (
+    MEMORY,
+    carry,
+    distance_to,
+    far_at_the_edge,
+    move_background,
+)
 
 IMPOSSIBLE = 1e9  # pixels: no animal is so far away
 
@@ -122,7 +128,7 @@ class JointFilter:
         """Whose each pixel is, uint8 (h, w): the number of an animal, or 0."""
         diagonal = np.hypot(*found.shape)
         radius = self.refinement.radius * diagonal * distance_frames
-        carried = {n: _carry(region, motion) for n, region in self.regions.items()}
+        carried = {n: carry(region, motion) for n, region in self.regions.items()}
         seen = [n for n in self.numbers if self._frames_since[n] <= self.sharing.patience]
         others = self._others(found, carried, motion, diagonal)
         distances = np.stack([distance_to(carried[n]) for n in seen] + [distance_to(others)])
@@ -146,12 +152,9 @@ class JointFilter:
 
     def _others(self, found, carried, motion, diagonal):
         """What is none of the animals: as `TemporalFilter`, but kept while one is lost."""
-        known = np.zeros_like(found)
-        if motion is not None:
-            share = motion.reliable[found if found.any() else ...].mean()
-            if share >= self.refinement.min_reliable:
-                known = warp_mask(self._known_background, motion) & motion.reliable
-        self._known_background = known
+        known = self._known_background = move_background(
+            self._known_background, found, motion, self.refinement.min_reliable
+        )
         everyone = np.any(list(carried.values()), axis=0)
         is_new = known & (distance_to(everyone) > self.refinement.margin * diagonal)
         if self.refinement.entrance and not any(self._frames_since.values()):
@@ -302,12 +305,6 @@ def _touch(one: np.ndarray, other: np.ndarray) -> bool:
 def _areas_in(pieces: np.ndarray, count: int, masks: Sequence[np.ndarray]) -> np.ndarray:
     """Pixels of each mask, bool (h, w), in each piece, int (masks, count)."""
     return np.array([np.bincount(pieces[mask], minlength=count) for mask in masks])
-
-
-def _carry(region: np.ndarray, motion: Motion | None) -> np.ndarray:
-    """A region moved along; as it is if the flow moves it out of the frame."""
-    carried = warp_mask(region, motion)
-    return carried if carried.any() else region
 
 
 def _nearest_of(distances: np.ndarray, owners: np.ndarray) -> np.ndarray:

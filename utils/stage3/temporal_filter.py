@@ -84,15 +84,14 @@ class TemporalFilter:
             found = found | (kind > self.refinement.threshold * 255)
         mask = self.found = found
         others = np.zeros_like(found)
-        self._move_background(found, motion)
+        self.known_background = move_background(
+            self.known_background, found, motion, self.refinement.min_reliable
+        )
         if self.refinement.radius and self.last_mask.any():
             diagonal = np.hypot(*mask.shape)
             # An animal that was out of sight may have kept moving in the meantime.
             radius = self.refinement.radius * diagonal * (distance_frames + self.frames_since)
-            animal = warp_mask(self.last_mask, motion)
-            animal = (
-                animal if animal.any() else self.last_mask
-            )  # the flow moved it out of the frame
+            animal = carry(self.last_mask, motion)
             known = self.known_background & (
                 distance_to(animal) > self.refinement.margin * diagonal
             )
@@ -160,13 +159,28 @@ class TemporalFilter:
         self.frames_in_doubt = frames[regions]
         return self.frames_in_doubt >= self.refinement.patience
 
-    def _move_background(self, found, motion):
-        known = np.zeros_like(found)
-        if motion is not None:
-            share = motion.reliable[found if found.any() else ...].mean()
-            if share >= self.refinement.min_reliable:
-                known = warp_mask(self.known_background, motion) & motion.reliable
-        self.known_background = known
+
+def carry(region: np.ndarray, motion: Motion | None) -> np.ndarray:
+    """A region, bool (H, W), moved along; as it is if the flow moves it out of the frame."""
+    carried = warp_mask(region, motion)
+    return carried if carried.any() else region
+
+
+def move_background(
+    known: np.ndarray, found: np.ndarray, motion: Motion | None, min_reliable: float
+) -> np.ndarray:
+    """The known background in the next frame, bool (H, W): where the flow is reliable, and nowhere
+    if it is not in enough of what was found.
+
+    Args:
+        known: bool (H, W), in the frame before.
+        found: bool (H, W), in the next one.
+        motion: from that frame to the one before.
+        min_reliable: see `Refinement`.
+    """
+    if motion is None or motion.reliable[found if found.any() else ...].mean() < min_reliable:
+        return np.zeros_like(found)
+    return warp_mask(known, motion) & motion.reliable
 
 
 def sort_regions(
