@@ -14,7 +14,7 @@ SEQ is the video's name, STEM the frame's (00037), DIR the data set. Your own vi
 python finetune_test.py --video my_video.mp4
 
 A label may show several animals, an index or colour each; each takes the time of a video with one,
-except with --one-network or --preset herd.
+unless one network finds all of them: --networks, or --preset herd.
 Videos without a label: --fine-tuned FILE uses a network that --save-weights kept, and --together
 one that learns the labels of all videos of the call. The animals of a video are then those that the
 network finds where they are clearest.
@@ -57,12 +57,12 @@ from utils.inputs.guidance import (
 )
 from utils.inputs.parts import require_one_shot, take_sequence_part
 from utils.inputs.sequences import VideoSequence, find_sequences
-from utils.media.images import working_size
 from utils.media.video_part import parse_part
 from utils.media.videos import Video
 from utils.stage3.find_animals import find_labels
 from utils.stage3.fine_tuning import FineTuner
 from utils.stage3.job import Job, describe_jobs, preset_for, share_labels
+from utils.stage3.network_choice import FROM_ANIMALS, Networks, choose_sharing
 from utils.stage3.outline import OutlineFilter
 from utils.stage3.partial_run import PartialRun, partial_dir
 from utils.stage3.pipeline import Pipeline
@@ -77,8 +77,7 @@ from utils.stage3.run_record import (
 )
 from utils.stage3.saved_network import SavedNetwork, network_facts, tuned_on_video
 from utils.stage3.settings import DenseCrf, Finding, GuidedFilter, Preset, Stillness
-from utils.stage3.shared_pipeline import SharedPipeline, can_share
-from utils.stage3.sharing import Sharing
+from utils.stage3.shared_pipeline import SharedPipeline
 from utils.stage3.temporal_filter import DOUBTFUL
 from utils.stage3.together import LabelledVideo, keep_network, learn_together, together_dir
 from utils.training.stage import check_stage
@@ -105,10 +104,11 @@ class Config:
         "how many animals of this kind there are in the picture at most (default: any number); if "
         "all of them are labelled, what looks like them is not taken for another one",
     )
-    one_network: bool = setting(
-        False,
-        "one network finds all labelled animals, and which is which follows from where each was: "
-        "as fast as one animal; for animals that look alike (default: a network for each)",
+    networks: Networks = setting(
+        "auto",
+        "one: a single network finds all labelled animals, which is as fast as one animal, and "
+        "which is which follows from where each was; each: a network for each animal; auto: one "
+        f"for {FROM_ANIMALS} or more that look alike",
     )
     shot_changes: Literal["refuse", "ignore"] = setting(
         "refuse", "what to do with a video of several shots, across which nothing can be followed"
@@ -231,8 +231,8 @@ def check_flags(config: Config) -> None:
         ("--together", config.together),
         ("--fine-tuned", config.fine_tuned),
     ):
-        if config.one_network and given:
-            raise UsageError(f"--one-network does not go with {flag}. Leave out one of the two.")
+        if config.networks == "one" and given:
+            raise UsageError(f"--networks one does not go with {flag}. Leave out one of the two.")
     if config.crf and config.guided_filter:
         raise UsageError("--crf and --guided-filter both redraw the outline: choose one of them.")
     if config.fine_tuned and config.weights:
@@ -372,15 +372,15 @@ def prepare_job(
     stillness = config.stillness_in(len(video))
     if stillness:
         key["stillness"] = asdict(stillness)
-    size = working_size(video.height, video.width, preset.lines)
-    sharing = Sharing() if config.one_network and can_share(labels, size) else None
+    sharing = choose_sharing(
+        config.networks,
+        preset,
+        video,
+        labels,
+        is_possible=not (config.together or config.fine_tuned),
+    )
     if sharing:
         key["sharing"] = asdict(sharing)
-    elif config.one_network and any(len(label.animals) > 1 for label in labels.values()):
-        warnings.append(
-            f"{video.name}: a network for each animal in spite of --one-network, since not every "
-            f"label shows all of them at {size[1]}x{size[0]}, the size at which they are followed"
-        )
     if not guidance.frames:
         key["finding"] = asdict(config.finding)
         if not config.animals:  # so that runs without a limit keep their key

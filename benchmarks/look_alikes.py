@@ -16,8 +16,7 @@ Writes  make: OUTPUT/JPEGImages and OUTPUT/Annotations, where 1 is the labelled 
 
 The first frame is never scored, nor are frames in which the labelled animal has no number. With
 --label-all, all animals of the first frame are labelled in one run, and scored one by one and
-together; identity switches of all together and IDF1 are those of TrackEval. With --one-network,
-run --label-all uses one network for all of them, not one for each.
+together; identity switches of all together and IDF1 are those of TrackEval.
 
     python -m benchmarks.look_alikes make --dataset DIR --output look_alikes
     python -m benchmarks.look_alikes run --dataset look_alikes
@@ -59,6 +58,7 @@ from utils.files import write_atomically, write_json
 from utils.inputs.sequences import sequence_dir
 from utils.media.images import resize_image
 from utils.media.labels import write_label
+from utils.stage3.network_choice import Networks
 from utils.stage3.presets import PRESETS, PresetName
 
 
@@ -82,15 +82,15 @@ class Config:
         False, "run, score: all animals that the first frame numbers are labelled, in one run"
     )
     most: int = setting(5, "with --label-all: at most so many animals of a video")
-    one_network: bool = setting(False, "run --label-all: one network finds all of them")
+    networks: Networks = setting("auto", "run --label-all: as of finetune_test.py")
     json: Path | None = setting(None, "score and oracle: write all numbers here as well")
 
 
 def main(config: Config) -> None:
     if config.label_all and (config.verb not in ("run", "score") or config.most < 1):
         raise UsageError("--label-all goes with run and score; --most must be 1 or more.")
-    if config.one_network and not (config.label_all and config.verb == "run"):
-        raise UsageError("--one-network goes with run --label-all.")
+    if config.networks != "auto" and not (config.label_all and config.verb == "run"):
+        raise UsageError("--networks goes with run --label-all.")
     if config.verb == "make":
         make(config)
         return
@@ -120,7 +120,7 @@ def run(config: Config, items: Sequence[LookAlike]) -> None:
         preset=config.preset,
         weights=config.weights,
         seed=config.seed,
-        one_network=config.one_network,
+        networks=config.networks,
     )
     if config.label_all:
         run_together(items, flags)

@@ -120,7 +120,7 @@ def run(config: Config, preset: str, networks: Networks, count: int, number: int
     flags = [
         "--video", data / "JPEGImages" / "480p" / VIDEO, "--label", label, "--preset", preset,
         "--precision", config.precision, "--seed", str(config.seed), "--shot-changes", "ignore",
-        *(["--one-network"] if networks == "one" else []),
+        "--networks", networks,
     ]  # fmt: skip
     record = run_stage3(flags, VIDEO, results)
     folder = results / paths.SEGMENTATION / VIDEO

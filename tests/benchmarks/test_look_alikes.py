@@ -199,8 +199,8 @@ def test_run_labels_all_animals_and_scores_each_and_all(pair, monkeypatch, capsy
     assert "1 videos" in capsys.readouterr().out
     with pytest.raises(UsageError, match="--label-all"):
         main(Config(verb="oracle", **flags))
-    with pytest.raises(UsageError, match="--one-network"):
-        main(Config(verb="score", one_network=True, **flags))
+    with pytest.raises(UsageError, match="--networks"):
+        main(Config(verb="score", networks="one", **flags))
 
 
 def test_one_network_finds_all_labelled_animals(pair, monkeypatch):
@@ -208,7 +208,7 @@ def test_one_network_finds_all_labelled_animals(pair, monkeypatch):
 
     monkeypatch.setattr(stage3_runs, "build_model", tiny_network)
     flags = {"dataset": pair.dataset, "results": pair.results, "label_all": True}
-    main(Config(verb="run", weights=pair.weights, preset="fast", one_network=True, **flags))
+    main(Config(verb="run", weights=pair.weights, preset="fast", networks="one", **flags))
     assert "sharing" in pair.record("pair-all")["key"]
     assert [row["animal"] for row in score(pair, label_all=True)] == [1, 2, "all"]
 

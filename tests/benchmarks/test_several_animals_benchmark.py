@@ -1,11 +1,12 @@
-"""The benchmarks that run stage 3 in processes of their own: several animals, whole runs."""
+"""The benchmarks that run stage 3 in processes of their own: several animals, whole runs, a long
+video."""
 
 import json
 
 import numpy as np
 import pytest
 
-from benchmarks import several_animals, stage3_processes, whole_runs
+from benchmarks import long_video, several_animals, stage3_processes, whole_runs
 from benchmarks.several_animals import VIDEO, make_herd
 from tests.look_alike_world import write_sources
 from tests.stage3_world import NUM_FRAMES
@@ -122,3 +123,37 @@ def test_checkouts_are_folders_of_the_repository_with_names_of_their_own(tmp_pat
         whole_runs.main(whole_runs.Config(checkout=(tmp_path,)))
     with pytest.raises(UsageError, match="different names"):
         whole_runs.main(whole_runs.Config(checkout=(paths.ROOT, paths.ROOT)))
+
+
+# A long video
+
+
+def test_a_long_video_rests_and_moves_and_is_scored_in_motion_alone(
+    tmp_path, small_script, monkeypatch, capsys
+):
+    monkeypatch.setattr(long_video, "SIZE", (96, 160))
+    config = long_video.Config(frames=84, bout_every=82, results=tmp_path)
+    long_video.main(config)
+    folder = tmp_path / "84-82-3"
+    row = json.loads((folder / "fast/long_video.json").read_text())
+    assert row["frames"] == row["seen_by_network"] == 84
+    assert len(row["bouts"]) == 1 and 0 <= row["bouts"][0] <= 1
+    masks = sum(path.stat().st_size for path in (folder / "fast/segmentation").rglob("*.png"))
+    assert row["peak_disk_bytes"] > masks and row["peak_memory_mib"] > 0
+    assert "first bout" in capsys.readouterr().out
+
+    forbid_runs(monkeypatch)
+    long_video.main(config)
+    assert json.loads((folder / "fast/long_video.json").read_text()) == row
+
+
+def test_the_animal_moves_forth_and_back_at_the_end_of_each_period():
+    bout = long_video.forth_and_back(1, 4)
+    assert bout == [1, 2, 3, 2, 1, 0]
+    assert long_video.order_of_frames(1, bout, 10, 8) == [1, 1, *bout, 1, 1]
+
+
+def test_a_period_has_to_be_longer_than_a_bout(tmp_path):
+    for flags in ({"bout_every": 80}, {"frames": 0}):
+        with pytest.raises(UsageError, match="--bout-every"):
+            long_video.main(long_video.Config(**flags, results=tmp_path))

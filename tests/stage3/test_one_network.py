@@ -19,12 +19,12 @@ from tests.stage3_world import (
 from utils import console
 from utils.errors import UsageError
 from utils.media.labels import LabelMap
-from utils.stage3 import pipeline, presets, second_look, window
+from utils.stage3 import network_choice, pipeline, presets, second_look, window
 from utils.stage3.fine_tuning import FineTuner
 from utils.stage3.joint_filter import JointFilter
+from utils.stage3.network_choice import can_share, colour_likeness, look_alike
 from utils.stage3.saved_network import SavedNetwork
 from utils.stage3.settings import Preset, SecondLook
-from utils.stage3.shared_pipeline import can_share
 from utils.training.weights import load_weights
 
 
@@ -41,7 +41,7 @@ def done(tmp_path_factory, weights_file):
 
     with small_stage3_in(folder), pytest.MonkeyPatch.context() as patch:
         patch.setattr(console.BarDisplay, "frames", frames)
-        assert world.run(guidance="2", one_network=True, save_weights=True) == 0
+        assert world.run(guidance="2", networks="one", save_weights=True) == 0
     world.networks, world.titles = folder / "fine_tune_weights" / "pair", titles
     return world
 
@@ -92,20 +92,20 @@ def test_a_run_that_was_cut_off_continues_to_the_same_masks(
     world, done, monkeypatch, module, function, calls
 ):
     world.add_two()
-    world.run_cut_off(module, function, calls, one_network=True)
+    world.run_cut_off(module, function, calls, networks="one")
     with monkeypatch.context() as patched:  # what was learnt is not learnt again
         patched.setattr(FineTuner, "fit", lambda *_, **__: pytest.fail("trained again"))
-        assert world.run(one_network=True) == 0
+        assert world.run(networks="one") == 0
     np.testing.assert_array_equal(world.masks("pair"), done.masks("pair"))
 
 
 def test_animals_that_were_followed_to_the_end_are_not_followed_again(world, monkeypatch):
     world.add_two()
-    world.run_cut_off(pipeline, "write_label", 3, one_network=True)
+    world.run_cut_off(pipeline, "write_label", 3, networks="one")
     monkeypatch.setattr(
         finetune_test.SharedPipeline, "_follow_all", lambda *_: pytest.fail("followed again")
     )
-    assert world.run(one_network=True) == 0
+    assert world.run(networks="one") == 0
 
 
 @pytest.mark.parametrize("is_in_doubt", [False, True])
@@ -113,14 +113,14 @@ def test_whole_frames_are_seen_while_an_animal_is_in_doubt(world, monkeypatch, i
     whole = note_whole_frames(monkeypatch)
     monkeypatch.setattr(JointFilter, "is_in_doubt", property(lambda self: is_in_doubt))
     world.add_two()
-    world.run(one_network=True)
+    world.run(networks="one")
     every = TINY.window.whole_every
     assert whole == {index: is_in_doubt or index % every == 0 for index in range(NUM_FRAMES)}
 
 
 def test_a_run_with_a_network_for_each_is_another_one(world):
     world.add_two()
-    world.run(one_network=True)
+    world.run(networks="one")
     assert "sharing" in world.record("pair")["key"]
     world.run()
     assert "sharing" not in world.record("pair")["key"]
@@ -131,7 +131,7 @@ def test_the_masks_do_not_depend_on_the_numbers(world, done):
     world.add_two(labelled=())
     numbers = np.array([0, 7, 3], "uint8")
     world.write_label("pair", 2, as_palette(numbers[two_animals(2)]))
-    world.run(one_network=True)
+    world.run(networks="one")
     np.testing.assert_array_equal(world.masks("pair"), numbers[done.masks("pair")])
 
 
@@ -140,8 +140,8 @@ def test_where_a_label_does_not_show_all_each_has_its_own_network(world, capsys)
     only_one = two_animals(5)
     only_one[only_one == 2] = 0
     world.write_label("pair", 5, as_palette(only_one))
-    world.run(one_network=True, guidance="2,5")
-    assert "a network for each animal in spite of --one-network" in capsys.readouterr().out
+    world.run(networks="one", guidance="2,5")
+    assert "a network for each animal in spite of --networks one" in capsys.readouterr().out
     assert list(world.record("pair")["losses"]) == ["1", "2"]
 
 
@@ -151,6 +151,54 @@ def test_animals_that_vanish_at_working_size_cannot_share():
     labels = {0: LabelMap(label, (1, 2))}
     assert can_share(labels, label.shape) and not can_share(labels, (48, 64))
     assert not can_share({}, label.shape)
+
+
+@pytest.mark.parametrize(
+    ("from_animals", "min_likeness", "shares"),
+    [
+        (2, 0.0, True),
+        (2, 1.1, False),
+        (3, 0.0, False),
+    ],
+)
+def test_by_itself_one_network_finds_several_that_look_alike(
+    world, monkeypatch, capsys, from_animals, min_likeness, shares
+):
+    monkeypatch.setattr(network_choice, "FROM_ANIMALS", from_animals)
+    monkeypatch.setattr(network_choice, "MIN_LIKENESS", min_likeness)
+    world.add_two()
+    assert world.run(dry_run=True) == 0
+    says_so = "one network for all 2 animals (--networks each: one for each)"
+    assert (says_so in capsys.readouterr().out) == shares
+    [job], _ = finetune_test.prepare_jobs(world.config(), world.weights)
+    assert (job.sharing is not None) == ("sharing" in job.key) == shares
+    [job], _ = finetune_test.prepare_jobs(world.config(networks="each"), world.weights)
+    assert job.sharing is None
+
+
+@pytest.mark.parametrize("flags", [{"together": True}, {"preset": "herd"}, {"preset": "paper"}])
+def test_where_one_network_is_not_possible_there_is_none_by_itself(world, monkeypatch, flags):
+    monkeypatch.setattr(network_choice, "FROM_ANIMALS", 2)
+    monkeypatch.setattr(network_choice, "MIN_LIKENESS", 0.0)
+    world.add_two()
+    [job], _ = finetune_test.prepare_jobs(world.config(**flags), world.weights)
+    assert job.sharing is None
+
+
+def test_animals_of_the_same_colours_look_alike_wherever_they_are():
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (60, 90, 3)).astype("uint8")
+    label = np.zeros((60, 90), "uint8")
+    label[10:30, 5:25], label[10:30, 35:55], label[35:55, 60:85] = 1, 2, 3
+    fur = np.array([[150, 100, 60], [90, 60, 40], [200, 160, 120]])
+    for number in (1, 2):
+        image[label == number] = fur[rng.integers(0, 3, np.count_nonzero(label == number))]
+    image[label == 3] = (240, 245, 250)
+    assert colour_likeness(image, label == 1, label == 2) > 0.95
+    assert colour_likeness(image, label == 1, label == 3) < 0.2
+    two = np.where(label == 3, 0, label)
+    assert look_alike({0: image}, {0: LabelMap(two, (1, 2))})
+    assert not look_alike({0: image}, {0: LabelMap(label, (1, 2, 3))})
 
 
 def test_all_animals_are_learnt_in_a_second_look(world, monkeypatch):
@@ -164,14 +212,14 @@ def test_all_animals_are_learnt_in_a_second_look(world, monkeypatch):
 
     monkeypatch.setattr(pipeline, "certain_target", certain_target)
     world.add_two()
-    world.run(one_network=True)
+    world.run(networks="one")
     assert counts and set(counts) == {2}
     assert len(world.mask_paths("pair")) == NUM_FRAMES
 
 
 def test_one_animal_is_followed_as_always(world, capsys):
     world.add()
-    world.run(one_network=True)
+    world.run(networks="one")
     assert "sharing" not in world.record()["key"]
     assert "in spite of" not in capsys.readouterr().out
 
@@ -186,5 +234,5 @@ def test_one_animal_is_followed_as_always(world, capsys):
     ],
 )
 def test_flags_that_it_does_not_go_with_are_refused(world, flags):
-    with pytest.raises(UsageError, match="--one-network does not go with"):
-        world.run(one_network=True, **flags)
+    with pytest.raises(UsageError, match="--networks one does not go with"):
+        world.run(networks="one", **flags)

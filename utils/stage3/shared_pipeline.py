@@ -1,7 +1,7 @@
 """One video in which one network finds all labelled animals at once: trained once, and shown every
 frame once. Which of them is which, `utils.stage3.joint_filter` follows."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import lru_cache
 
@@ -16,20 +16,6 @@ from utils.stage3.pipeline import Pipeline
 from utils.stage3.sharing import Sharing
 from utils.stage3.still_frames import NextFrame
 from utils.stage3.temporal_filter import make_passes
-
-
-def can_share(labels: Mapping[int, LabelMap], size: tuple[int, int]) -> bool:
-    """Whether one network can find the animals of these labels: there are several, and each label
-    shows all of them.
-
-    Args:
-        labels: labelled frame -> its label.
-        size: height and width at which animals are followed.
-    """
-    return bool(labels) and all(
-        len(label.animals) > 1 and label.resize(*size).shown_animals == label.animals
-        for label in labels.values()
-    )
 
 
 class SharedPipeline(Pipeline):
