@@ -63,6 +63,7 @@ from utils.stage3.find_animals import find_labels
 from utils.stage3.fine_tuning import FineTuner
 from utils.stage3.job import Job, describe_jobs, preset_for, share_labels
 from utils.stage3.network_choice import FROM_ANIMALS, Networks, choose_sharing
+from utils.stage3.openvino_network import Runtime, convert_network, require_openvino
 from utils.stage3.outline import OutlineFilter
 from utils.stage3.partial_run import PartialRun, partial_dir
 from utils.stage3.pipeline import Pipeline
@@ -136,6 +137,11 @@ class Config:
     seed: int = setting(0, "seed of augmentation and of untrained layers")
     precision: Literal["auto", "float32", "mixed_bfloat16"] = setting(
         "auto", "precision of the network; auto: mixed_bfloat16 where this device is faster in it"
+    )
+    runtime: Runtime = setting(
+        "keras",
+        "what computes the network that segments; openvino: 8-bit integers, for long videos (pip "
+        "install -r requirements-openvino.txt)",
     )
     shard: str = setting("1/1", "I/N: process every N-th video, starting with the I-th")
     save_weights: bool = setting(False, "keep the fine-tuned network of each video")
@@ -220,6 +226,7 @@ def check_flags(config: Config) -> None:
             ("--fine-tuned", config.fine_tuned),
             ("--save-weights", config.save_weights),
             ("--guidance none", config.guidance == "none"),
+            ("--runtime openvino", config.runtime != "keras"),
         ):
             if given:
                 raise UsageError(
@@ -233,6 +240,8 @@ def check_flags(config: Config) -> None:
     ):
         if config.networks == "one" and given:
             raise UsageError(f"--networks one does not go with {flag}. Leave out one of the two.")
+    if config.runtime == "openvino":
+        require_openvino()
     if config.crf and config.guided_filter:
         raise UsageError("--crf and --guided-filter both redraw the outline: choose one of them.")
     if config.fine_tuned and config.weights:
@@ -369,6 +378,8 @@ def prepare_job(
     }
     if config.outline:  # absent otherwise, so that runs without it keep their key
         key["outline"] = {type(config.outline).__name__: asdict(config.outline)}
+    if config.runtime != "keras":  # absent otherwise, as above
+        key["runtime"] = config.runtime
     stillness = config.stillness_in(len(video))
     if stillness:
         key["stillness"] = asdict(stillness)
@@ -477,9 +488,11 @@ def segment(
     make_pipeline = PromptedPipeline if preset.takes_prompts else Pipeline
     if job.sharing:
         make_pipeline = partial(SharedPipeline, sharing=job.sharing)
+    convert = partial(convert_network, partial(build_model, config.head))
     pipeline = make_pipeline(
         tuner, preset, video, labels, config.results, state, display,
         outline=config.outline, stillness=job.stillness,
+        convert=convert if config.runtime == "openvino" else None,
     )  # fmt: skip
     animals, numbers = pipeline.animals, [frame + video.first_frame for frame in labels]
     frames = ", ".join(map(str, numbers))

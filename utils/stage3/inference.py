@@ -1,22 +1,29 @@
 """From a fine-tuned network to the probability of the animal in every pixel of a frame."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import cv2
-import keras
 import numpy as np
 
 from utils.media.images import resize_image, scaled_size
 from utils.training.probability import sigmoid
 
 
+class Network(Protocol):
+    """What segments images: a model of `models.build_model`, or what stands in for one."""
+
+    def predict_on_batch(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Segments images, (n, H, W, 3) RGB in 0..255: {"mask": logits, float32 (n, H, W, 1)}."""
+
+
 def predict_probability(
-    model: keras.Model, image: np.ndarray, flip: bool = True, scales: Sequence[float] = (1.0,)
+    model: Network, image: np.ndarray, flip: bool = True, scales: Sequence[float] = (1.0,)
 ) -> np.ndarray:
     """Segments one image, with test-time augmentation.
 
     Args:
-        model: of `models.build_model`.
+        model: the network.
         image: uint8 (H, W, 3) RGB at working size.
         flip: average with the mirrored image, both in one batch (as the original does).
         scales: sizes at which the network sees the image; the results are averaged.

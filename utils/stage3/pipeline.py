@@ -22,8 +22,10 @@ from utils.stage3.company_filter import CompanyFilter
 from utils.stage3.correction_files import correct_masks
 from utils.stage3.crossing import CrossingWatch
 from utils.stage3.fine_tuning import FineTuner
+from utils.stage3.inference import Network
 from utils.stage3.kind_frames import KindFrames
 from utils.stage3.motion import Motion, find_motion
+from utils.stage3.openvino_network import Convert, SeenImages
 from utils.stage3.outline import OutlineFilter, redraw_outline
 from utils.stage3.partial_run import PartialRun, to_bytes
 from utils.stage3.preview import frames_to_preview, write_preview
@@ -42,6 +44,8 @@ from utils.stage3.temporal_filter import TemporalFilter, make_passes
 from utils.stage3.window import WindowedView, choose_zoom
 from utils.stage3.working_frames import WorkingFrames
 from utils.training.batches import FrameSample
+
+NUM_CALIBRATION_FRAMES = 6  # that a converted network is adapted to, evenly spaced
 
 
 @dataclass
@@ -89,6 +93,8 @@ class Pipeline:
         display: shows progress.
         outline: redraws outlines along the edges of the image; None: they stay the network's.
         stillness: which frames the network need not see; None: it sees all of them.
+        convert: makes a faster network that segments as well, from a network and images that it is
+            shown; None: the network itself segments.
 
     Attributes:
         frames_seen: number of the animal -> frames that the network saw to segment it.
@@ -106,6 +112,7 @@ class Pipeline:
         *,
         outline: OutlineFilter | None = None,
         stillness: Stillness | None = None,
+        convert: Convert | None = None,
     ):
         self.tuner = tuner
         self.preset = preset
@@ -115,6 +122,7 @@ class Pipeline:
         self.display = display
         self.outline = outline
         self.stillness = stillness
+        self.convert = convert
         self.size = working_size(video.height, video.width, preset.lines)
         self.labels = {f: resize_labels(label.values, *self.size) for f, label in labels.items()}
         self.fine_size = working_size(video.height, video.width, preset.fine_lines)
@@ -271,6 +279,7 @@ class Pipeline:
         self.frames_seen[animal] = self.partial.frames_seen(animal) or 0
         if self.frames_seen[animal]:
             return
+        self._convert_network(animal)
         following = self._follow(animal, everywhere, self._predict)
         title = self._title(animal, "segmenting")
         for found, corrected in self.display.frames(following, title, total=len(everywhere)):
@@ -471,14 +480,28 @@ class Pipeline:
             self.timing.frames += 1
         return probability
 
+    def _convert_network(self, animal: int) -> None:
+        """From here on the animal is segmented by a faster network, if there is one."""
+        if self.convert is None:
+            return
+        start, seen = time.perf_counter(), SeenImages(self.tuner.model)
+        view = self._view(animal, seen)
+        for frame, label in self.labels.items():
+            view.around(frame, label == animal, also_whole=True)
+        for frame in np.linspace(0, len(self.video) - 1, NUM_CALIBRATION_FRAMES).round():
+            view.whole(int(frame))
+        self.views[animal] = self._view(animal, self.convert(self.tuner.model, seen.images))
+        seconds = time.perf_counter() - start
+        print(f"{self._title(animal, 'network converted')} in {seconds:.0f} s", flush=True)
+
     def _is_whole(self, index: int) -> bool:
         """Whether it is a frame's turn to be segmented outside of the window as well."""
         return index % self.preset.window.whole_every == 0
 
-    def _view(self, animal: int) -> WindowedView:
+    def _view(self, animal: int, network: Network | None = None) -> WindowedView:
         masks = [label == animal for label in self.labels.values() if (label == animal).any()]
         return WindowedView(
-            self.tuner.model,
+            network or self.tuner.model,
             self.frames.read,
             self.fine_size,
             lines=min(self.size),

@@ -72,6 +72,7 @@ class SharedPipeline(Pipeline):
         self.frames_seen[animal] = self.partial.frames_seen(animal) or 0
         if self.frames_seen[animal]:
             return
+        self._convert_network(animal)
         everywhere = range(len(self.video))
         title = self._title(animal, "segmenting")
         following = self._follow_all(animal)

@@ -9,12 +9,11 @@ few frames, and at once when the animal reaches the window's edge, is lost, or m
 from collections.abc import Callable, Sequence
 
 import cv2
-import keras
 import numpy as np
 
 from utils.media.images import resize_image, resize_labels
 from utils.media.regions import Rectangle, rectangle_around, touching
-from utils.stage3.inference import predict_probability
+from utils.stage3.inference import Network, predict_probability
 from utils.stage3.settings import Window
 
 EDGE_PX = 6  # what comes so close to an edge of the window may continue outside of it
@@ -39,7 +38,7 @@ class WindowedView:
     """Segments one animal, frame by frame, mostly in a window around it.
 
     Args:
-        model: of `models.build_model`.
+        model: the network.
         read: gives a frame, uint8 (H, W, 3) RGB, all of one size.
         size: height and width of these frames.
         lines: what zooms are relative to: the shorter side of frames at working size.
@@ -51,7 +50,7 @@ class WindowedView:
 
     def __init__(
         self,
-        model: keras.Model,
+        model: Network,
         read: Callable[[int], np.ndarray],
         size: tuple[int, int],
         *,
