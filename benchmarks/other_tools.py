@@ -6,15 +6,18 @@ nothing is downloaded. It needs packages that are no part of this project, and a
 what is missing: pip install torch transformers
 
 Ours is the time of the network alone, for a window of 480x832 and for a whole frame, in float32.
-What fine-tuning takes before is in the table of `python -m benchmarks.speed`.
+Fine-tuning comes before it: --fixed-seconds is what a run of ours takes besides its frames, so that
+the length from which on it is faster follows.
 
 Reads   nothing: the weights are random.
-Writes  the table to the screen; with --json all numbers.
+Writes  the table to the screen; with --plot a picture of the seconds by length of the video, with
+        --json all numbers.
 
     python -m benchmarks.other_tools
 """
 
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -35,6 +38,7 @@ from utils.environment import describe_environment
 from utils.files import write_json
 
 WINDOW = (480, 832)
+OURS = f"ours, window of {WINDOW[0]}x{WINDOW[1]}"
 SIZE_PX = 1024  # of the square that SAM 2.1 makes of each frame
 MEMORY = 7  # frames that it remembers; with fewer of them, a frame takes less time
 BACKBONES = {  # what differs from the defaults, which are those of the tiny one
@@ -54,6 +58,10 @@ BACKBONES = {  # what differs from the defaults, which are those of the tiny one
 @dataclass(frozen=True)
 class Config:
     sam: tuple[Literal[*BACKBONES], ...] = setting(("tiny",), "sizes of SAM 2.1 to measure")
+    fixed_seconds: float = setting(
+        196.0, "of `default` in float32, fine-tuning included, as benchmarks.whole_runs measures"
+    )
+    plot: Path | None = setting(None, "file for the picture (PNG)")
     rounds: int = setting(3, "interleaved rounds; medians of these are printed")
     json: Path | None = setting(None, "write the numbers here as well")
 
@@ -68,11 +76,51 @@ def main(config: Config) -> None:
         tasks |= {f"SAM 2.1 {size}": follow_with_sam(size) for size in config.sam}
     times = time_tasks(tasks, config.rounds)
     print(describe_environment())
-    rows = [(n, np.median(s), f"{min(s):.2f} - {max(s):.2f}") for n, s in times.items()]
-    headers = ("network", "median s per frame", "min - max")
-    print(tabulate(rows, headers, tablefmt="pipe", floatfmt=("", ".2f", "")))
+    medians = {name: float(np.median(seconds)) for name, seconds in times.items()}
+    faster_from = {
+        name: frames_until_faster(medians[OURS], config.fixed_seconds, median)
+        for name, median in medians.items()
+        if name.startswith("SAM")
+    }
+    rows = [
+        (name, medians[name], f"{min(s):.2f} - {max(s):.2f}", faster_from.get(name, ""))
+        for name, s in times.items()
+    ]
+    headers = ("network", "median s per frame", "min - max", "ours is faster from frames")
+    print(tabulate(rows, headers, tablefmt="pipe", floatfmt=("", ".2f", "", "")))
+    if config.plot:
+        plot_runs(config.plot, medians, config.fixed_seconds)
     if config.json:
         write_json(config.json, times)
+
+
+def frames_until_faster(ours: float, fixed: float, other: float) -> int | None:
+    """From how many frames on ours takes less time; None if never.
+
+    Args:
+        ours, other: seconds per frame.
+        fixed: seconds of ours besides its frames.
+    """
+    return math.floor(fixed / (other - ours)) + 1 if other > ours else None
+
+
+def plot_runs(path: Path, medians: dict[str, float], fixed_seconds: float) -> None:
+    """Draws the seconds of a run by the length of its video."""
+    from matplotlib.figure import Figure
+
+    frames = np.geomspace(5, 5000, 200)
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.loglog(frames, fixed_seconds + medians[OURS] * frames, label="ours, fine-tuning included")
+    for name, seconds in medians.items():
+        if name.startswith("SAM"):
+            axes.loglog(frames, seconds * frames, label=name)
+    axes.set_xlabel("frames of 480x854")
+    axes.set_ylabel("seconds, two processor cores, float32")
+    axes.grid(alpha=0.3, which="both")
+    axes.legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
 
 
 def our_tasks() -> dict[str, Callable[[], object]]:
