@@ -15,7 +15,7 @@ $(VENV)/.installed: requirements.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt requirements-openvino.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	# Both ask for a second OpenCV package, and two of them break each other.
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps vos-benchmark==0.1.0 trackeval==1.3.0
