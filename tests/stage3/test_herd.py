@@ -13,7 +13,7 @@ from tests.tiny_prompted import tiny_prompted_network
 from utils import paths
 from utils.errors import InputError, UsageError
 from utils.media.regions import touching
-from utils.stage3 import presets, prompted_pipeline, prompted_tuning
+from utils.stage3 import pipeline, presets, prompted_pipeline, prompted_tuning
 from utils.stage3.prompted_pipeline import PromptedView, keep_pieces, limit_growth
 from utils.stage3.prompted_tuning import NumberedFrame, make_tuner, spill_over
 from utils.training.animals import NumberedImage
@@ -123,7 +123,7 @@ def test_frames_with_a_tiny_animal_are_not_enlarged_without_limit(herd, monkeypa
 @pytest.mark.parametrize("calls", [0, 3])
 def test_a_run_that_was_cut_off_ends_with_the_same_masks(herd, tmp_path, calls):
     add_red_pair(herd)
-    herd.run_cut_off(prompted_pipeline, "find_motion", calls, sequences=("pair",), preset="herd")
+    herd.run_cut_off(pipeline, "find_motion", calls, sequences=("pair",), preset="herd")
     herd.run(sequences=("pair",), preset="herd")
     masks = herd.masks("pair")
     assert herd.record("pair")["seconds"]["steps"] == 0  # they had been done

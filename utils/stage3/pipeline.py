@@ -3,7 +3,7 @@
 import contextlib
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from utils import paths
+from utils.ahead import ahead
 from utils.console import Display
 from utils.files import write_json
 from utils.media.images import resize_image, resize_labels, working_size
@@ -74,6 +75,23 @@ class Timing:
             "frames": self.frames,
             "total": round(total, 2),
         }
+
+
+@dataclass(frozen=True)
+class Step:
+    """A frame on the way out from a label.
+
+    Attributes:
+        index: of the frame.
+        grey: uint8 (h, w), at working size.
+        motion: from this frame to that of the step before; of the first, to the label's.
+        distance_frames: how many frames of the video that frame is away, at least 1.
+    """
+
+    index: int
+    grey: np.ndarray
+    motion: Motion | None
+    distance_frames: int
 
 
 class Pipeline:
@@ -331,13 +349,13 @@ class Pipeline:
         redrawn = redraw_outline(found.probability, found.region, image, self.outline, threshold)
         return AnimalInFrame(found.frame, *redrawn)
 
-    def write(self, masks: Iterable[tuple[int, np.ndarray]]) -> None:
-        """Writes masks, confidence and overlays."""
+    def write(self, masks: Iterator[tuple[int, np.ndarray]]) -> None:
+        """Writes masks, each while the next one is settled, then confidence and overlays."""
         name, stems = self.video.name, self.video.frame_names
         clear_results(self.results_dir, self.video)
         folder = self.results_dir / paths.SEGMENTATION / name
         title = f"{name}: writing masks"
-        for index, mask in self.display.frames(masks, title, total=len(stems)):
+        for index, mask in self.display.frames(ahead(masks), title, total=len(stems)):
             write_label(folder / f"{stems[index]}.png", mask, self.animals)
         record = {"confidence": self.confidence_of_frames()}
         if len(self.animals) > 1:
@@ -394,21 +412,17 @@ class Pipeline:
             settings = self.preset.separation
             watch = SeparationWatch(settings, self._motion) if settings else None
             crossing = self._watch_crossings(temporal_filter)
-            before, grey_before = start, self.frames.grey(start)
-            for index in (i for i in going_away if i in frames):
-                grey = self.frames.grey(index)
-                motion = find_motion(grey, grey_before)
+            for step in self._steps(start, [i for i in going_away if i in frames]):
+                index, motion = step.index, step.motion
                 crosses = crossing is not None and crossing.goes_on
                 expected = temporal_filter.expect(motion, with_others=crosses)
                 in_doubt = in_company and temporal_filter.is_in_doubt
                 probability = probability_of(
-                    animal, NextFrame(index, grey, motion, expected, in_doubt)
+                    animal, NextFrame(index, step.grey, motion, expected, in_doubt)
                 )
-                # The label's own frame is 0 frames away from it; the filter's reach is at least 1.
                 at_working_size = resize_image(probability, *self.size)
-                distance = max(1, abs(index - before))
                 kind = self.kind.probability(index) if in_company else None
-                region = temporal_filter(at_working_size, motion, distance, kind)
+                region = temporal_filter(at_working_size, motion, step.distance_frames, kind)
                 corrected = watch(index, region, motion) if watch else {}
                 if index in corrected:
                     region = corrected.pop(index)
@@ -423,7 +437,26 @@ class Pipeline:
                         temporal_filter.settle(region)
                         corrected |= told_apart
                 yield AnimalInFrame(index, probability, region), corrected
+
+    def _steps(self, start: int, going_away: Sequence[int]) -> Iterator[Step]:
+        """The way out from a labelled frame, each frame prepared while the network sees the one
+        before.
+
+        Args:
+            start: the labelled frame.
+            going_away: frames in the order in which they are looked at.
+        """
+
+        def prepare() -> Iterator[Step]:
+            before, grey_before = start, self.frames.grey(start)
+            for index in going_away:
+                grey = self.frames.grey(index)
+                motion = find_motion(grey, grey_before)
+                # The label's own frame is 0 frames away from it; a filter's reach is at least 1.
+                yield Step(index, grey, motion, max(1, abs(index - before)))
                 before, grey_before = index, grey
+
+        return ahead(prepare())
 
     def _watch_crossings(
         self, temporal_filter: TemporalFilter | CompanyFilter

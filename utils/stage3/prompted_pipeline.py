@@ -13,7 +13,7 @@ import numpy as np
 from utils.media.images import resize_image, resize_labels
 from utils.media.regions import rectangle_around
 from utils.stage3.animal_in_frame import AnimalInFrame
-from utils.stage3.motion import find_motion, warp_mask
+from utils.stage3.motion import warp_mask
 from utils.stage3.pipeline import Pipeline
 from utils.stage3.prompted_tuning import NumberedFrame
 from utils.stage3.separation import SeparationWatch
@@ -160,18 +160,17 @@ class PromptedPipeline(Pipeline):
         prompts, threshold = self.preset.prompts, self.preset.refinement.threshold
         labelled = tuple(f for f, label in self.labels.items() if (label == animal).any())
         for start, going_away in make_passes(len(self.video), labelled):
-            mask, before = self.labels[start] == animal, start
+            mask = self.labels[start] == animal
             settings = self.preset.separation
             watch = SeparationWatch(settings, self._motion) if settings else None
             smallest = prompts.lost * np.count_nonzero(mask)
             areas = deque([np.count_nonzero(mask)], maxlen=prompts.memory)
-            for index in (i for i in going_away if i in frames):
-                grey = self.frames.grey(index)
-                motion = find_motion(grey, self.frames.grey(before))
+            for step in self._steps(start, [i for i in going_away if i in frames]):
+                index, motion = step.index, step.motion
                 expected = warp_mask(mask, motion)
                 if np.count_nonzero(expected) < MIN_MOVED * np.count_nonzero(mask):
                     expected = mask
-                probability = probability_of(animal, NextFrame(index, grey, motion, expected))
+                probability = probability_of(animal, NextFrame(index, step.grey, motion, expected))
                 found = resize_image(probability, *self.size) > threshold * 255
                 region = keep_pieces(found, expected, prompts.overlap)
                 region = limit_growth(region, expected, prompts.growth * np.median(areas))
@@ -190,7 +189,6 @@ class PromptedPipeline(Pipeline):
                 if region.any():
                     areas.append(np.count_nonzero(region))
                 yield AnimalInFrame(index, probability, region), corrected
-                before = index
 
 
 def keep_pieces(mask: np.ndarray, expected: np.ndarray, overlap: float) -> np.ndarray:

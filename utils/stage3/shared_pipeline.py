@@ -11,7 +11,6 @@ from utils.media.images import resize_image, resize_labels
 from utils.media.labels import VOID, LabelMap
 from utils.stage3.animal_in_frame import AnimalInFrame
 from utils.stage3.joint_filter import JointFilter
-from utils.stage3.motion import find_motion
 from utils.stage3.pipeline import Pipeline
 from utils.stage3.sharing import Sharing
 from utils.stage3.still_frames import NextFrame
@@ -90,17 +89,16 @@ class SharedPipeline(Pipeline):
             joint_filter = JointFilter(
                 self.telling_apart, self.sharing, self._motion, self.numbered[start]
             )
-            before = start
-            for index in going_away:
-                grey = self.frames.grey(index)
-                motion = find_motion(grey, self.frames.grey(before))
-                expected = joint_filter.expect(motion)
-                next_frame = NextFrame(index, grey, motion, expected, joint_filter.is_in_doubt)
-                probability = self._predict(animal, next_frame)
+            for step in self._steps(start, going_away):
+                expected = joint_filter.expect(step.motion)
+                probability = self._predict(
+                    animal,
+                    NextFrame(
+                        step.index, step.grey, step.motion, expected, joint_filter.is_in_doubt
+                    ),
+                )
                 at_working_size = resize_image(probability, *self.size)
-                distance = max(1, abs(index - before))
-                yield joint_filter(index, at_working_size, motion, distance)
-                before = index
+                yield joint_filter(step.index, at_working_size, step.motion, step.distance_frames)
 
     def _found(self, animal: int, frame: int) -> AnimalInFrame:
         """What is left of an animal in a frame: nothing where the network has found another one."""

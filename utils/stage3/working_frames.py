@@ -1,6 +1,7 @@
 """A video's frames at the size at which the network sees them, each decoded as few times as
 possible."""
 
+import threading
 from collections import OrderedDict
 
 import numpy as np
@@ -19,7 +20,7 @@ class WorkingFrames:
 
     A video file decodes forward from a keyframe. Walking backward, frame by frame, would decode
     most frames again and again; so the frame before the ones in memory comes with those that
-    precede it.
+    precede it. Threads may share it.
 
     Args:
         video: the frames.
@@ -39,6 +40,7 @@ class WorkingFrames:
         self.size = size
         self.grey_size = grey_size or size
         self.partial = partial
+        self._lock = threading.Lock()
         self._cache: OrderedDict[int, np.ndarray] = OrderedDict()
         self._capacity = max(2, CACHE_BYTES // (3 * size[0] * size[1]))
 
@@ -47,14 +49,15 @@ class WorkingFrames:
 
     def read(self, index: int) -> np.ndarray:
         """Frame `index` as uint8 (height, width, 3), RGB."""
-        if index not in self._cache:
-            walks_backward = index + 1 in self._cache and index - 1 not in self._cache
-            ahead = min(BLOCK_FRAMES, self._capacity) - 1 if walks_backward else 0
-            for number in range(max(0, index - ahead), index + 1):
-                if number not in self._cache:
-                    self._keep(number, resize_image(self.video.read(number), *self.size))
-        self._cache.move_to_end(index)
-        return self._cache[index]
+        with self._lock:
+            if index not in self._cache:
+                walks_backward = index + 1 in self._cache and index - 1 not in self._cache
+                ahead = min(BLOCK_FRAMES, self._capacity) - 1 if walks_backward else 0
+                for number in range(max(0, index - ahead), index + 1):
+                    if number not in self._cache:
+                        self._keep(number, resize_image(self.video.read(number), *self.size))
+            self._cache.move_to_end(index)
+            return self._cache[index]
 
     def grey(self, index: int) -> np.ndarray:
         """Frame `index` as uint8 (height, width), as it is on disk: a run that is continued
