@@ -63,7 +63,12 @@ from utils.stage3.find_animals import find_labels
 from utils.stage3.fine_tuning import FineTuner
 from utils.stage3.job import Job, describe_jobs, preset_for, share_labels
 from utils.stage3.network_choice import FROM_ANIMALS, Networks, choose_sharing
-from utils.stage3.openvino_network import Runtime, convert_network, require_openvino
+from utils.stage3.openvino_network import (
+    Runtime,
+    convert_network,
+    openvino_versions,
+    require_openvino,
+)
 from utils.stage3.outline import OutlineFilter
 from utils.stage3.partial_run import PartialRun, partial_dir
 from utils.stage3.pipeline import Pipeline
@@ -301,7 +306,8 @@ def prepare_jobs(config: Config, weights_sha256: str) -> tuple[list[Job], dict[s
     is_long = any(len(job.sequence.video) >= Stillness().min_frames for job in jobs)
     if len(jobs) + len(failed) > 1 or is_long:
         preset, precision = PRESETS[config.preset], keras.config.dtype_policy().name
-        print(describe_jobs(jobs, failed, preset, config.results, precision), flush=True)
+        table = describe_jobs(jobs, failed, preset, config.results, precision, config.runtime)
+        print(table, flush=True)
     return jobs, failed
 
 
@@ -420,8 +426,9 @@ def learn_labels(
         for job in jobs
         if job.guidance.frames
     ]
-    of_video = ("labelled_frames", "finding", "stillness")
-    key = {name: v for name, v in jobs[0].key.items() if name not in of_video}
+    # of a video, or of what is done with a network that has learnt
+    other = ("labelled_frames", "finding", "stillness", "outline", "runtime")
+    key = {name: v for name, v in jobs[0].key.items() if name not in other}
     key["sha256"] = {"weights": start.sha256}
     key["preset"] = asdict(PRESETS[config.preset])  # whatever --animals means to a video
     with hold_lock(folder.with_name(f"{folder.name}.lock"), str(folder)):
@@ -540,7 +547,7 @@ def segment(
         weights=str(network.path),
         network=network.record() if network.tuned_on else None,
         saved_weights_sha256=saved or None,
-        environment=describe_environment(),
+        environment=describe_environment() | openvino_versions(config.runtime),
         key=job.key,
     )
 

@@ -15,6 +15,7 @@ Over an hour for 18 000 frames with `fast` on two cores. A finished run is only 
 """
 
 import contextlib
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -145,9 +146,10 @@ def note_disk_use(folder: Path) -> Iterator[None]:
 def num_bytes(folder: Path) -> int:
     """Bytes of the files in a folder, in which others may be written and removed meanwhile."""
     total = 0
-    for path in folder.rglob("*"):
-        with contextlib.suppress(FileNotFoundError):
-            total += path.stat().st_size
+    for parent, _, names in os.walk(folder):  # passes over folders that vanish meanwhile
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                total += os.stat(os.path.join(parent, name)).st_size
     return total
 
 

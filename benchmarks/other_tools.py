@@ -35,6 +35,7 @@ from benchmarks.speed import FRAME, time_tasks
 from models import build_model
 from utils.command_line import run_script, setting
 from utils.environment import describe_environment
+from utils.errors import UsageError
 from utils.files import write_json
 
 WINDOW = (480, 832)
@@ -58,15 +59,19 @@ BACKBONES = {  # what differs from the defaults, which are those of the tiny one
 @dataclass(frozen=True)
 class Config:
     sam: tuple[Literal[*BACKBONES], ...] = setting(("tiny",), "sizes of SAM 2.1 to measure")
-    fixed_seconds: float = setting(
-        196.0, "of `default` in float32, fine-tuning included, as benchmarks.whole_runs measures"
+    fixed_seconds: float | None = setting(
+        None,
+        "of a run of ours in float32 besides its frames, on this machine: in the table of "
+        "benchmarks.whole_runs, own minus the video's frames divided by frames/s",
     )
-    plot: Path | None = setting(None, "file for the picture (PNG)")
+    plot: Path | None = setting(None, "file for the picture (PNG); needs --fixed-seconds")
     rounds: int = setting(3, "interleaved rounds; medians of these are printed")
     json: Path | None = setting(None, "write the numbers here as well")
 
 
 def main(config: Config) -> None:
+    if config.plot and config.fixed_seconds is None:
+        raise UsageError("--plot needs --fixed-seconds.")
     backend.make_deterministic(0)
     tasks = our_tasks()
     missing = [package for package in ("torch", "transformers") if not find_spec(package)]
@@ -80,7 +85,7 @@ def main(config: Config) -> None:
     faster_from = {
         name: frames_until_faster(medians[OURS], config.fixed_seconds, median)
         for name, median in medians.items()
-        if name.startswith("SAM")
+        if name.startswith("SAM") and config.fixed_seconds is not None
     }
     rows = [
         (name, medians[name], f"{min(s):.2f} - {max(s):.2f}", faster_from.get(name, ""))

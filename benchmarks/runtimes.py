@@ -5,6 +5,8 @@ stage 3 uses it (`predict_on_batch`) and as a graph, OpenVINO and ONNX Runtime, 
 bfloat16 where they have it, and as int8, calibrated on other frames of the same video. Rounds are
 interleaved, so that a drift of the machine's speed affects all alike; medians are printed, and the
 IoU of the masks with those of TensorFlow in float32, over the frames: the mean and the lowest.
+The last line is what `finetune_test.py --runtime openvino` does: one network for windows of any
+size, which NNCF converts.
 
 Other runtimes than TensorFlow are optional, and a line says which are not installed:
 pip install openvino onnxruntime tf2onnx onnx
@@ -38,6 +40,7 @@ from utils.evaluation.measures import region_similarity
 from utils.files import write_json
 from utils.inputs.sequences import open_dataset_sequence
 from utils.media.images import resize_image
+from utils.stage3.openvino_network import PACKAGES, OpenVinoNetwork
 from utils.training.weights import find_weights, load_weights
 
 REFERENCE = "TensorFlow, predict_on_batch, float32"
@@ -87,7 +90,7 @@ def main(config: Config) -> None:
     networks = {p: load_network(weights, p) for p in ("float32", "mixed_bfloat16")}
     with tempfile.TemporaryDirectory() as folder:
         files = export(networks["float32"], Path(folder), images[0].shape, calibration)
-        loaded = dict(load_all(networks, files))
+        loaded = dict(load_all(networks, files, calibration))
         masks = {name: [run(image) > 0 for image in images] for name, run in loaded.items()}
         times = time_rounds(loaded, images[0], config.rounds)  # all have run before
     numbers = {name: compare(masks[name], masks[REFERENCE], times[name]) for name in loaded}
@@ -171,7 +174,7 @@ def make_reader(path: Path, images: list[np.ndarray]) -> object:
     return Reader()
 
 
-def list_runtimes() -> list[Runtime]:
+def list_runtimes(calibration: list[np.ndarray]) -> list[Runtime]:
     """The lines of the table; those of networks in memory name their precision last."""
     onnx = (*NEEDS_ONNX, "onnxruntime")
     return [
@@ -184,21 +187,27 @@ def list_runtimes() -> list[Runtime]:
         Runtime("OpenVINO, int8", ("openvino", *onnx), "int8", lambda f: load_openvino(f, "f32")),
         Runtime("ONNX Runtime, float32", onnx, "onnx", load_onnx),
         Runtime("ONNX Runtime, int8", onnx, "int8", load_onnx),
+        Runtime(
+            "--runtime openvino, from float32",
+            PACKAGES,
+            None,
+            lambda model: load_converted(model, calibration),
+        ),
     ]
 
 
 def load_all(
-    networks: dict[str, keras.Model], files: dict[str, Path]
+    networks: dict[str, keras.Model], files: dict[str, Path], calibration: list[np.ndarray]
 ) -> Iterator[tuple[str, Predict]]:
     """Yields name and function of each runtime; prints a line for each that is not there."""
-    for runtime in list_runtimes():
+    for runtime in list_runtimes(calibration):
         missing = [package for package in runtime.packages if not find_spec(package)]
         if missing:
             print(f"{runtime.name}: not measured, not installed: {', '.join(missing)}", flush=True)
         elif runtime.file and runtime.file not in files:
             print(f"{runtime.name}: not measured, there is no {FILES[runtime.file]}", flush=True)
         else:
-            source = files[runtime.file] if runtime.file else networks[runtime.name.split(", ")[-1]]
+            source = files[runtime.file] if runtime.file else networks[runtime.name.split()[-1]]
             start = time.perf_counter()
             try:
                 yield runtime.name, runtime.load(source)
@@ -239,6 +248,12 @@ def load_openvino(path: Path, precision: str) -> Predict:
     if used != precision:
         raise RuntimeError(f"not measured, this processor gets {used} for {precision}")
     return lambda image: compiled([image])[0][0, ..., 0]
+
+
+def load_converted(model: keras.Model, calibration: list[np.ndarray]) -> Predict:
+    """As `finetune_test.py --runtime openvino` does it."""
+    network = OpenVinoNetwork(model, [image[0].astype("uint8") for image in calibration])
+    return lambda image: network.predict_on_batch(image)["mask"][0, ..., 0]
 
 
 def load_onnx(path: Path) -> Predict:

@@ -17,7 +17,7 @@ def tiny(monkeypatch):
 def test_ours_is_measured_and_what_is_missing_is_said(tiny, tmp_path, capsys):
     path = tmp_path / "tools.json"
     picture = tmp_path / "plots/tools.png"
-    other_tools.main(other_tools.Config(rounds=2, json=path, plot=picture))
+    other_tools.main(other_tools.Config(rounds=2, json=path, plot=picture, fixed_seconds=100))
     times = json.loads(path.read_text())
     assert list(times) == ["ours, window of 480x832", "ours, frame of 480x854"]
     assert all(len(seconds) == 2 and min(seconds) > 0 for seconds in times.values())

@@ -25,6 +25,7 @@ def test_runtimes_that_are_not_installed_are_said(world, monkeypatch, capsys):
     out = capsys.readouterr().out
     assert "OpenVINO, float32: not measured, not installed: openvino" in out
     assert "ONNX Runtime, int8: not measured, not installed: onnx, tf2onnx, onnxruntime" in out
+    assert "--runtime openvino, from float32: not measured, not installed: openvino, nncf" in out
     numbers = json.loads(path.read_text())
     assert len(numbers) == 4 and all(name.startswith("TensorFlow") for name in numbers)
     for number in numbers.values():  # the same network, whatever the precision is called

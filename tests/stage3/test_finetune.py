@@ -949,7 +949,7 @@ def test_the_flags_are_those_of_the_documentation_and_have_defaults():
         *("weights", "results", "seed", "precision", "shard", "save-weights", "overwrite"),
         *("progress", "dry-run", "crf", "guided-filter"),
         *("fine-tuned", "together", "frames", "name", "shot-changes", "animals", "every-frame"),
-        "networks",
+        *("networks", "runtime"),
     }
 
 

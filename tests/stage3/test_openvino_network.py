@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from tests.stage3_world import NUM_FRAMES, tiny_network
+from utils import backend
 from utils.errors import UsageError
 from utils.evaluation.measures import region_similarity
-from utils.stage3 import openvino_network
-from utils.stage3.openvino_network import MAX_SHAPES, OpenVinoNetwork, convert_network
+from utils.stage3 import openvino_network, pipeline
+from utils.stage3.fine_tuning import FineTuner
+from utils.stage3.openvino_network import OpenVinoNetwork, convert_network, require_openvino
 
 
 @pytest.fixture(scope="module")
@@ -44,12 +46,6 @@ def test_the_same_network_and_images_give_the_same_bit_for_bit(model, converted,
     batch = np.stack(images)
     one, other = (network.predict_on_batch(batch)["mask"] for network in (converted, again))
     np.testing.assert_array_equal(one, other)
-
-
-def test_only_a_few_compiled_networks_are_kept(converted):
-    for height in range(8, 8 * (MAX_SHAPES + 3), 8):
-        converted.predict_on_batch(np.zeros((1, height, 16, 3), "uint8"))
-    assert len(converted._compiled) == MAX_SHAPES
 
 
 def test_nothing_is_sent_to_the_makers_of_the_packages(converted):
@@ -107,14 +103,29 @@ def test_several_animals_are_segmented_with_it(world, converted_with, networks):
 
 
 def test_a_run_that_was_cut_off_continues_with_the_same_masks(world, converted_with):
-    from utils.stage3 import pipeline
+    world.add()
+    world.run_cut_off(pipeline, "find_motion", 3, runtime="openvino")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FineTuner, "fit", lambda *_, **__: pytest.fail("learnt again"))
+        world.run(runtime="openvino")
+    masks = world.masks()
+    world.run(runtime="openvino", overwrite=True)
+    np.testing.assert_array_equal(world.masks(), masks)
+    assert len(converted_with) == 3
 
+
+def test_the_record_names_the_versions_of_its_packages(world):
     world.add()
     world.run(runtime="openvino")
-    undisturbed = world.masks()
-    world.run_cut_off(pipeline, "find_motion", 3, runtime="openvino", overwrite=True)
-    world.run(runtime="openvino")
-    np.testing.assert_array_equal(world.masks(), undisturbed)
+    assert {"openvino", "nncf"} <= set(world.record()["environment"])
+    world.run()
+    assert "openvino" not in world.record()["environment"]
+
+
+def test_a_gpu_is_not_left_idle_without_a_word(monkeypatch, capsys):
+    monkeypatch.setattr(backend, "has_gpu", lambda: True)
+    require_openvino()
+    assert "not on the GPU" in capsys.readouterr().out
 
 
 def test_without_its_packages_the_flag_says_what_to_install(world, monkeypatch):

@@ -72,6 +72,7 @@ def describe_jobs(
     preset: Preset,
     results_dir: Path,
     precision: str,
+    runtime: str,
 ) -> str:
     """The table of all videos: state, size, estimated time and disk.
 
@@ -81,8 +82,9 @@ def describe_jobs(
         preset: see `utils.stage3.settings.Preset`.
         results_dir: where the pace of earlier runs is found.
         precision: of the network.
+        runtime: of `--runtime`.
     """
-    pace = find_pace(results_dir, preset, precision)
+    pace = find_pace(results_dir, preset, precision, runtime)
     planned = []
     for job in jobs:
         frames = job.guidance.frames

@@ -1,7 +1,6 @@
 """Whether the labelled animals of a video get a network each, or one for all of them."""
 
-from collections.abc import Mapping
-from itertools import combinations
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import cv2
@@ -14,9 +13,9 @@ from utils.media.videos import Video
 from utils.stage3.settings import Preset
 from utils.stage3.sharing import Sharing
 
-Networks = Literal["auto", "each", "one"]  # the choices of every --networks flag
+Networks = Literal["auto", "each", "one"]  # the choices of finetune_test.py's --networks
 FROM_ANIMALS = 4  # on, animals that look alike share a network
-MIN_LIKENESS = 0.7  # of two animals that look alike
+MIN_LIKENESS = 0.7  # of an animal and the others, in the median
 COLOUR_BINS = 16  # for each of L, a, b
 
 
@@ -31,8 +30,8 @@ def choose_sharing(
     """How one network follows all labelled animals of a video; None: each has its own.
 
     Args:
-        networks: of `--networks`. "auto" prints its choice, if that is one network, and "one" a
-            warning, if that is no use.
+        networks: of `--networks`. What "auto" chooses is printed where it is one network, and why
+            there is none where that depends on the labels alone.
         preset: of this video.
         video: its frames.
         labels: labelled frame -> its label.
@@ -41,24 +40,26 @@ def choose_sharing(
     num_animals = len({animal for label in labels.values() for animal in label.animals})
     if networks == "each" or num_animals < 2:
         return None
+    if networks == "auto":
+        if not (is_possible and preset.can_share) or num_animals < FROM_ANIMALS:
+            return None
+        if not all(look_alike(video.read(frame), label) for frame, label in labels.items()):
+            return None
     size = working_size(video.height, video.width, preset.lines)
-    shows_all = can_share(labels, size)
-    if networks == "one":
-        if not shows_all:
-            print(
-                f"warning: {video.name}: a network for each animal in spite of --networks one, "
-                f"since not every label shows all of them at {size[1]}x{size[0]}, the size at "
-                "which they are followed",
-                flush=True,
-            )
-        return Sharing() if shows_all else None
-    if not (is_possible and preset.can_share and shows_all) or num_animals < FROM_ANIMALS:
+    if not can_share(labels, size):
+        kind = "warning" if networks == "one" else "note"
+        print(
+            f"{kind}: {video.name}: a network for each animal, since not every label shows all of "
+            f"them at {size[1]}x{size[0]}, the size at which they are followed",
+            flush=True,
+        )
         return None
-    if not look_alike({frame: video.read(frame) for frame in labels}, labels):
-        return None
-    print(
-        f"{video.name}: one network for all {num_animals} animals (--networks each: one for each)"
-    )
+    if networks == "auto":
+        print(
+            f"{video.name}: one network for all {num_animals} animals, which look alike; label any "
+            "others of their kind as well, or give each its own with --networks each",
+            flush=True,
+        )
     return Sharing()
 
 
@@ -76,32 +77,36 @@ def can_share(labels: Mapping[int, LabelMap], size: tuple[int, int]) -> bool:
     )
 
 
-def look_alike(images: Mapping[int, np.ndarray], labels: Mapping[int, LabelMap]) -> bool:
-    """Whether the labelled animals are about the same in colour: most pairs of them in a frame.
-
-    Args:
-        images: labelled frame -> uint8 (H, W, 3), RGB.
-        labels: labelled frame -> its label.
-    """
-    likeness = [
-        colour_likeness(images[frame], label.values == one, label.values == other)
-        for frame, label in labels.items()
-        for one, other in combinations(label.shown_animals, 2)
-    ]
-    return bool(likeness) and float(np.median(likeness)) >= MIN_LIKENESS
-
-
-def colour_likeness(image: np.ndarray, one: np.ndarray, other: np.ndarray) -> float:
-    """How much the colours of two animals overlap: the Bhattacharyya coefficient of their smoothed
-    histograms in CIELAB, 0..1.
+def look_alike(image: np.ndarray, label: LabelMap) -> bool:
+    """Whether the animals that a label shows are about the same in colour, each of them as most of
+    the others.
 
     Args:
         image: uint8 (H, W, 3), RGB.
-        one, other: bool (H, W), each with a pixel at least.
+        label: of the same size.
+    """
+    likeness = colour_likeness(image, [label.values == n for n in label.shown_animals])
+    others = ~np.eye(len(likeness), dtype=bool)
+    return all(
+        float(np.median(row[is_other])) >= MIN_LIKENESS
+        for row, is_other in zip(likeness, others, strict=True)
+        if is_other.any()
+    )
+
+
+def colour_likeness(image: np.ndarray, animals: Sequence[np.ndarray]) -> np.ndarray:
+    """How much the colours of animals overlap: the Bhattacharyya coefficient of their smoothed
+    histograms in CIELAB.
+
+    Args:
+        image: uint8 (H, W, 3), RGB.
+        animals: bool (H, W), each with a pixel at least.
+
+    Returns: float (animals, animals), 0..1.
     """
     lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
-    histograms = [_histogram(lab[mask]) for mask in (one, other)]
-    return float(np.sqrt(np.prod(histograms, axis=0)).sum())
+    roots = [np.sqrt(_histogram(lab[mask]).ravel()) for mask in animals]
+    return np.array([[float(one @ other) for other in roots] for one in roots])
 
 
 def _histogram(pixels: np.ndarray) -> np.ndarray:

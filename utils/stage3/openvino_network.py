@@ -11,12 +11,14 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any, Literal
 
 import keras
 import numpy as np
 
+from utils import backend
 from utils.errors import UsageError
 from utils.stage3.inference import Network
 
@@ -24,7 +26,7 @@ Runtime = Literal["keras", "openvino"]  # the choices of --runtime
 # Makes what segments from a network and images that it is shown, uint8 (h, w, 3) RGB.
 Convert = Callable[[keras.Model, Sequence[np.ndarray]], Network]
 PACKAGES = ("openvino", "nncf")
-MAX_SHAPES = 8  # of images whose compiled networks are kept
+HINTS = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}  # of what is not int8
 
 
 class OpenVinoNetwork:
@@ -40,13 +42,17 @@ class OpenVinoNetwork:
 
     def __init__(self, model: keras.Model, images: Sequence[np.ndarray]):
         require_openvino()
-        self._openvino, nncf = _import_quietly()
+        openvino, nncf = _import_quietly()
         batches = [image[None].astype("float32") for image in images]
         with contextlib.redirect_stdout(io.StringIO()):  # its progress bars
-            self._network = nncf.quantize(
-                self._convert(model), nncf.Dataset(batches), subset_size=len(batches)
+            network = nncf.quantize(
+                openvino.convert_model(_trace(model)),
+                nncf.Dataset(batches),
+                subset_size=len(batches),
             )
-        self._compiled: dict[tuple[int, int], Any] = {}
+        # For images of any size: the windows around a moving animal have many sizes, and to compile
+        # a network for each costs a second, for a fifth of the time of a look.
+        self._compiled = openvino.compile_model(network, "CPU", HINTS)
 
     def predict_on_batch(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """As of `keras.Model`: {"mask": logits, float32 (n, H, W, 1)}.
@@ -54,29 +60,8 @@ class OpenVinoNetwork:
         Args:
             images: (n, H, W, 3) RGB, 0..255.
         """
-        compiled = self._compile(images.shape[1:3])
-        logits = [compiled([image[None].astype("float32")])[0] for image in images]
+        logits = [self._compiled([image[None].astype("float32")])[0] for image in images]
         return {"mask": np.concatenate(logits)}
-
-    def _convert(self, model: keras.Model):
-        import tensorflow as tf
-
-        mask = keras.Model(model.input, model.output["mask"])
-        signature = [tf.TensorSpec((1, None, None, 3), "float32")]
-        function = tf.function(lambda image: mask(image, training=False), signature)
-        return self._openvino.convert_model(function.get_concrete_function())
-
-    def _compile(self, size: tuple[int, int]):
-        """The network for images of one size, which is faster than one for all sizes."""
-        if size not in self._compiled:
-            if len(self._compiled) == MAX_SHAPES:
-                del self._compiled[next(iter(self._compiled))]
-            network = self._network.clone()
-            network.reshape([1, *size, 3])
-            self._compiled[size] = self._openvino.compile_model(
-                network, "CPU", {"PERFORMANCE_HINT": "LATENCY"}
-            )
-        return self._compiled[size]
 
 
 class SeenImages:
@@ -94,6 +79,16 @@ class SeenImages:
         """As of `keras.Model`."""
         self.images += list(images)
         return self._model.predict_on_batch(images)
+
+
+def _trace(model: keras.Model) -> Any:
+    """The network as a function of TensorFlow, from an image of any size to the mask's logits."""
+    import tensorflow as tf
+
+    mask = keras.Model(model.input, model.output["mask"])
+    signature = [tf.TensorSpec((1, None, None, 3), "float32")]
+    function = tf.function(lambda image: mask(image, training=False), signature)
+    return function.get_concrete_function()
 
 
 def convert_network(
@@ -117,7 +112,7 @@ def convert_network(
 
 
 def require_openvino() -> None:
-    """Raises UsageError if --runtime openvino cannot work here."""
+    """Raises UsageError if --runtime openvino cannot work here, and warns where it is no use."""
     missing = [package for package in PACKAGES if not find_spec(package)]
     if missing:
         raise UsageError(
@@ -126,6 +121,13 @@ def require_openvino() -> None:
         )
     if keras.backend.backend() != "tensorflow":
         raise UsageError("--runtime openvino converts networks of TensorFlow: unset KERAS_BACKEND.")
+    if backend.has_gpu():
+        print("warning: --runtime openvino segments on the processor, not on the GPU", flush=True)
+
+
+def openvino_versions(runtime: Runtime) -> dict[str, str]:
+    """Versions of the packages of a runtime, by their names; none of "keras"."""
+    return {name: version(name) for name in PACKAGES} if runtime == "openvino" else {}
 
 
 def _import_quietly():

@@ -307,6 +307,7 @@ class Pipeline:
         still = self.still_frames.get(animal)
         self.frames_seen[animal] = still.num_seen if still else len(everywhere)
         self.partial.write_frames_seen(animal, self.frames_seen[animal])
+        self.views[animal] = self._view(animal)  # a converted network is no longer needed
 
     def settle_identities(self) -> Iterator[tuple[int, np.ndarray]]:
         """Gives every pixel to one animal or to the background.

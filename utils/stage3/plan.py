@@ -63,15 +63,16 @@ class Pace:
         return steps * self.per_step / 60
 
 
-def find_pace(results_dir: Path, preset: Preset, precision: str) -> Pace:
-    """The pace of earlier runs with this preset and precision in a results folder, else a typical
-    one."""
-    wanted = json.loads(json.dumps(asdict(preset)))
+def find_pace(results_dir: Path, preset: Preset, precision: str, runtime: str = "keras") -> Pace:
+    """The pace of earlier runs with this preset, precision and runtime in a results folder, else a
+    typical one."""
+    wanted = (json.loads(json.dumps(asdict(preset))), precision, runtime)
     steps, frames = [], []
     for path in (results_dir / paths.RUNS).glob(f"*/{paths.RUN_FILE}"):
         record = read_json(path)
         try:
-            if (record["key"]["preset"], record["key"]["precision"]) == (wanted, precision):
+            key = record["key"]
+            if (key["preset"], key["precision"], key.get("runtime", "keras")) == wanted:
                 steps.append(record["seconds"]["per_step"])
                 frames.append(record["seconds"]["per_frame"])
         except (KeyError, TypeError):  # of another program, or broken

@@ -82,6 +82,7 @@ class SharedPipeline(Pipeline):
         still = self.still_frames.get(animal)
         self.frames_seen[animal] = still.num_seen if still else len(everywhere)
         self.partial.write_frames_seen(animal, self.frames_seen[animal])
+        self.views[animal] = self._view(animal)  # a converted network is no longer needed
 
     def _follow_all(self, animal: int) -> Iterator[dict[int, dict[int, np.ndarray]]]:
         """Yields: for each frame that was looked at, what `JointFilter` says."""
