@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from utils.ahead import ahead
 from utils.errors import is_disk_full, one_line
 from utils.files import move_into_place, write_atomically
 from utils.media.images import resize_image, resize_labels, scaled_size
@@ -84,8 +85,9 @@ def write_overlay_video(
 ) -> str | None:
     """Writes the video with its masks drawn in as an MP4 with the same times and sound.
 
-    Only one frame at a time is in memory. Videos are scaled down to MAX_VIDEO_HEIGHT_PX; pixels
-    that are not square are made square, since not every player does so itself.
+    Two frames are in memory: one is drawn while the one before is encoded. Videos are scaled down
+    to MAX_VIDEO_HEIGHT_PX; pixels that are not square are made square, since not every player does
+    so itself.
 
     Args:
         path: of the file.
@@ -109,9 +111,9 @@ def write_overlay_video(
     times = video.times_seconds()
     rate = constant_rate(times)
     if rate is None:
-        write_video(path, frames(), times, video.frames_per_second, video.sound)
+        write_video(path, ahead(frames()), times, video.frames_per_second, video.sound)
         return None
-    write_video(path, frames(), None, rate)
+    write_video(path, ahead(frames()), None, rate)
     lost_sound = ", without sound" if video.sound else ""
     return (
         f"the times of its frames do not fit into an MP4; it shows {rate:.4g} frames per second"
