@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from utils.stage3 import smoothing
 from utils.stage3.animal_in_frame import AnimalInFrame
 from utils.stage3.settings import Refinement
 from utils.stage3.smoothing import smooth_over_time
@@ -111,3 +112,16 @@ def test_probabilities_may_be_finer_than_the_frames_in_which_motion_is_found(zoo
 def test_an_animal_that_is_not_there_is_not_brought_in():
     nothing = AnimalInFrame(1, np.zeros((HEIGHT, WIDTH), "uint8"), np.zeros((HEIGHT, WIDTH), bool))
     assert not mask_of(smooth(nothing)).any()
+
+
+def test_where_nothing_has_changed_no_motion_is_looked_for(monkeypatch):
+    monkeypatch.setattr(smoothing, "find_motion", lambda *_: pytest.fail("looked for motion"))
+    rng = np.random.default_rng(0)
+    probability = np.where(square(1), rng.integers(130, 256, (HEIGHT, WIDTH)), 0).astype("uint8")
+    result = smooth(
+        AnimalInFrame(1, probability, square(1)),
+        before=AnimalInFrame(0, probability.copy(), square(1)),
+        after=AnimalInFrame(2, probability.copy(), square(1)),
+    )
+    np.testing.assert_array_equal(result.probability, probability)
+    np.testing.assert_array_equal(result.region, square(1))

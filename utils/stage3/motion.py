@@ -96,7 +96,7 @@ def warp_values(values: np.ndarray, motion: Motion) -> np.ndarray:
     return _sample_at(values, motion.flow)
 
 
-@lru_cache(maxsize=1)  # the same for all frames of a video, and asked for several times in each
+@lru_cache(maxsize=4)  # few sizes in each frame, and each of them is asked for several times
 def _grid(height, width):
     y, x = np.mgrid[:height, :width]
     return np.stack([x, y], axis=-1).astype("float32")

@@ -55,6 +55,8 @@ def smooth_over_time(
         if not 0 <= frame < num_frames:
             continue
         other = read_found(frame)
+        if _is_same(other, found):
+            continue  # as in a frame that the network was not shown; it would change nothing
         motion = find_motion(grey[box.slices], read_grey(other.frame)[box.slices])
         if motion is None:
             continue
@@ -67,6 +69,12 @@ def smooth_over_time(
     smooth[fine_box.slices] = np.clip(np.round(total / weights), 0, 255)
     return AnimalInFrame(
         found.frame, smooth, regrow(smooth, probability, region, settings.threshold)
+    )
+
+
+def _is_same(one: AnimalInFrame, other: AnimalInFrame) -> bool:
+    return np.array_equal(one.region, other.region) and np.array_equal(
+        one.probability, other.probability
     )
 
 
