@@ -247,6 +247,8 @@ def check_flags(config: Config) -> None:
             raise UsageError(f"--networks one does not go with {flag}. Leave out one of the two.")
     if config.runtime == "openvino":
         require_openvino()
+        if backend.has_gpu():
+            print("warning: --runtime openvino segments on the processor, not on the GPU.")
     if config.crf and config.guided_filter:
         raise UsageError("--crf and --guided-filter both redraw the outline: choose one of them.")
     if config.fine_tuned and config.weights:

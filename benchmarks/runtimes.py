@@ -177,7 +177,7 @@ def make_reader(path: Path, images: list[np.ndarray]) -> object:
 def list_runtimes(calibration: list[np.ndarray]) -> list[Runtime]:
     """The lines of the table; those of networks in memory name their precision last."""
     onnx = (*NEEDS_ONNX, "onnxruntime")
-    return [
+    runtimes = [
         Runtime(REFERENCE, (), None, load_keras),
         Runtime("TensorFlow, predict_on_batch, mixed_bfloat16", (), None, load_keras),
         Runtime("TensorFlow, graph, float32", (), None, load_graph),
@@ -194,6 +194,7 @@ def list_runtimes(calibration: list[np.ndarray]) -> list[Runtime]:
             lambda model: load_converted(model, calibration),
         ),
     ]
+    return runtimes if calibration else runtimes[:-1]
 
 
 def load_all(

@@ -17,7 +17,7 @@ MAY_IMPORT["frame_choice"] -= {"export"}
 MAY_IMPORT["top level"] = set()
 MAY_IMPORT_MODELS = {"training", "stage3", "frame_choice", "annotator"}
 TOP_LEVEL = {
-    "backend", "command_line", "console", "environment", "errors", "files", "paths",
+    "ahead", "backend", "command_line", "console", "environment", "errors", "files", "paths",
 }  # fmt: skip
 SCRIPTS = {path.stem for path in paths.ROOT.glob("*.py")}
 

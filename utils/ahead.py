@@ -19,6 +19,9 @@ def ahead(items: Iterator[Item]) -> Iterator[Item]:
     """
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(next, items, END)
-        while (item := coming.result()) is not END:
-            coming = pool.submit(next, items, END)
-            yield item
+        try:
+            while (item := coming.result()) is not END:
+                coming = pool.submit(next, items, END)
+                yield item
+        finally:
+            del coming  # an error's traceback would keep itself alive, and all that it refers to

@@ -103,7 +103,7 @@ def test_animals_that_were_followed_to_the_end_are_not_followed_again(world, mon
     world.add_two()
     world.run_cut_off(pipeline, "write_label", 3, networks="one")
     monkeypatch.setattr(
-        finetune_test.SharedPipeline, "_follow_all", lambda *_: pytest.fail("followed again")
+        finetune_test.SharedPipeline, "_follow_everywhere", lambda *_: pytest.fail("followed again")
     )
     assert world.run(networks="one") == 0
 

@@ -6,13 +6,14 @@ import keras
 import numpy as np
 import pytest
 
+import finetune_test
 from tests.stage3_world import NUM_FRAMES, tiny_network
 from utils import backend
 from utils.errors import UsageError
 from utils.evaluation.measures import region_similarity
 from utils.stage3 import openvino_network, pipeline
 from utils.stage3.fine_tuning import FineTuner
-from utils.stage3.openvino_network import OpenVinoNetwork, convert_network, require_openvino
+from utils.stage3.openvino_network import OpenVinoNetwork, convert_network
 
 
 @pytest.fixture(scope="module")
@@ -122,9 +123,9 @@ def test_the_record_names_the_versions_of_its_packages(world):
     assert "openvino" not in world.record()["environment"]
 
 
-def test_a_gpu_is_not_left_idle_without_a_word(monkeypatch, capsys):
+def test_a_gpu_is_not_left_idle_without_a_word(world, monkeypatch, capsys):
     monkeypatch.setattr(backend, "has_gpu", lambda: True)
-    require_openvino()
+    finetune_test.check_flags(world.config(runtime="openvino"))
     assert "not on the GPU" in capsys.readouterr().out
 
 

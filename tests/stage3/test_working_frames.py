@@ -1,5 +1,8 @@
 """Frames at working size: each decoded as few times as possible, in either direction."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -66,3 +69,34 @@ def test_grey_frames_are_read_from_disk_also_after_a_restart(tmp_path):
     again = WorkingFrames(video, SIZE, PartialRun(tmp_path, "hen", key)).grey(2)
     np.testing.assert_array_equal(first, again)
     assert not video.decoded
+
+
+def test_several_threads_get_the_frames_that_they_ask_for(frames):
+    frames._capacity = 8
+    orders = [np.random.default_rng(seed).integers(0, 200, 300) for seed in range(4)]
+
+    def read_all(order):
+        return all((frames.read(index) == index).all() for index in order.tolist())
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(read_all, orders))
+    assert len(frames._cache) == 8
+
+
+def test_a_frame_in_memory_does_not_wait_for_another_one_to_be_decoded(frames, monkeypatch):
+    frames.read(7)
+    is_decoding, may_end = threading.Event(), threading.Event()
+    read = frames.video.read
+
+    def slow(index):
+        is_decoding.set()
+        assert may_end.wait(10)
+        return read(index)
+
+    monkeypatch.setattr(frames.video, "read", slow)
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(frames.read, 50)
+        assert is_decoding.wait(10)
+        assert (frames.read(7) == 7).all() and not other.done()
+        may_end.set()
+        assert (other.result() == 50).all()

@@ -1,6 +1,6 @@
 """Whether the labelled animals of a video get a network each, or one for all of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import cv2
@@ -42,6 +42,8 @@ def choose_sharing(
         return None
     if networks == "auto":
         if not (is_possible and preset.can_share) or num_animals < FROM_ANIMALS:
+            return None
+        if not any(len(label.shown_animals) > 1 for label in labels.values()):
             return None
         if not all(look_alike(video.read(frame), label) for frame, label in labels.items()):
             return None
@@ -85,7 +87,7 @@ def look_alike(image: np.ndarray, label: LabelMap) -> bool:
         image: uint8 (H, W, 3), RGB.
         label: of the same size.
     """
-    likeness = colour_likeness(image, [label.values == n for n in label.shown_animals])
+    likeness = colour_likeness(image, (label.values == n for n in label.shown_animals))
     others = ~np.eye(len(likeness), dtype=bool)
     return all(
         float(np.median(row[is_other])) >= MIN_LIKENESS
@@ -94,7 +96,7 @@ def look_alike(image: np.ndarray, label: LabelMap) -> bool:
     )
 
 
-def colour_likeness(image: np.ndarray, animals: Sequence[np.ndarray]) -> np.ndarray:
+def colour_likeness(image: np.ndarray, animals: Iterable[np.ndarray]) -> np.ndarray:
     """How much the colours of animals overlap: the Bhattacharyya coefficient of their smoothed
     histograms in CIELAB.
 

@@ -18,7 +18,6 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
-from utils import backend
 from utils.errors import UsageError
 from utils.stage3.inference import Network
 
@@ -112,7 +111,7 @@ def convert_network(
 
 
 def require_openvino() -> None:
-    """Raises UsageError if --runtime openvino cannot work here, and warns where it is no use."""
+    """Raises UsageError if --runtime openvino cannot work here."""
     missing = [package for package in PACKAGES if not find_spec(package)]
     if missing:
         raise UsageError(
@@ -121,8 +120,6 @@ def require_openvino() -> None:
         )
     if keras.backend.backend() != "tensorflow":
         raise UsageError("--runtime openvino converts networks of TensorFlow: unset KERAS_BACKEND.")
-    if backend.has_gpu():
-        print("warning: --runtime openvino segments on the processor, not on the GPU", flush=True)
 
 
 def openvino_versions(runtime: Runtime) -> dict[str, str]:

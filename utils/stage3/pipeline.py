@@ -224,13 +224,13 @@ class Pipeline:
         )
         if not frames:
             return []
-        following = self._follow(animal, frames, self._predict_in_survey)
         title = self._title(animal, "fine-tuning, survey")
         surveyed = {}
-        for found, corrected in self.display.frames(following, title, total=len(frames)):
-            surveyed[found.frame] = found
-            for frame, region in corrected.items():
-                surveyed[frame] = replace(surveyed[frame], region=region)
+        with contextlib.closing(self._follow(animal, frames, self._predict_in_survey)) as following:
+            for found, corrected in self.display.frames(following, title, total=len(frames)):
+                surveyed[found.frame] = found
+                for frame, region in corrected.items():
+                    surveyed[frame] = replace(surveyed[frame], region=region)
         return [
             replace(
                 found,
@@ -298,16 +298,24 @@ class Pipeline:
         if self.frames_seen[animal]:
             return
         self._convert_network(animal)
-        following = self._follow(animal, everywhere, self._predict)
         title = self._title(animal, "segmenting")
-        for found, corrected in self.display.frames(following, title, total=len(everywhere)):
-            # Kept, since animals labelled in other frames are followed in another order.
-            for frame, region in {found.frame: found.region, **corrected}.items():
-                self.partial.write_region(animal, frame, region)
+        with contextlib.closing(self._follow_everywhere(animal)) as following:
+            for frames in self.display.frames(following, title, total=len(everywhere)):
+                # Kept, since animals labelled in other frames are followed in another order.
+                for frame, regions in frames.items():
+                    for number, region in regions.items():
+                        self.partial.write_region(number, frame, region)
         still = self.still_frames.get(animal)
         self.frames_seen[animal] = still.num_seen if still else len(everywhere)
         self.partial.write_frames_seen(animal, self.frames_seen[animal])
         self.views[animal] = self._view(animal)  # a converted network is no longer needed
+
+    def _follow_everywhere(self, animal: int) -> Iterator[dict[int, dict[int, np.ndarray]]]:
+        """Yields: frame -> number of an animal -> bool (h, w), its pixels, for each frame that was
+        looked at and those that it has changed."""
+        for found, corrected in self._follow(animal, range(len(self.video)), self._predict):
+            regions = {found.frame: found.region, **corrected}
+            yield {frame: {animal: region} for frame, region in regions.items()}
 
     def settle_identities(self) -> Iterator[tuple[int, np.ndarray]]:
         """Gives every pixel to one animal or to the background.

@@ -66,26 +66,8 @@ class SharedPipeline(Pipeline):
         """As many as there are animals."""
         return len(self.animals)
 
-    def segment(self, animal: int) -> None:
-        """Predicts once and follows all, frame by frame, going out from the labels."""
-        self.frames_seen[animal] = self.partial.frames_seen(animal) or 0
-        if self.frames_seen[animal]:
-            return
-        self._convert_network(animal)
-        everywhere = range(len(self.video))
-        title = self._title(animal, "segmenting")
-        following = self._follow_all(animal)
-        for regions in self.display.frames(following, title, total=len(everywhere)):
-            for frame, by_number in regions.items():
-                for number in self.animals:
-                    self.partial.write_region(number, frame, by_number[number])
-        still = self.still_frames.get(animal)
-        self.frames_seen[animal] = still.num_seen if still else len(everywhere)
-        self.partial.write_frames_seen(animal, self.frames_seen[animal])
-        self.views[animal] = self._view(animal)  # a converted network is no longer needed
-
-    def _follow_all(self, animal: int) -> Iterator[dict[int, dict[int, np.ndarray]]]:
-        """Yields: for each frame that was looked at, what `JointFilter` says."""
+    def _follow_everywhere(self, animal: int) -> Iterator[dict[int, dict[int, np.ndarray]]]:
+        """As of `Pipeline`: what `JointFilter` says of all animals."""
         for start, going_away in make_passes(len(self.video), tuple(self.labels)):
             joint_filter = JointFilter(
                 self.telling_apart, self.sharing, self._motion, self.numbered[start]

@@ -40,7 +40,8 @@ class WorkingFrames:
         self.size = size
         self.grey_size = grey_size or size
         self.partial = partial
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # of what is in memory
+        self._decoding = threading.Lock()  # one thread at a time walks through the video
         self._cache: OrderedDict[int, np.ndarray] = OrderedDict()
         self._capacity = max(2, CACHE_BYTES // (3 * size[0] * size[1]))
 
@@ -49,15 +50,19 @@ class WorkingFrames:
 
     def read(self, index: int) -> np.ndarray:
         """Frame `index` as uint8 (height, width, 3), RGB."""
-        with self._lock:
-            if index not in self._cache:
+        image = self._find(index)
+        if image is not None:
+            return image
+        with self._decoding:
+            image = self._find(index)  # another thread may just have read it
+            if image is None:
                 walks_backward = index + 1 in self._cache and index - 1 not in self._cache
                 ahead = min(BLOCK_FRAMES, self._capacity) - 1 if walks_backward else 0
                 for number in range(max(0, index - ahead), index + 1):
                     if number not in self._cache:
-                        self._keep(number, resize_image(self.video.read(number), *self.size))
-            self._cache.move_to_end(index)
-            return self._cache[index]
+                        image = resize_image(self.video.read(number), *self.size)
+                        self._keep(number, image)
+            return image
 
     def grey(self, index: int) -> np.ndarray:
         """Frame `index` as uint8 (height, width), as it is on disk: a run that is continued
@@ -69,7 +74,15 @@ class WorkingFrames:
             grey = self.partial.grey(index)
         return grey
 
+    def _find(self, index: int) -> np.ndarray | None:
+        """A frame in memory, which was needed just now; None if it is not there."""
+        with self._lock:
+            if index in self._cache:
+                self._cache.move_to_end(index)
+            return self._cache.get(index)
+
     def _keep(self, index: int, image: np.ndarray) -> None:
-        self._cache[index] = image
-        while len(self._cache) > self._capacity:
-            self._cache.popitem(last=False)
+        with self._lock:
+            self._cache[index] = image
+            while len(self._cache) > self._capacity:
+                self._cache.popitem(last=False)
