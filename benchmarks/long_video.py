@@ -11,7 +11,7 @@ Writes  RESULTS/FRAMES-EVERY-NOISE/data, the video and its label; beside it PRES
 
     python -m benchmarks.long_video
 
-Over an hour for 18 000 frames with `fast` on two cores. A finished run is only read.
+About an hour for 18 000 frames with `fast` on two cores. A finished run is only read.
 """
 
 import contextlib

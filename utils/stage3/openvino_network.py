@@ -1,5 +1,5 @@
 """The fine-tuned network in 8-bit integers, computed by OpenVINO: on processors with instructions
-for them it takes two thirds of the time of bfloat16. It cannot learn.
+for them it takes about 70 % of the time that bfloat16 takes. It cannot learn.
 
 OpenVINO and NNCF are optional packages: pip install -r requirements-openvino.txt. They are imported
 when a network is converted, and kept from sending anything to their makers.
