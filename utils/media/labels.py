@@ -5,7 +5,7 @@ things depend on the other labels of its video, and `read_labels` takes care of 
 outside the DAVIS palette are numbered, and an animal that is the only one becomes animal 1.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +34,7 @@ __all__ = [
     "LabelMap",
     "davis_palette",
     "iterate_labels",
+    "labelled_animals",
     "read_label",
     "read_labels",
     "write_label",
@@ -61,6 +62,11 @@ class LabelMap:
     def resize(self, height: int, width: int) -> "LabelMap":
         """This label map at another size, by nearest neighbour."""
         return LabelMap(resize_labels(self.values, height, width), self.animals)
+
+
+def labelled_animals(labels: Iterable[LabelMap]) -> list[int]:
+    """The numbers of all animals of a video's labels, in increasing order."""
+    return sorted({animal for label in labels for animal in label.animals})
 
 
 def read_label(path: Path, animals: Sequence[int] | None = None) -> LabelMap:

@@ -8,7 +8,7 @@ from typing import Any
 from utils.errors import InputError
 from utils.inputs.guidance import Guidance, read_labels
 from utils.inputs.sequences import VideoSequence
-from utils.media.labels import LabelMap
+from utils.media.labels import LabelMap, labelled_animals
 from utils.media.videos import Video
 from utils.stage3.plan import PlannedVideo, disk_warning, find_pace, format_plan, plan_video
 from utils.stage3.settings import Preset, Stillness
@@ -55,7 +55,7 @@ def preset_for(preset: Preset, labels: Mapping[int, LabelMap], max_animals: int 
     Raises:
         InputError: if the labels show more.
     """
-    labelled = {animal for label in labels.values() for animal in label.animals}
+    labelled = labelled_animals(labels.values())
     if max_animals is None or len(labelled) < max_animals:
         return preset
     if len(labelled) > max_animals:

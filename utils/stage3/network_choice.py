@@ -8,7 +8,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from utils.media.images import working_size
-from utils.media.labels import LabelMap
+from utils.media.labels import LabelMap, labelled_animals
 from utils.media.videos import Video
 from utils.stage3.settings import Preset
 from utils.stage3.sharing import Sharing
@@ -37,7 +37,7 @@ def choose_sharing(
         labels: labelled frame -> its label.
         is_possible: whether the other flags leave the choice.
     """
-    num_animals = len({animal for label in labels.values() for animal in label.animals})
+    num_animals = len(labelled_animals(labels.values()))
     if networks == "each" or num_animals < 2:
         return None
     if networks == "auto":

@@ -15,7 +15,7 @@ from utils.ahead import ahead
 from utils.console import Display
 from utils.files import write_json
 from utils.media.images import resize_image, resize_labels, working_size
-from utils.media.labels import VOID, LabelMap, read_label, write_label
+from utils.media.labels import VOID, LabelMap, labelled_animals, read_label, write_label
 from utils.media.overlay import noting_failures, write_overlays
 from utils.media.videos import Video
 from utils.stage3.animal_in_frame import AnimalInFrame, merge_animals
@@ -93,6 +93,10 @@ class Step:
     motion: Motion | None
     distance_frames: int
 
+    def expecting(self, animal: np.ndarray | None, is_in_doubt: bool = False) -> NextFrame:
+        """The same, with where the animal is expected; see `NextFrame`."""
+        return NextFrame(self.index, self.grey, self.motion, animal, is_in_doubt)
+
 
 class Pipeline:
     """Everything that the work on one video needs to know.
@@ -147,7 +151,7 @@ class Pipeline:
         self.fine_labels = {
             f: resize_labels(label.values, *self.fine_size) for f, label in labels.items()
         }
-        self.animals = sorted({animal for label in labels.values() for animal in label.animals})
+        self.animals = labelled_animals(labels.values())
         self.frames = WorkingFrames(video, self.fine_size, partial, grey_size=self.size)
         self.views = {animal: self._view(animal) for animal in self.animals}
         margin = round(preset.window.margin * np.hypot(*self.size))
@@ -429,9 +433,7 @@ class Pipeline:
                 crosses = crossing is not None and crossing.goes_on
                 expected = temporal_filter.expect(motion, with_others=crosses)
                 in_doubt = in_company and temporal_filter.is_in_doubt
-                probability = probability_of(
-                    animal, NextFrame(index, step.grey, motion, expected, in_doubt)
-                )
+                probability = probability_of(animal, step.expecting(expected, in_doubt))
                 at_working_size = resize_image(probability, *self.size)
                 kind = self.kind.probability(index) if in_company else None
                 region = temporal_filter(at_working_size, motion, step.distance_frames, kind)

@@ -17,7 +17,6 @@ from utils.stage3.motion import warp_mask
 from utils.stage3.pipeline import Pipeline
 from utils.stage3.prompted_tuning import NumberedFrame
 from utils.stage3.separation import SeparationWatch
-from utils.stage3.still_frames import NextFrame
 from utils.stage3.temporal_filter import distance_to, make_passes
 from utils.training.animals import NumberedImage
 from utils.training.clicks import make_prompt
@@ -170,7 +169,7 @@ class PromptedPipeline(Pipeline):
                 expected = warp_mask(mask, motion)
                 if np.count_nonzero(expected) < MIN_MOVED * np.count_nonzero(mask):
                     expected = mask
-                probability = probability_of(animal, NextFrame(index, step.grey, motion, expected))
+                probability = probability_of(animal, step.expecting(expected))
                 found = resize_image(probability, *self.size) > threshold * 255
                 region = keep_pieces(found, expected, prompts.overlap)
                 region = limit_growth(region, expected, prompts.growth * np.median(areas))

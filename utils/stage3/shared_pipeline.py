@@ -8,12 +8,11 @@ from functools import lru_cache
 import numpy as np
 
 from utils.media.images import resize_image, resize_labels
-from utils.media.labels import VOID, LabelMap
+from utils.media.labels import VOID, LabelMap, labelled_animals
 from utils.stage3.animal_in_frame import AnimalInFrame
 from utils.stage3.joint_filter import JointFilter
 from utils.stage3.pipeline import Pipeline
 from utils.stage3.sharing import Sharing
-from utils.stage3.still_frames import NextFrame
 from utils.stage3.temporal_filter import make_passes
 
 
@@ -26,7 +25,7 @@ class SharedPipeline(Pipeline):
     """
 
     def __init__(self, tuner, preset, video, labels, *arguments, sharing: Sharing, **others):
-        animals = sorted({animal for label in labels.values() for animal in label.animals})
+        animals = labelled_animals(labels.values())
         one = {frame: _as_one(label, animals[0]) for frame, label in labels.items()}
         pixels = preset.window.pixels * len(animals) ** sharing.pixels
         self.sharing = sharing
@@ -75,10 +74,7 @@ class SharedPipeline(Pipeline):
             for step in self._steps(start, going_away):
                 expected = joint_filter.expect(step.motion)
                 probability = self._predict(
-                    animal,
-                    NextFrame(
-                        step.index, step.grey, step.motion, expected, joint_filter.is_in_doubt
-                    ),
+                    animal, step.expecting(expected, joint_filter.is_in_doubt)
                 )
                 at_working_size = resize_image(probability, *self.size)
                 yield joint_filter(step.index, at_working_size, step.motion, step.distance_frames)
