@@ -101,6 +101,29 @@ def test_an_animal_that_passes_behind_a_trunk_is_not_halved():
     assert not any(scene.watch())
 
 
+def test_an_animal_that_has_passed_behind_a_post_and_comes_nearer_stays_whole():
+    rng = np.random.default_rng(0)
+    fur, ground = (rng.integers(0, 255, (HEIGHT, WIDTH)).astype("uint8") for _ in "12")
+    post = np.zeros((HEIGHT, WIDTH), bool)
+    post[:, 70:80] = True
+    sides = [SIDE] * 13 + [44, 48, 52, 56]
+    bodies = [square(20 + 6 * step, side) for step, side in enumerate(sides)]
+    left_behind = square(2, side=12, top=80)  # a stone that the network takes for a part of it
+    frames = [
+        np.where(post, np.uint8(128), np.where(body, np.roll(fur, 6 * step, axis=1), ground))
+        for step, body in enumerate(bodies)
+    ]
+    watch = SeparationWatch(
+        Separation(), lambda one, other: find_motion(frames[one], frames[other])
+    )
+    from_elsewhere = False
+    for index, body in enumerate(bodies):
+        motion = find_motion(frames[index], frames[max(0, index - 1)])
+        assert not watch(index, body & ~post | left_behind, motion), index
+        from_elsewhere |= bool(watch._strays)
+    assert from_elsewhere  # its front was, for a while
+
+
 def test_two_that_never_part_stay_one():
     assert not any(Scene([20, 24, 28, 32, 36, 40, 40, 40, 40, 40]).watch())
 

@@ -21,7 +21,7 @@ from utils.stage3.settings import Separation
 from utils.stage3.temporal_filter import distance_to
 
 MIN_PIECE = 0.03  # share of the region's area: smaller ones say nothing
-MIN_STAYS = 0.3  # share of the area that does not vanish; with less, it is not clear who is who
+MIN_STAYS = 0.3  # share of the area that is no newcomer's; with less, it is not clear who is who
 SMOOTH_PX = 7  # side of the neighbourhood that decides to whom a pixel belongs
 
 
@@ -93,6 +93,9 @@ class SeparationWatch:
         if len(self._strays) > self.settings.memory:
             del self._strays[next(iter(self._strays))]
         area, whole = np.count_nonzero(strays), np.count_nonzero(region)
+        if whole - area < MIN_STAYS * whole:  # the animal itself, on the other side of a post
+            self._strays = {}
+            return {}
         alone = [np.count_nonzero(mask & ~self._strays.get(f, False)) for f, mask in self._seen]
         is_large = area >= self.settings.min_area * (whole - area) > 0
         if is_large and whole >= self.settings.growth * max(alone, default=whole):
