@@ -204,23 +204,6 @@ def test_the_filter_receives_the_distance_between_surveyed_frames(world, second_
     assert set(distances[4:]) == {1}
 
 
-def test_a_survey_sees_whole_frames_as_often_as_a_run_does(world, second_look, monkeypatch):
-    world.add(frames=13, labelled=(6,))
-    second_look(num_surveyed=7)  # every second frame
-    window = replace(presets.PRESETS["fast"].window, whole_every=5)
-    monkeypatch.setitem(presets.PRESETS, "fast", replace(presets.PRESETS["fast"], window=window))
-    whole, around = [], WindowedView.around
-
-    def spy(self, index, expected, also_whole):
-        whole.append((index, also_whole))
-        return around(self, index, expected, also_whole)
-
-    monkeypatch.setattr(WindowedView, "around", spy)
-    world.run()
-    turns = {0: True, 2: False, 4: False, 6: True, 8: False, 10: True, 12: False}
-    assert dict(whole[:7]) == turns
-
-
 def test_only_the_largest_piece_of_the_animal_is_certain():
     region = np.zeros((40, 60), bool)
     region[5:25, 5:35] = True

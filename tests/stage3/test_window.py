@@ -11,7 +11,7 @@ import pytest
 from utils.media.regions import Rectangle
 from utils.stage3 import window
 from utils.stage3.settings import Window
-from utils.stage3.window import WindowedView, choose_zoom, frames_seen_whole, reaches_edge
+from utils.stage3.window import WindowedView, choose_zoom, reaches_edge
 
 SIZE = (120, 200)
 
@@ -142,16 +142,3 @@ def test_warps_agree_with_opencv_about_pixel_centres():
     theirs = cv2.resize(ramp, (400, 240), interpolation=cv2.INTER_LINEAR)
     inner = np.s_[2:-2, 2:-2]
     np.testing.assert_allclose(ours[inner], theirs[inner], atol=0.05)
-
-
-@pytest.mark.parametrize(
-    "looked_at, whole",
-    [
-        (range(11), {0, 5, 10}),
-        ([12, 10, 8, 6, 4, 2, 0], {0, 6, 10}),
-        ([0, 40, 80], {0, 40, 80}),
-        ([], set()),
-    ],
-)
-def test_of_every_five_frames_of_the_video_the_first_looked_at_is_seen_whole(looked_at, whole):
-    assert frames_seen_whole(looked_at, Window(whole_every=5)) == whole

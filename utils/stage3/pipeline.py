@@ -42,7 +42,7 @@ from utils.stage3.settings import Preset, Stillness
 from utils.stage3.smoothing import smooth_over_time
 from utils.stage3.still_frames import NextFrame, StillFrames
 from utils.stage3.temporal_filter import TemporalFilter, make_passes
-from utils.stage3.window import WindowedView, choose_zoom, frames_seen_whole
+from utils.stage3.window import WindowedView, choose_zoom
 from utils.stage3.working_frames import WorkingFrames
 from utils.training.batches import FrameSample
 
@@ -230,10 +230,7 @@ class Pipeline:
             return []
         title = self._title(animal, "fine-tuning, survey")
         surveyed = {}
-        predict = partial(
-            self._predict_in_survey, whole=frames_seen_whole(frames, self.preset.window)
-        )
-        with contextlib.closing(self._follow(animal, frames, predict)) as following:
+        with contextlib.closing(self._follow(animal, frames, self._predict_in_survey)) as following:
             for found, corrected in self.display.frames(following, title, total=len(frames)):
                 surveyed[found.frame] = found
                 for frame, region in corrected.items():
@@ -491,14 +488,12 @@ class Pipeline:
     def _motion(self, frame: int, other: int) -> Motion | None:
         return find_motion(self.frames.grey(frame), self.frames.grey(other))
 
-    def _predict_in_survey(
-        self, animal: int, frame: NextFrame, whole: Collection[int]
-    ) -> np.ndarray:
+    def _predict_in_survey(self, animal: int, frame: NextFrame) -> np.ndarray:
         probability = self.partial.surveyed(animal, frame.index)
         if probability is None:
-            is_whole = frame.is_in_doubt or frame.index in whole
-            found = self.views[animal].around(frame.index, frame.expected, is_whole)
-            probability = to_bytes(found)
+            # Whole frames: what resembles the animal elsewhere is to be learnt as background.
+            view = self.views[animal]
+            probability = to_bytes(view.around(frame.index, frame.expected, also_whole=True))
             self.partial.write_surveyed(animal, frame.index, probability)
         return probability
 

@@ -6,7 +6,7 @@ reaches as far as the temporal filter would accept a region. What is farther awa
 few frames, and at once when the animal reaches the window's edge, is lost, or may be another one.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -32,20 +32,6 @@ def choose_zoom(masks: Sequence[np.ndarray], settings: Window) -> float:
     margin = round(settings.margin * np.hypot(*masks[0].shape))
     area = max(rectangle_around(mask, margin).area for mask in masks)
     return float(np.clip(np.sqrt(settings.pixels / area), 1, settings.max_zoom))
-
-
-def frames_seen_whole(frames: Collection[int], settings: Window) -> set[int]:
-    """Whose turn it is to be segmented outside of the window as well: of each `Window.whole_every`
-    frames of the video, the first that is looked at.
-
-    Args:
-        frames: indices of those that are looked at: in a survey, not all.
-        settings: see `Window`.
-    """
-    first: dict[int, int] = {}
-    for frame in sorted(frames):
-        first.setdefault(frame // settings.whole_every, frame)
-    return set(first.values())
 
 
 class WindowedView:
