@@ -93,9 +93,9 @@ class Step:
     motion: Motion | None
     distance_frames: int
 
-    def expecting(self, animal: np.ndarray | None, is_in_doubt: bool = False) -> NextFrame:
-        """The same, with where the animal is expected; see `NextFrame`."""
-        return NextFrame(self.index, self.grey, self.motion, animal, is_in_doubt)
+    def expecting(self, expected: np.ndarray | None, is_in_doubt: bool = False) -> NextFrame:
+        """The next frame to look at, with where the animal is expected; see `NextFrame`."""
+        return NextFrame(self.index, self.grey, self.motion, expected, is_in_doubt)
 
 
 class Pipeline:

@@ -39,6 +39,7 @@ class SeparationWatch:
         self._seen: deque[tuple[int, np.ndarray]] = deque(maxlen=settings.memory)
         self._frames_apart = 0
         self._strays: dict[int, np.ndarray] = {}  # frame -> pieces that came from elsewhere
+        self._frames_unclear = 0  # in a row, in which hardly anything is left without them
 
     def __call__(
         self, frame: int, region: np.ndarray, motion: Motion | None
@@ -66,13 +67,14 @@ class SeparationWatch:
     def correct(self, regions: dict[int, np.ndarray]) -> None:
         """Takes over regions of frames that were looked at, bool (H, W), which are known better by
         now."""
-        self._frames_apart, self._strays = 0, {}
+        self._frames_apart, self._strays, self._frames_unclear = 0, {}, 0
         for place, (seen, mask) in enumerate(self._seen):
             self._seen[place] = (seen, regions.get(seen, mask))
 
     def _follow_strays(self, frame, region, motion) -> dict[int, np.ndarray]:
         """Follows pieces that were not a part of the region when they appeared; frame -> all of
-        them together, once they are so large that they are another animal."""
+        them together, once they are so large that they are another animal. If without them hardly
+        anything is left of the animal, they may be the animal."""
         strays = np.zeros_like(region)
         if self._seen and self._seen[-1][1].any():
             before = self._seen[-1][1]
@@ -84,7 +86,7 @@ class SeparationWatch:
                 owner = before.astype("uint8") + (before & last)
                 strays = strays | (inherit(owner, region, motion, 2) == 2)
         if not strays.any():
-            self._strays = {}
+            self._strays, self._frames_unclear = {}, 0
             return {}
         # What grows by more than its own size was found by chance near a stray.
         if self._strays and np.count_nonzero(strays) > 2 * np.count_nonzero(last):
@@ -93,12 +95,17 @@ class SeparationWatch:
         if len(self._strays) > self.settings.memory:
             del self._strays[next(iter(self._strays))]
         area, whole = np.count_nonzero(strays), np.count_nonzero(region)
-        if whole - area < MIN_STAYS * whole:  # the animal itself, on the other side of a post
-            self._strays = {}
-            return {}
         alone = [np.count_nonzero(mask & ~self._strays.get(f, False)) for f, mask in self._seen]
+        most = max(alone, default=whole)
+        if whole - area < MIN_STAYS * most:
+            self._frames_unclear += 1
+            if self._frames_unclear >= self.settings.frames:
+                # The animal itself: it has come out on the other side of a post.
+                self._strays, self._frames_unclear = {}, 0
+            return {}
+        self._frames_unclear = 0
         is_large = area >= self.settings.min_area * (whole - area) > 0
-        if is_large and whole >= self.settings.growth * max(alone, default=whole):
+        if is_large and whole >= self.settings.growth * most:
             return dict(self._strays)
         return {}
 
