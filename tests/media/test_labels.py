@@ -15,6 +15,7 @@ from utils.media.labels import (
     LabelMap,
     davis_palette,
     iterate_labels,
+    labelled_animals,
     read_label,
     read_labels,
     write_label,
@@ -466,3 +467,8 @@ def test_resize_labels_aligns_pixel_centres():
     expected = Image.fromarray(np.kron(labels, np.ones((5, 3), np.uint8))).resize((7, 3), 0)
     found = resize_labels(np.kron(labels, np.ones((5, 3), np.uint8)), 3, 7)
     np.testing.assert_array_equal(found, np.asarray(expected))
+
+
+def test_the_animals_of_all_labels_are_collected():
+    labels = [LabelMap(ANIMAL, animals) for animals in ((3, 7), (1, 7), ())]
+    assert labelled_animals(labels) == [1, 3, 7]
