@@ -21,7 +21,7 @@ from utils.stage3.settings import Separation
 from utils.stage3.temporal_filter import distance_to
 
 MIN_PIECE = 0.03  # share of the region's area: smaller ones say nothing
-MIN_STAYS = 0.3  # share of the area that is no newcomer's; with less, it is not clear who is who
+MIN_STAYS = 0.3  # share of an area that is no newcomer's; with less, it is not clear who is who
 SMOOTH_PX = 7  # side of the neighbourhood that decides to whom a pixel belongs
 
 
@@ -67,7 +67,8 @@ class SeparationWatch:
     def correct(self, regions: dict[int, np.ndarray]) -> None:
         """Takes over regions of frames that were looked at, bool (H, W), which are known better by
         now."""
-        self._frames_apart, self._strays, self._frames_unclear = 0, {}, 0
+        self._frames_apart = 0
+        self._forget_strays()
         for place, (seen, mask) in enumerate(self._seen):
             self._seen[place] = (seen, regions.get(seen, mask))
 
@@ -86,7 +87,7 @@ class SeparationWatch:
                 owner = before.astype("uint8") + (before & last)
                 strays = strays | (inherit(owner, region, motion, 2) == 2)
         if not strays.any():
-            self._strays, self._frames_unclear = {}, 0
+            self._forget_strays()
             return {}
         # What grows by more than its own size was found by chance near a stray.
         if self._strays and np.count_nonzero(strays) > 2 * np.count_nonzero(last):
@@ -101,13 +102,16 @@ class SeparationWatch:
             self._frames_unclear += 1
             if self._frames_unclear >= self.settings.frames:
                 # The animal itself: it has come out on the other side of a post.
-                self._strays, self._frames_unclear = {}, 0
+                self._forget_strays()
             return {}
         self._frames_unclear = 0
         is_large = area >= self.settings.min_area * (whole - area) > 0
         if is_large and whole >= self.settings.growth * most:
             return dict(self._strays)
         return {}
+
+    def _forget_strays(self):
+        self._strays, self._frames_unclear = {}, 0
 
     def _take_out(self, newcomer: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
         corrected = {
