@@ -314,3 +314,47 @@ def test_animals_that_do_not_touch_cost_no_crossing(monkeypatch):
     joint = follower(square(20), square(60), preset=replace(PRESETS["fast"], separation=None))
     look(joint, 1, square(20), square(60))
     np.testing.assert_array_equal(noted[0], (square(20), square(60)))
+
+
+class LeavesAtFrame2:
+    """Finds in frame 2 that what the first animal has beyond column 20 came out in frame 1."""
+
+    def __init__(self, settings, find_motion):
+        self.corrected = {}
+
+    def __call__(self, frame, region, motion):
+        part = region & (np.arange(SIZE[1]) < 20)
+        return {1: part, 2: part} if frame == 2 and region[30, 15] else {}
+
+    def correct(self, regions):
+        self.corrected |= regions
+
+
+@pytest.mark.parametrize(
+    ("left", "side", "is_heir"),
+    [
+        (9, 1, True),  # a sliver on the other side of the first one
+        (150, 1, False),  # far from both
+        (9, 20, False),  # not hidden
+    ],
+)
+def test_a_newcomer_is_the_labelled_one_that_was_hidden(monkeypatch, left, side, is_heir):
+    monkeypatch.setattr(joint_filter, "SeparationWatch", LeavesAtFrame2)
+    refinement = replace(PRESET.refinement, radius=0.1)
+    preset = replace(PRESETS["fast"], crossing=None, refinement=refinement)
+    second = square(left, top=20 if side == 1 else 40, side=side)
+    second &= ~square(10)
+    joint = follower(square(10), second, preset=preset)
+    found = square(10), square(30, side=12), second
+    look(joint, 1, *found, motion=UNSURE)
+    regions = look(joint, 2, *found, motion=UNSURE)
+    kept = square(10) & (np.arange(SIZE[1]) < 20)
+    out = (square(10) | square(30, side=12)) & ~kept
+    for frame in (1, 2):
+        expect_regions(regions[frame], n3=kept)
+        assert (regions[frame][5] & out).any() == is_heir
+        if is_heir:
+            np.testing.assert_array_equal(regions[frame][5], second | out)
+    assert (1 in joint._separations[5].corrected) == is_heir
+    (after,) = look(joint, 3, *found, motion=UNSURE).values()
+    assert (after[5] & square(30, side=12)).any() == is_heir

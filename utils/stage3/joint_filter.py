@@ -3,7 +3,8 @@
 The network knows what an animal is, not which one: that follows from where each of them was. All
 are followed at once, so that every pixel goes to one of them or to none. Where two have been in one
 region and stand apart again, who is who is asked as everywhere (`utils.stage3.crossing`), for each
-pair by itself.
+pair by itself. An animal of which the label shows little, since another one is in front of it, is
+what then comes out from behind that one.
 """
 
 from collections import deque
@@ -215,12 +216,42 @@ class JointFilter:
         changed = set()
         for number, watch in self._separations.items():
             without = watch(frame, self._frames[frame][number], motion)
+            newcomer = {
+                index: self._frames[index][number] & ~region for index, region in without.items()
+            }
             for index, region in without.items():
                 self._frames[index][number] = region
             if without:
                 self._measure_anew(number, frame)
+                self._give_to_hidden(newcomer, frame, number)
             changed |= without.keys()
         return changed
+
+    def _give_to_hidden(self, newcomer, frame, front) -> None:
+        """What came out from behind an animal is the labelled one that was there and of which
+        hardly anything is in sight, if there is one; else it is none of them."""
+        area = np.count_nonzero(newcomer[frame])
+        birth = next((index for index, region in newcomer.items() if region.any()), None)
+        if not area or birth is None:
+            return
+        near = self._frames[birth][front] | newcomer[birth]
+        near = distance_to(near) <= self.refinement.radius * np.hypot(*near.shape)
+        to_newcomer = distance_to(newcomer[birth])
+        nearest, heir = np.inf, None
+        for number in self.numbers:
+            seen = self._frames[birth][number]
+            seen = seen if seen.any() else self.regions[number]
+            in_sight = np.count_nonzero(self._frames[frame][number])
+            away = float(to_newcomer[seen].min())
+            is_hidden = number != front and in_sight < self.sharing.hidden * area
+            if is_hidden and (seen & near).any() and away < nearest:
+                nearest, heir = away, number
+        if heir is None:
+            return
+        for index, region in newcomer.items():
+            self._frames[index][heir] = self._frames[index][heir] | region
+        self._measure_anew(heir, frame)
+        self._separations[heir].correct({index: self._frames[index][heir] for index in newcomer})
 
     def _measure_anew(self, number, frame) -> None:
         """The areas so far may have counted another animal."""
