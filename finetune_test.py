@@ -114,7 +114,7 @@ class Config:
         "auto",
         "one: a single network finds all labelled animals, which is as fast as one animal, and "
         "which is which follows from where each was; each: a network for each animal; auto: one "
-        f"for {FROM_ANIMALS} or more that look alike, or where one is mostly hidden by another",
+        f"for animals that look alike, if they are {FROM_ANIMALS} or more or one is mostly hidden",
     )
     shot_changes: Literal["refuse", "ignore"] = setting(
         "refuse", "what to do with a video of several shots, across which nothing can be followed"

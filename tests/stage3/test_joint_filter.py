@@ -317,44 +317,79 @@ def test_animals_that_do_not_touch_cost_no_crossing(monkeypatch):
 
 
 class LeavesAtFrame2:
-    """Finds in frame 2 that what the first animal has beyond column 20 came out in frame 1."""
+    """Finds in frame 2 that what the first animal has from column 70 on came out in frame 1."""
 
     def __init__(self, settings, find_motion):
         self.corrected = {}
 
     def __call__(self, frame, region, motion):
-        part = region & (np.arange(SIZE[1]) < 20)
-        return {1: part, 2: part} if frame == 2 and region[30, 15] else {}
+        part = region & (np.arange(SIZE[1]) < 70)
+        return {1: part, 2: part} if frame == 2 and region[30, 60] else {}
 
     def correct(self, regions):
         self.corrected |= regions
 
 
-@pytest.mark.parametrize(
-    ("left", "side", "is_heir"),
-    [
-        (9, 1, True),  # a sliver on the other side of the first one
-        (150, 1, False),  # far from both
-        (9, 20, False),  # not hidden
-    ],
-)
-def test_a_newcomer_is_the_labelled_one_that_was_hidden(monkeypatch, left, side, is_heir):
+FRONT, OUT = square(50), square(70, side=16)  # what comes out is beside the first one
+
+
+def let_out(monkeypatch, *others, found=None, out=OUT):
+    """Two frames in which something comes out from behind animal 3; what is found of the others
+    is what their label shows, unless it is given."""
     monkeypatch.setattr(joint_filter, "SeparationWatch", LeavesAtFrame2)
     refinement = replace(PRESET.refinement, radius=0.1)
-    preset = replace(PRESETS["fast"], crossing=None, refinement=refinement)
-    second = square(left, top=20 if side == 1 else 40, side=side)
-    second &= ~square(10)
-    joint = follower(square(10), second, preset=preset)
-    found = square(10), square(30, side=12), second
-    look(joint, 1, *found, motion=UNSURE)
-    regions = look(joint, 2, *found, motion=UNSURE)
-    kept = square(10) & (np.arange(SIZE[1]) < 20)
-    out = (square(10) | square(30, side=12)) & ~kept
+    joint = follower(
+        FRONT, *others, preset=replace(PRESETS["fast"], crossing=None, refinement=refinement)
+    )
+    seen = [FRONT, out, *(others if found is None else found)]
+    look(joint, 1, *seen, motion=UNSURE)
+    return joint, look(joint, 2, *seen, motion=UNSURE)
+
+
+def test_a_newcomer_is_the_labelled_one_of_which_the_label_shows_a_sliver(monkeypatch):
+    sliver = np.any([square(48, top=top, side=2) for top in range(22, 38, 2)], axis=0)
+    joint, regions = let_out(monkeypatch, sliver)
     for frame in (1, 2):
-        expect_regions(regions[frame], n3=kept)
-        assert (regions[frame][5] & out).any() == is_heir
-        if is_heir:
-            np.testing.assert_array_equal(regions[frame][5], second | out)
-    assert (1 in joint._separations[5].corrected) == is_heir
-    (after,) = look(joint, 3, *found, motion=UNSURE).values()
-    assert (after[5] & square(30, side=12)).any() == is_heir
+        expect_regions(regions[frame], n3=FRONT, n5=sliver | OUT)
+    assert sorted(joint._separations[5].corrected) == [1, 2]
+    assert joint._typical_area(5) == np.count_nonzero(sliver | OUT)
+    (after,) = look(joint, 3, FRONT, OUT, sliver, motion=UNSURE).values()
+    expect_regions(after, n3=FRONT, n5=sliver | OUT)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        square(130),  # somewhere else
+        square(38, top=40, side=12),  # small, but in full sight
+    ],
+)
+def test_a_newcomer_is_no_labelled_one_that_is_in_sight(monkeypatch, other):
+    joint, regions = let_out(monkeypatch, other)
+    for frame in (1, 2):
+        expect_regions(regions[frame], n3=FRONT, n5=other)
+    assert joint.others[OUT].all()
+
+
+@pytest.mark.parametrize(
+    ("left", "is_heir"),
+    [
+        (30, True),  # it vanished beside the first one
+        (0, False),  # it was lost at the frame's edge, so it may have left
+        (120, False),  # elsewhere
+    ],
+)
+def test_a_newcomer_is_the_one_that_vanished_there(monkeypatch, left, is_heir):
+    other = square(left, side=18)
+    if left == 0:
+        other |= square(18, side=30) & ~FRONT
+    _, regions = let_out(monkeypatch, other, found=())
+    expect_regions(regions[2], n3=FRONT, n5=OUT if is_heir else NOTHING)
+
+
+def test_of_two_that_are_hidden_each_gets_the_piece_that_is_nearer(monkeypatch):
+    upper = np.any([square(left, top=18, side=2) for left in range(60, 70, 2)], axis=0)
+    lower = np.any([square(left, top=40, side=2) for left in range(60, 70, 2)], axis=0)
+    out = square(70, top=18, side=8), square(70, top=32, side=10)
+    _, regions = let_out(monkeypatch, upper, lower, out=out[0] | out[1])
+    expect_regions(regions[2], n3=FRONT, n5=upper | out[0], n7=lower | out[1])

@@ -18,11 +18,11 @@ from tests.stage3_world import (
 )
 from utils import console
 from utils.errors import UsageError
-from utils.media.labels import VOID, LabelMap
+from utils.media.labels import LabelMap
 from utils.stage3 import network_choice, pipeline, presets, second_look, window
 from utils.stage3.fine_tuning import FineTuner
 from utils.stage3.joint_filter import JointFilter
-from utils.stage3.network_choice import can_share, colour_likeness, hides_one, look_alike
+from utils.stage3.network_choice import can_share, colour_likeness, look_alike
 from utils.stage3.saved_network import SavedNetwork
 from utils.stage3.settings import Preset, SecondLook
 from utils.training.weights import load_weights
@@ -188,32 +188,19 @@ def test_where_one_network_is_not_possible_there_is_none_by_itself(world, monkey
     assert job.sharing is None
 
 
-@pytest.mark.parametrize(
-    ("width", "left", "hides"),
-    [
-        (4, 30, True),  # a sliver beside the other one
-        (4, 33, True),  # void in between
-        (4, 60, False),  # far from it: a small animal
-        (10, 30, False),  # a third of it
-    ],
-)
-def test_a_sliver_beside_another_one_is_mostly_hidden(width, left, hides):
-    label = np.zeros((60, 90), "uint8")
-    label[10:40, 0:30] = 1
-    label[10:40, left : left + width] = 2
-    label[10:40, 30:left] = VOID if left < 60 else 0
-    assert hides_one(LabelMap(label, (1, 2))) == hides
-    assert not hides_one(LabelMap(np.where(label == 2, 0, label), (1, 2)))
-
-
-def test_two_share_a_network_where_one_is_mostly_hidden(world, monkeypatch):
+def test_two_share_a_network_where_one_is_mostly_hidden(world, monkeypatch, capsys):
     monkeypatch.setattr(network_choice, "MIN_LIKENESS", 0.0)
     world.add_two()
     [job], _ = finetune_test.prepare_jobs(world.config(), world.weights)
     assert job.sharing is None
-    monkeypatch.setattr(network_choice, "hides_one", lambda label: True)
+    label = two_animals(2)
+    left = int(np.flatnonzero((label == 2).any(axis=0))[0])
+    label[:, left + 3 :] = 0
+    label[:, left - 2 : left][(label == 2).any(axis=1)] = 1  # up to the second one
+    world.write_label("pair", 2, as_palette(label))
     [job], _ = finetune_test.prepare_jobs(world.config(), world.weights)
     assert job.sharing is not None
+    assert "which look alike and of which one is mostly hidden" in capsys.readouterr().out
 
 
 def test_animals_of_the_same_colours_look_alike_wherever_they_are():

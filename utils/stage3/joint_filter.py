@@ -17,12 +17,14 @@ from scipy.optimize import linear_sum_assignment
 
 from utils.media.labels import VOID
 from utils.media.regions import rectangle_around
-from utils.stage3.crossing import CrossingWatch
+from utils.stage3.crossing import CrossingWatch, connected_regions
+from utils.stage3.hidden_animals import hidden_animals
 from utils.stage3.motion import Motion, warp_mask
 from utils.stage3.separation import SeparationWatch
 from utils.stage3.settings import Preset
 from utils.stage3.sharing import Sharing
 from utils.stage3.temporal_filter import (
+    EDGE_PX,
     MEMORY,
     carry,
     distance_to,
@@ -78,6 +80,7 @@ class JointFilter:
         self._least_seen = dict.fromkeys(self._crossings, 1.0)
         self._is_crowded = dict.fromkeys(self._crossings, False)
         self._groups: list[set[int]] = []  # the animals that share a piece of the last frame
+        self._hidden = set(hidden_animals(label, sharing))
         self._undecided = np.zeros(label.shape, bool)  # what is too small to be a lost animal yet
         self._frames: dict[int, dict[int, np.ndarray]] = {}  # what the watches may change
         watched = [settings.memory for settings in (preset.separation, preset.crossing) if settings]
@@ -229,29 +232,45 @@ class JointFilter:
 
     def _give_to_hidden(self, newcomer, frame, front) -> None:
         """What came out from behind an animal is the labelled one that was there and of which
-        hardly anything is in sight, if there is one; else it is none of them."""
-        area = np.count_nonzero(newcomer[frame])
+        hardly anything is in sight, if there is one; else it is none of them. Of several, each
+        piece is the nearest."""
         birth = next((index for index, region in newcomer.items() if region.any()), None)
-        if not area or birth is None:
+        heirs = [] if birth is None else self._hidden_near(newcomer, birth, frame, front)
+        if not heirs:
             return
-        near = self._frames[birth][front] | newcomer[birth]
-        near = distance_to(near) <= self.refinement.radius * np.hypot(*near.shape)
-        to_newcomer = distance_to(newcomer[birth])
-        nearest, heir = np.inf, None
-        for number in self.numbers:
-            seen = self._frames[birth][number]
-            seen = seen if seen.any() else self.regions[number]
-            in_sight = np.count_nonzero(self._frames[frame][number])
-            away = float(to_newcomer[seen].min())
-            is_hidden = number != front and in_sight < self.sharing.hidden * area
-            if is_hidden and (seen & near).any() and away < nearest:
-                nearest, heir = away, number
-        if heir is None:
-            return
+        away = {heir: distance_to(self._last_seen(heir, birth)) for heir in heirs}
         for index, region in newcomer.items():
-            self._frames[index][heir] = self._frames[index][heir] | region
-        self._measure_anew(heir, frame)
-        self._separations[heir].correct({index: self._frames[index][heir] for index in newcomer})
+            for piece in connected_regions(region):
+                heir = min(heirs, key=lambda number: away[number][piece].min())
+                self._frames[index][heir] = self._frames[index][heir] | piece
+        for heir in heirs:
+            if (self._frames[frame][heir] & newcomer[frame]).any():
+                self._hidden.discard(heir)
+                self._measure_anew(heir, frame)
+                self._separations[heir].correct(
+                    {index: self._frames[index][heir] for index in newcomer}
+                )
+
+    def _hidden_near(self, newcomer, birth, frame, front) -> list[int]:
+        """The animals that may be what has come out from behind another one: slivers in the label,
+        and those that were lost inside the frame."""
+        near = distance_to(self._frames[birth][front] | newcomer[birth])
+        near = near <= self.refinement.radius * np.hypot(*near.shape)
+        heirs = []
+        for number in self.numbers:
+            in_sight = np.count_nonzero(self._frames[frame][number])
+            if number in self._hidden:
+                is_hidden = in_sight < self.sharing.sliver * self._typical_area(front)
+            else:
+                is_lost = in_sight < self.sharing.lost * self._typical_area(number)
+                is_hidden = is_lost and not _at_the_edge(self.regions[number])
+            if number != front and is_hidden and (self._last_seen(number, birth) & near).any():
+                heirs.append(number)
+        return heirs
+
+    def _last_seen(self, number, frame) -> np.ndarray:
+        region = self._frames[frame][number]
+        return region if region.any() else self.regions[number]
 
     def _measure_anew(self, number, frame) -> None:
         """The areas so far may have counted another animal."""
@@ -322,6 +341,12 @@ class JointFilter:
             # Neither a slice nor two animals in one say how large it is.
             low, high = self.sharing.change
             self._areas[number].append(np.clip(area, low * typical, high * typical))
+
+
+def _at_the_edge(region: np.ndarray) -> bool:
+    """Whether a mask, bool (h, w), reaches the frame's edge, so that it may have left."""
+    inside = region[EDGE_PX:-EDGE_PX, EDGE_PX:-EDGE_PX]
+    return np.count_nonzero(inside) < np.count_nonzero(region)
 
 
 def _touch(one: np.ndarray, other: np.ndarray) -> bool:

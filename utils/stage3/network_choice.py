@@ -10,12 +10,12 @@ from scipy.ndimage import gaussian_filter
 from utils.media.images import working_size
 from utils.media.labels import LabelMap, labelled_animals
 from utils.media.videos import Video
+from utils.stage3.hidden_animals import hidden_animals
 from utils.stage3.settings import Preset
 from utils.stage3.sharing import Sharing
 
 Networks = Literal["auto", "each", "one"]  # the choices of finetune_test.py's --networks
 FROM_ANIMALS = 4  # on, animals that look alike share a network
-BESIDE_PX = 4  # between an animal and the one that hides it: outlines may be void
 MIN_LIKENESS = 0.7  # of an animal and the others, in the median
 COLOUR_BINS = 16  # for each of L, a, b
 
@@ -41,16 +41,18 @@ def choose_sharing(
     num_animals = len(labelled_animals(labels.values()))
     if networks == "each" or num_animals < 2:
         return None
+    sharing, size = Sharing(), working_size(video.height, video.width, preset.lines)
     if networks == "auto":
         if not (is_possible and preset.can_share):
             return None
-        if num_animals < FROM_ANIMALS and not all(hides_one(label) for label in labels.values()):
+        small = [label.resize(*size).values for label in labels.values()]
+        hides_one = any(hidden_animals(values, sharing) for values in small)
+        if num_animals < FROM_ANIMALS and not hides_one:
             return None
         if not any(len(label.shown_animals) > 1 for label in labels.values()):
             return None
         if not all(look_alike(video.read(frame), label) for frame, label in labels.items()):
             return None
-    size = working_size(video.height, video.width, preset.lines)
     if not can_share(labels, size):
         kind = "warning" if networks == "one" else "note"
         print(
@@ -61,11 +63,12 @@ def choose_sharing(
         return None
     if networks == "auto":
         print(
-            f"{video.name}: one network for all {num_animals} animals, which look alike; label any "
-            "others of their kind as well, or give each its own with --networks each",
+            f"{video.name}: one network for all {num_animals} animals, which look alike"
+            f"{' and of which one is mostly hidden' if hides_one else ''}; label any others of "
+            "their kind as well, or give each its own with --networks each",
             flush=True,
         )
-    return Sharing()
+    return sharing
 
 
 def can_share(labels: Mapping[int, LabelMap], size: tuple[int, int]) -> bool:
@@ -80,25 +83,6 @@ def can_share(labels: Mapping[int, LabelMap], size: tuple[int, int]) -> bool:
         len(label.animals) > 1 and label.resize(*size).shown_animals == label.animals
         for label in labels.values()
     )
-
-
-def hides_one(label: LabelMap) -> bool:
-    """Whether an animal of a label is mostly hidden behind another one, as the sliver that is in
-    sight beside a larger animal says. When it comes out, a network for each would take it for a
-    newcomer.
-
-    Args:
-        label: with or without void.
-    """
-    masks = [label.values == number for number in label.shown_animals]
-    for sliver in masks:
-        area = np.count_nonzero(sliver)
-        around = cv2.dilate(sliver.astype("uint8"), np.ones((2 * BESIDE_PX + 1,) * 2)) > 0
-        for front in masks:
-            is_smaller = area < Sharing.hidden * np.count_nonzero(front)
-            if is_smaller and (around & front).any():
-                return True
-    return False
 
 
 def look_alike(image: np.ndarray, label: LabelMap) -> bool:
