@@ -39,7 +39,7 @@ class Frames(FrameFolder):
 def test_minutes_count_steps_and_every_look_at_a_frame():
     pace = Pace(per_step=0.6, per_frame=0.3, source="")
     ways = {"learns": True, "surveyed": 0, "animals": 1}
-    assert pace.minutes(PRESET, 200, **ways) == pytest.approx((150 * 0.6 + 225 * 0.3) / 60)
+    assert pace.minutes(PRESET, 200, **ways) == pytest.approx((150 * 0.6 + 216 * 0.3) / 60)
     ways = {"learns": False, "surveyed": 50, "animals": 2}
     assert pace.minutes(PRESET, 200, **ways) == pytest.approx(450 * 0.3 / 60)
 

@@ -44,6 +44,9 @@ def test_every_frame_of_a_short_video_is_surveyed_and_few_of_a_long_one():
     assert frames_to_survey(6, SecondLook()) == [0, 1, 2, 3, 4, 5]
     frames = frames_to_survey(1001, SecondLook(num_surveyed=11))
     assert frames == list(range(0, 1001, 100))
+    settings = SecondLook(num_surveyed=2, num_in_company=5)
+    assert frames_to_survey(9, settings) == [0, 8]
+    assert frames_to_survey(9, settings, in_company=True) == [0, 2, 4, 6, 8]
 
 
 def test_certain_frames_are_spread_out_and_unlabelled():
@@ -152,11 +155,11 @@ def test_a_run_that_was_cut_off_continues_to_the_same_masks(world, second_look, 
         predicted.append(1)
         return real_predict(*arguments, **options)
 
-    real_predict = WindowedView.around
+    real_predict = WindowedView.whole
     with monkeypatch.context() as patched:
         patched.setattr(console, "training_progress", stop)
         if where == "survey":
-            patched.setattr(WindowedView, "around", predict)
+            patched.setattr(WindowedView, "whole", predict)
         with pytest.raises(KeyboardInterrupt):
             world.run()
     survey = world.results / "runs" / "hen" / "partial" / "survey_1"

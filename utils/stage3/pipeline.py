@@ -222,7 +222,7 @@ class Pipeline:
         a second look."""
         num_frames, second_look = len(self.video), self.preset.second_look
         frames = (
-            frames_to_survey(num_frames, second_look)
+            frames_to_survey(num_frames, second_look, in_company=animal in self.kind.company)
             if second_look
             else frames_to_preview(num_frames)
         )
@@ -491,9 +491,9 @@ class Pipeline:
     def _predict_in_survey(self, animal: int, frame: NextFrame) -> np.ndarray:
         probability = self.partial.surveyed(animal, frame.index)
         if probability is None:
-            # Whole frames: what resembles the animal elsewhere is to be learnt as background.
-            view = self.views[animal]
-            probability = to_bytes(view.around(frame.index, frame.expected, also_whole=True))
+            # Whole frames: what resembles the animal elsewhere is to be learnt as background. No
+            # window around the animal: what is learnt is what is certain, not the outline.
+            probability = to_bytes(self.views[animal].whole(frame.index))
             self.partial.write_surveyed(animal, frame.index, probability)
         return probability
 

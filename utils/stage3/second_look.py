@@ -46,9 +46,18 @@ def training_frames(
     return [*labelled] * copies + [*certain]
 
 
-def frames_to_survey(num_frames: int, settings: SecondLook) -> list[int]:
-    """The frames to segment, evenly spaced over the video."""
-    count = min(num_frames, settings.num_surveyed)
+def frames_to_survey(
+    num_frames: int, settings: SecondLook, *, in_company: bool = False
+) -> list[int]:
+    """The frames to segment, evenly spaced over the video.
+
+    Args:
+        num_frames: of the video.
+        settings: how many.
+        in_company: whether others of the animal's kind are followed too.
+    """
+    count = settings.num_in_company if in_company else settings.num_surveyed
+    count = min(num_frames, count)
     return np.unique(np.linspace(0, num_frames - 1, count).round().astype(int)).tolist()
 
 
