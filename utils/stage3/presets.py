@@ -45,7 +45,7 @@ HERD = PromptedPreset(
 )
 
 PRESETS = {
-    "default": Preset(FineTuning(steps=75), second_look=SecondLook(epochs=2), start_share=0.25),
+    "default": Preset(FineTuning(steps=75), second_look=SecondLook(), start_share=0.25),
     "fast": Preset(
         FineTuning(steps=100, crop=(256, 448)),
         lines=360,

@@ -201,7 +201,7 @@ class SecondLook:
         share_before: of the weights before the second look in their mean with those after it.
     """
 
-    epochs: int = 2
+    epochs: int = 1
     num_surveyed: int = 16
     num_in_company: int = 25
     num_frames: int = 8
