@@ -100,12 +100,13 @@ class HalfHearted(Finder):
         return found
 
 
-def test_the_first_click_takes_the_whole_piece_that_is_seen_without_it_and_no_other():
+@pytest.mark.parametrize("x", [50, 82])  # inside, and a little beside its outline
+def test_the_first_click_takes_the_whole_piece_that_is_seen_without_it_and_no_other(x):
     truth, other = box_of(40, 20, 140, 80), box_of(40, 120, 140, 170)
     segmenter = PromptedSegmenter(HalfHearted())
     image = bright_parts(truth | other)
     nothing = np.zeros(truth.shape, bool)
-    found = segmenter.segment(1, image, Marks([Click(50, 60, True)], None, nothing, NOTHING)) > 0
+    found = segmenter.segment(1, image, Marks([Click(x, 60, True)], None, nothing, NOTHING)) > 0
     assert (found & truth).sum() > 0.9 * truth.sum()
     assert not (found & other).any()
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import cv2
 import numpy as np
 
 from utils.annotator.click_cut import cut_out
@@ -33,6 +34,7 @@ from utils.stage3.animal_grouping import InstanceMaps, group_animals
 from utils.training.clicks import Place, make_prompt
 
 MAPS_KEPT = 6  # up to 54 MB each
+_NEAR_PX = 8  # from a first click to the animal that is meant, as the network sees it
 _CRUMB_SHARE = 0.02  # of the mask: smaller pieces that nobody marked are left out
 
 
@@ -186,14 +188,25 @@ class PromptedSegmenter:
             spots[min(int(y), height - 1), min(int(x), width - 1)] |= is_positive
         if self._instances is None:  # there are no weights of it, or it is not loaded yet
             everything = self._network.probability(maps, make_prompt(size))
-            return FirstLook(everything, touching(everything > 0.5, spots), np.zeros(size, bool))
+            mask = everything > 0.5
+            clicked = touching(mask, _reach(spots, mask))
+            return FirstLook(everything, clicked, np.zeros(size, bool))
         seen = self._instances.look_apart(maps, height, width)
         animals = group_animals(seen)
-        clicked = np.isin(animals, animals[spots]) & (animals > 0)
+        clicked = np.isin(animals, animals[_reach(spots, animals > 0)]) & (animals > 0)
         return FirstLook(seen.mask, clicked, (animals > 0) & ~clicked & clicked.any())
 
     def _look(self, frame: int, window: Rectangle, small: np.ndarray) -> Any:
         return self._maps.get((frame, small.shape), window, lambda: self._network.look(small))
+
+
+def _reach(spots: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Clicked pixels; with those around them, if none is in the mask: people click on outlines,
+    too. All bool (h, w)."""
+    if (spots & mask).any():
+        return spots
+    disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _NEAR_PX + 1,) * 2)
+    return cv2.dilate(spots.astype("uint8"), disk) > 0
 
 
 def _without_others(found: np.ndarray, before: np.ndarray) -> np.ndarray:
