@@ -28,6 +28,7 @@ from utils.annotator.click_network import load_segmenter
 from utils.annotator.prompted_segmenter import PromptedSegmenter
 from utils.annotator.segment_click import ClickSegmenter
 from utils.media.images import resize_image
+from utils.media.regions import touching
 from utils.stage3.animal_grouping import InstanceMaps
 from utils.stage3.instance_network import InstanceNetwork
 from utils.training.weights import save_weights
@@ -109,6 +110,34 @@ def test_the_first_click_takes_the_whole_piece_that_is_seen_without_it_and_no_ot
     found = segmenter.segment(1, image, Marks([Click(x, 60, True)], None, nothing, NOTHING)) > 0
     assert (found & truth).sum() > 0.9 * truth.sum()
     assert not (found & other).any()
+
+
+class SeesDimOnesOnlyIfClicked(Finder):
+    """Without a click it finds all that is bright; after one, the piece in the middle of which the
+    click is, bright or dim."""
+
+    def probability(self, image, prompt):
+        clicks = np.argwhere(prompt[..., POSITIVE] > 0)
+        if not len(clicks):
+            return super().probability(image, prompt)
+        spot = np.zeros(prompt.shape[:2], bool)
+        spot[tuple(clicks.mean(axis=0).round().astype(int))] = True
+        return np.where(touching(image.mean(axis=2) > 60, spot), 0.9, 0.1).astype(np.float32)
+
+
+def test_a_click_between_two_animals_means_the_nearer_one():
+    left, right = box_of(40, 20, 100, 78), box_of(40, 84, 100, 140)
+    network = HalfHearted()
+    found = segment(bright_parts(left, right), [(79, 60, True)], network=network) > 0
+    assert overlap(found, left) > 0.9 and not (found & right).any()
+
+
+def test_a_click_beside_a_large_animal_may_mean_a_small_one_that_is_seen_only_then():
+    mother, young = box_of(20, 20, 110, 100), box_of(60, 101, 75, 116)
+    image = bright_parts(mother)
+    image[young] = 100
+    found = segment(image, [(102, 66, True)], network=SeesDimOnesOnlyIfClicked()) > 0
+    assert not (found & mother).any() and (found & young).sum() > 0.8 * young.sum()
 
 
 class Apart:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from utils.media.labels import VOID
+from utils.media.labels import VOID, LabelMap
 from utils.stage3.hidden_animals import hidden_animals
 from utils.stage3.sharing import Sharing
 
@@ -33,9 +33,9 @@ def test_a_sliver_beside_another_animal_or_the_edge_is_mostly_hidden(box, hidden
     label = label_of(MOTHER, (2, box))
     gap = label[:, 80:81]
     gap[gap == 0] = VOID
-    assert hidden_animals(label, Sharing()) == hidden
+    assert hidden_animals(LabelMap(label, ()).masks(), Sharing()) == hidden
 
 
 def test_a_label_without_animals_hides_none():
-    assert hidden_animals(label_of(), Sharing()) == []
-    assert hidden_animals(label_of(MOTHER), Sharing()) == []
+    assert hidden_animals(LabelMap(label_of(), ()).masks(), Sharing()) == []
+    assert hidden_animals(LabelMap(label_of(MOTHER), ()).masks(), Sharing()) == []

@@ -360,8 +360,8 @@ def test_a_newcomer_is_the_labelled_one_of_which_the_label_shows_a_sliver(monkey
 @pytest.mark.parametrize(
     "other",
     [
-        square(130),  # somewhere else
-        square(38, top=40, side=12),  # small, but in full sight
+        square(150, top=30, side=10),  # a sliver at the frame's edge, but somewhere else
+        square(41, top=36, side=9),  # small and beside the first one, but in full sight
     ],
 )
 def test_a_newcomer_is_no_labelled_one_that_is_in_sight(monkeypatch, other):
@@ -393,3 +393,34 @@ def test_of_two_that_are_hidden_each_gets_the_piece_that_is_nearer(monkeypatch):
     out = square(70, top=18, side=8), square(70, top=32, side=10)
     _, regions = let_out(monkeypatch, upper, lower, out=out[0] | out[1])
     expect_regions(regions[2], n3=FRONT, n5=upper | out[0], n7=lower | out[1])
+
+
+def test_a_newcomer_is_not_a_lost_animal_that_was_much_smaller(monkeypatch):
+    _, regions = let_out(monkeypatch, square(40, top=25, side=8), found=())
+    expect_regions(regions[2], n3=FRONT, n5=NOTHING)
+
+
+def test_a_sliver_that_has_come_out_by_itself_gets_no_newcomer(monkeypatch):
+    sliver = square(48, side=2)
+    for top in range(22, 38, 2):
+        sliver |= square(48, top=top, side=2)
+    grown = square(41, top=22, side=9)  # less than a quarter of the first one
+    _, regions = let_out(monkeypatch, sliver, found=(grown,))
+    expect_regions(regions[2], n3=FRONT, n5=grown)
+
+
+@pytest.mark.parametrize("preset", [PRESETS["fast"], PRESETS["fast"].without_newcomers()])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_what_comes_out_is_the_hidden_one_whatever_its_number(preset, is_first):
+    front = square(40, top=10, side=40)
+    sliver = square(37, top=12, side=36) & ~front & ~square(40, top=12, side=36)
+    animals = (sliver, front) if is_first else (front, sliver)
+    joint = follower(*animals, preset=replace(preset, crossing=None))
+    for frame in (1, 2):
+        look(joint, frame, front, sliver, motion=UNSURE)
+    for frame in range(3, 15):  # it comes out at once, and goes on
+        out = square(80 + 2 * (frame - 3), top=17, side=26)
+        regions = look(joint, frame, front, sliver, out, motion=UNSURE)[frame]
+    of_front, of_hidden = (regions[number] for number in ((5, 3) if is_first else (3, 5)))
+    assert np.count_nonzero(of_hidden & out) > 0.9 * np.count_nonzero(out)
+    assert np.count_nonzero(of_front & front) > 0.9 * np.count_nonzero(front)

@@ -13,6 +13,8 @@ from utils import console, paths
 from utils.media.labels import VOID
 from utils.stage3 import presets
 from utils.stage3.fine_tuning import FineTuner
+from utils.stage3.kind_frames import KindFrames
+from utils.stage3.pipeline import Pipeline
 from utils.stage3.second_look import (
     CertainFrame,
     certain_target,
@@ -88,6 +90,23 @@ def test_the_second_look_takes_its_steps_and_changes_the_network(world, second_l
     tuning = TINY.fine_tuning
     assert world.record()["seconds"]["steps"] == 8 + EPOCHS * tuning.epoch_steps
     assert len(world.record()["losses"]["1"]) == 4 + EPOCHS
+
+
+@pytest.mark.parametrize(("follows", "surveyed"), [(False, 2), (True, 5)])
+def test_more_frames_are_surveyed_where_company_is_followed(
+    world, second_look, monkeypatch, follows, surveyed
+):
+    counts = []
+
+    def preview(pipeline, animal, found):
+        counts.append(len(found))
+
+    world.add()
+    second_look(num_surveyed=2, num_in_company=5)
+    monkeypatch.setattr(KindFrames, "follows_company", lambda kind, animal, frames: follows)
+    monkeypatch.setattr(Pipeline, "preview", preview)
+    world.run()
+    assert counts == [surveyed]
 
 
 def test_the_network_is_unchanged_if_no_frame_is_certain(world, second_look, monkeypatch):

@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
 
 from utils.annotator.click_cut import cut_out
@@ -31,10 +30,12 @@ from utils.annotator.segment_click import (
 from utils.media.images import resize_image
 from utils.media.regions import Rectangle, touching
 from utils.stage3.animal_grouping import InstanceMaps, group_animals
+from utils.stage3.temporal_filter import distance_to
 from utils.training.clicks import Place, make_prompt
 
 MAPS_KEPT = 6  # up to 54 MB each
 _NEAR_PX = 8  # from a first click to the animal that is meant, as the network sees it
+_LEAST_SEEN = 0.2  # share of it that the click's own answer has, else another one is meant
 _CRUMB_SHARE = 0.02  # of the mask: smaller pieces that nobody marked are left out
 
 
@@ -60,11 +61,13 @@ class FirstLook:
         everything: float32 (h, w), probability of any animal, 0..1.
         clicked, others: bool (h, w), the animals that are clicked and, if there are such, those
             that are not.
+        is_beside: whether the click is a little beside the animal that is clicked.
     """
 
     everything: np.ndarray
     clicked: np.ndarray
     others: np.ndarray
+    is_beside: bool
 
 
 class PromptedSegmenter:
@@ -172,8 +175,10 @@ class PromptedSegmenter:
         prompt = make_prompt(small.shape[:2], seen.clicks, mask, others)
         found = self._network.probability(maps, prompt)
         if first is not None and first.clicked.any():
+            # A click beside an animal may mean another one, which is not seen without the click.
+            is_meant = not first.is_beside or np.mean(found[first.clicked] > 0.5) > _LEAST_SEEN
             # With nothing but clicks, the network is less sure of the animal's extent.
-            found = (found + first.everything * first.clicked) / 2
+            found = (found + first.everything * first.clicked) / 2 if is_meant else found
         if marks.box is not None:
             found = np.where(seen.outside, 0, found).astype(np.float32)
         if self._use_colours:
@@ -189,24 +194,29 @@ class PromptedSegmenter:
         if self._instances is None:  # there are no weights of it, or it is not loaded yet
             everything = self._network.probability(maps, make_prompt(size))
             mask = everything > 0.5
-            clicked = touching(mask, _reach(spots, mask))
-            return FirstLook(everything, clicked, np.zeros(size, bool))
-        seen = self._instances.look_apart(maps, height, width)
-        animals = group_animals(seen)
-        clicked = np.isin(animals, animals[_reach(spots, animals > 0)]) & (animals > 0)
-        return FirstLook(seen.mask, clicked, (animals > 0) & ~clicked & clicked.any())
+            reached = _reach(spots, mask)
+            clicked, others = touching(mask, reached), np.zeros(size, bool)
+        else:
+            seen = self._instances.look_apart(maps, height, width)
+            everything, animals = seen.mask, group_animals(seen)
+            reached = _reach(spots, animals > 0)
+            clicked = np.isin(animals, animals[reached]) & (animals > 0)
+            others = (animals > 0) & ~clicked & clicked.any()
+        return FirstLook(everything, clicked, others, not (reached & spots).any())
 
     def _look(self, frame: int, window: Rectangle, small: np.ndarray) -> Any:
         return self._maps.get((frame, small.shape), window, lambda: self._network.look(small))
 
 
 def _reach(spots: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Clicked pixels; with those around them, if none is in the mask: people click on outlines,
-    too. All bool (h, w)."""
-    if (spots & mask).any():
+    """The clicked pixels; if none of them is in the mask, the nearest pixel of the mask, unless it
+    is farther than _NEAR_PX: people click on outlines, too. All bool (h, w)."""
+    if (spots & mask).any() or not spots.any():
         return spots
-    disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _NEAR_PX + 1,) * 2)
-    return cv2.dilate(spots.astype("uint8"), disk) > 0
+    distance = np.where(mask, distance_to(spots), np.inf)
+    nearest = np.zeros_like(spots)
+    nearest.flat[np.argmin(distance)] = distance.min() <= _NEAR_PX
+    return nearest
 
 
 def _without_others(found: np.ndarray, before: np.ndarray) -> np.ndarray:

@@ -59,6 +59,10 @@ class LabelMap:
         """The numbers of the animals that `values` shows, in increasing order."""
         return tuple(number for number in used_values(self.values) if number not in (0, VOID))
 
+    def masks(self) -> dict[int, np.ndarray]:
+        """Number -> bool (height, width), of each animal that `values` shows."""
+        return {number: self.values == number for number in self.shown_animals}
+
     def resize(self, height: int, width: int) -> "LabelMap":
         """This label map at another size, by nearest neighbour."""
         return LabelMap(resize_labels(self.values, height, width), self.animals)

@@ -1,41 +1,50 @@
-"""Which labelled animals are mostly hidden in their label."""
+"""Which animals are mostly hidden, as far as their masks tell."""
+
+from collections.abc import Mapping
 
 import cv2
 import numpy as np
 
-from utils.media.labels import VOID
 from utils.stage3.sharing import Sharing
 
 BESIDE_PX = 4  # from outline to outline; between two animals there may be void
 
 
-def hidden_animals(label: np.ndarray, sharing: Sharing) -> list[int]:
-    """The animals of which a label shows but a sliver, beside what hides the rest: another animal,
-    or the frame's edge. A young animal beside its mother is as small, but most of its outline is
-    free.
+def hidden_animals(masks: Mapping[int, np.ndarray], sharing: Sharing) -> list[int]:
+    """The animals of which only a sliver is in sight, beside what hides the rest: a larger animal,
+    or the frame's edge. A young animal beside its mother may be just as small, but most of its
+    outline is free.
 
     Args:
-        label: uint8 (h, w), 0 background, 1..254 animals, 255 void; at working size.
+        masks: number -> bool (h, w) at working size; empty ones are none.
         sharing: says how small a sliver is, and how much of its outline is not free.
 
-    Returns: their numbers, in increasing order.
+    Returns: their numbers, in the order of the masks.
     """
-    numbers = [int(number) for number in np.unique(label) if number not in (0, VOID)]
-    masks = [label == number for number in numbers]
-    largest = max(map(np.count_nonzero, masks), default=0)
-    return [
-        number
-        for number, mask in zip(numbers, masks, strict=True)
-        if np.count_nonzero(mask) < sharing.sliver * largest
-        and _share_not_free(mask, label) > sharing.not_free
-    ]
+    areas = {number: np.count_nonzero(mask) for number, mask in masks.items()}
+    largest = max(areas.values(), default=0)
+    hidden = []
+    for number, mask in masks.items():
+        if not 0 < areas[number] < sharing.sliver * largest:
+            continue
+        others = {n: other for n, other in masks.items() if n != number}
+        around = _around(mask)
+        beside = [areas[n] for n, other in others.items() if (around & other).any()]
+        is_sliver = areas[number] < sharing.sliver * max(beside, default=largest)
+        hides = np.any([np.zeros_like(mask), *others.values()], axis=0)
+        if is_sliver and _share_beside(mask, hides) > sharing.not_free:
+            hidden.append(number)
+    return hidden
 
 
-def _share_not_free(mask: np.ndarray, label: np.ndarray) -> float:
-    """Share of an animal's outline that lies beside other animals or the frame's edge."""
-    square = np.ones((2 * BESIDE_PX + 1,) * 2, "uint8")
-    others = (label > 0) & (label != VOID) & ~mask
-    framed = cv2.copyMakeBorder(others.astype("uint8"), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
-    beside = cv2.dilate(framed, square)[1:-1, 1:-1] > 0
+def _share_beside(mask: np.ndarray, hides: np.ndarray) -> float:
+    """Share of a mask's outline that lies beside another mask or the frame's edge."""
+    framed = cv2.copyMakeBorder(hides.astype("uint8"), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
+    beside = _around(framed > 0)[1:-1, 1:-1]
     inside = cv2.erode(mask.astype("uint8"), np.ones((3, 3), "uint8"), borderValue=0) > 0
     return float(beside[mask & ~inside].mean())
+
+
+def _around(mask: np.ndarray) -> np.ndarray:
+    square = np.ones((2 * BESIDE_PX + 1,) * 2, "uint8")
+    return cv2.dilate(mask.astype("uint8"), square) > 0

@@ -21,7 +21,7 @@ from utils.stage3.crossing import CrossingWatch, connected_regions
 from utils.stage3.hidden_animals import hidden_animals
 from utils.stage3.motion import Motion, warp_mask
 from utils.stage3.separation import SeparationWatch
-from utils.stage3.settings import Preset
+from utils.stage3.settings import Preset, Separation
 from utils.stage3.sharing import Sharing
 from utils.stage3.temporal_filter import (
     EDGE_PX,
@@ -32,6 +32,7 @@ from utils.stage3.temporal_filter import (
     move_background,
 )
 
+MIN_GIFT = 0.1  # share of a newcomer: a smaller piece is nobody's and says nothing
 IMPOSSIBLE = 1e9  # pixels: no animal is so far away
 
 
@@ -66,9 +67,13 @@ class JointFilter:
         self._areas = {n: deque([np.count_nonzero(r)], MEMORY) for n, r in self.regions.items()}
         self._frames_since = dict.fromkeys(self.numbers, 0)
         self._known_background = label == 0
+        # Slivers in the label, of animals that are still to come out.
+        self._hidden = set(hidden_animals(self.regions, sharing))
+        self._has_newcomers = preset.separation is not None
+        separation = preset.separation or (Separation() if self._hidden else None)
         self._separations = {
-            number: SeparationWatch(preset.separation, find_motion)
-            for number in (self.numbers if preset.separation else ())
+            number: SeparationWatch(separation, find_motion)
+            for number in (self.numbers if separation else ())
         }
         radius = self.refinement.radius * float(np.hypot(*label.shape))
         self._crossings = {
@@ -80,10 +85,9 @@ class JointFilter:
         self._least_seen = dict.fromkeys(self._crossings, 1.0)
         self._is_crowded = dict.fromkeys(self._crossings, False)
         self._groups: list[set[int]] = []  # the animals that share a piece of the last frame
-        self._hidden = set(hidden_animals(label, sharing))
         self._undecided = np.zeros(label.shape, bool)  # what is too small to be a lost animal yet
         self._frames: dict[int, dict[int, np.ndarray]] = {}  # what the watches may change
-        watched = [settings.memory for settings in (preset.separation, preset.crossing) if settings]
+        watched = [settings.memory for settings in (separation, preset.crossing) if settings]
         self._memory = 2 + max(watched, default=0)
 
     def __call__(
@@ -216,54 +220,70 @@ class JointFilter:
                 owner[pieces == piece] = self.numbers[place]
 
     def _take_newcomers_out(self, frame, motion) -> set[int]:
-        changed = set()
-        for number, watch in self._separations.items():
-            without = watch(frame, self._frames[frame][number], motion)
+        # All are asked before anything is given away: to its new owner it would be a newcomer.
+        without = {
+            number: watch(frame, self._frames[frame][number], motion)
+            for number, watch in self._separations.items()
+        }
+        for front, regions in without.items():
             newcomer = {
-                index: self._frames[index][number] & ~region for index, region in without.items()
+                index: self._frames[index][front] & ~region for index, region in regions.items()
             }
-            for index, region in without.items():
-                self._frames[index][number] = region
-            if without:
-                self._measure_anew(number, frame)
-                self._give_to_hidden(newcomer, frame, number)
-            changed |= without.keys()
-        return changed
+            for index, region in regions.items():
+                self._frames[index][front] = region
+            if regions:
+                self._measure_anew(front, frame)
+                self._give_to_hidden(newcomer, frame, front)
+        return {index for regions in without.values() for index in regions}
 
     def _give_to_hidden(self, newcomer, frame, front) -> None:
-        """What came out from behind an animal is the labelled one that was there and of which
-        hardly anything is in sight, if there is one; else it is none of them. Of several, each
-        piece is the nearest."""
-        birth = next((index for index, region in newcomer.items() if region.any()), None)
-        heirs = [] if birth is None else self._hidden_near(newcomer, birth, frame, front)
+        """What came out from behind an animal is the labelled one that was hidden there, if there
+        is one. Otherwise it belongs to none of them, unless there are no others: then it stays."""
+        birth = next((index for index, region in newcomer.items() if region.any()), frame)
+        area = np.count_nonzero(newcomer[frame])
+        heirs = self._hidden_near(newcomer, birth, frame, front) if area else []
         if not heirs:
+            if not self._has_newcomers:
+                self._add(front, newcomer, frame)
             return
         away = {heir: distance_to(self._last_seen(heir, birth)) for heir in heirs}
+        parts = connected_regions(newcomer[frame])
+        if sum(np.count_nonzero(part) > MIN_GIFT * area for part in parts) == 1:
+            heirs = [min(heirs, key=lambda heir: away[heir][newcomer[birth]].min())]
+        gifts = {heir: {} for heir in heirs}
         for index, region in newcomer.items():
             for piece in connected_regions(region):
                 heir = min(heirs, key=lambda number: away[number][piece].min())
-                self._frames[index][heir] = self._frames[index][heir] | piece
-        for heir in heirs:
-            if (self._frames[frame][heir] & newcomer[frame]).any():
+                gifts[heir][index] = gifts[heir].get(index, False) | piece
+        for heir, regions in gifts.items():
+            if np.count_nonzero(regions.get(frame, False)) > MIN_GIFT * area:
                 self._hidden.discard(heir)
-                self._measure_anew(heir, frame)
-                self._separations[heir].correct(
-                    {index: self._frames[index][heir] for index in newcomer}
-                )
+                self._add(heir, regions, frame)
+
+    def _add(self, number, regions, frame) -> None:
+        for index, region in regions.items():
+            self._frames[index][number] = self._frames[index][number] | region
+        self._measure_anew(number, frame)
+        changed = {index: self._frames[index][number] for index in regions}
+        self._separations[number].correct(changed)
 
     def _hidden_near(self, newcomer, birth, frame, front) -> list[int]:
-        """The animals that may be what has come out from behind another one: slivers in the label,
-        and those that were lost inside the frame."""
-        near = distance_to(self._frames[birth][front] | newcomer[birth])
+        """The animals that may be what has come out from behind another one: slivers in the label
+        that still were when it came into sight, and those that were lost inside the frame."""
+        at_birth = self._frames[birth] | {front: self._frames[birth][front] | newcomer[birth]}
+        near = distance_to(at_birth[front])
         near = near <= self.refinement.radius * np.hypot(*near.shape)
-        heirs = []
+        slivers = hidden_animals(at_birth, self.sharing)
+        area, heirs = np.count_nonzero(newcomer[frame]), []
         for number in self.numbers:
+            typical = self._typical_area(number)
             in_sight = np.count_nonzero(self._frames[frame][number])
-            if number in self._hidden:
+            if number in self._hidden and (number in slivers or not at_birth[number].any()):
                 is_hidden = in_sight < self.sharing.sliver * self._typical_area(front)
             else:
-                is_lost = in_sight < self.sharing.lost * self._typical_area(number)
-                is_hidden = is_lost and not _at_the_edge(self.regions[number])
+                is_lost = in_sight < self.sharing.lost * typical
+                fits = area <= self.sharing.area[1] * typical
+                is_hidden = is_lost and fits and not _at_the_edge(self.regions[number])
             if number != front and is_hidden and (self._last_seen(number, birth) & near).any():
                 heirs.append(number)
         return heirs

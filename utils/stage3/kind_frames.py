@@ -120,6 +120,10 @@ class KindFrames:
             return TemporalFilter(self.preset.refinement, label, animal)
         return CompanyFilter(self.preset.refinement, settings, label, animal, company)
 
+    def follows_company(self, animal: int, frames: Collection[int]) -> bool:
+        """Whether an animal has company, and these frames are near enough to follow it."""
+        return animal in self.company and is_followed(frames, self.preset.company)
+
     def add_where_missed(
         self, animal: int, frame: int, probability: np.ndarray, region: np.ndarray
     ) -> np.ndarray:

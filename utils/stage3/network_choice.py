@@ -45,8 +45,9 @@ def choose_sharing(
     if networks == "auto":
         if not (is_possible and preset.can_share):
             return None
-        small = [label.resize(*size).values for label in labels.values()]
-        hides_one = any(hidden_animals(values, sharing) for values in small)
+        hides_one = any(
+            hidden_animals(label.resize(*size).masks(), sharing) for label in labels.values()
+        )
         if num_animals < FROM_ANIMALS and not hides_one:
             return None
         if not any(len(label.shown_animals) > 1 for label in labels.values()):
@@ -62,10 +63,10 @@ def choose_sharing(
         )
         return None
     if networks == "auto":
+        hidden = " and of which at least one is mostly hidden" if hides_one else ""
         print(
-            f"{video.name}: one network for all {num_animals} animals, which look alike"
-            f"{' and of which one is mostly hidden' if hides_one else ''}; label any others of "
-            "their kind as well, or give each its own with --networks each",
+            f"{video.name}: one network for all {num_animals} animals, which look alike{hidden}; "
+            "label any others of their kind as well, or give each its own with --networks each",
             flush=True,
         )
     return sharing

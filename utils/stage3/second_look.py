@@ -54,7 +54,7 @@ def frames_to_survey(
     Args:
         num_frames: of the video.
         settings: how many.
-        in_company: whether others of the animal's kind are followed too.
+        in_company: whether others of the animal's kind are to be followed too.
     """
     count = settings.num_in_company if in_company else settings.num_surveyed
     count = min(num_frames, count)

@@ -191,7 +191,8 @@ class SecondLook:
     Attributes:
         epochs: of `FineTuning.epoch_steps` steps, after those on the labelled frames alone.
         num_surveyed: frames segmented to choose from, evenly spaced; all of a shorter video.
-        num_in_company: the same for an animal that has company, see `Company.max_gap`.
+        num_in_company: the same for an animal with company, if these are enough to follow it, see
+            `Company.max_gap`.
         num_frames: frames learnt from, at most.
         label_share: share of the steps that see a labelled frame.
         animal, background: probabilities above and below which a pixel is taken for one.
@@ -201,7 +202,7 @@ class SecondLook:
         share_before: of the weights before the second look in their mean with those after it.
     """
 
-    epochs: int = 1
+    epochs: int = 2
     num_surveyed: int = 16
     num_in_company: int = 25
     num_frames: int = 8

@@ -26,11 +26,11 @@ class Sharing:
         roaming: of a reach, by which it grows with each frame.
         followed: least share of their median areas that two animals have in all frames of a
             crossing, from which on they do not change places after it against what the flow says.
-        sliver: share of another animal's area below which so little of an animal is in sight that
-            most of it may be hidden.
-        not_free: share of a sliver's outline beside other animals or the frame's edge, from which
-            on these hide the rest of it.
         common: share of an animal after a crossing below which the flow speaks against it.
+        sliver: share of the area of an animal beside it below which so little of an animal is in
+            sight that most of it may be hidden.
+        not_free: share of a sliver's outline beside other animals or the frame's edge, above which
+            these hide the rest of it.
     """
 
     pixels: float = 0.25
@@ -43,6 +43,6 @@ class Sharing:
     reach: float = 0.25
     roaming: float = 0.1
     followed: float = 0.3
+    common: float = 0.2
     sliver: float = 0.25
     not_free: float = 0.5
-    common: float = 0.2
