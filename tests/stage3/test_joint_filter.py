@@ -424,3 +424,21 @@ def test_what_comes_out_is_the_hidden_one_whatever_its_number(preset, is_first):
     of_front, of_hidden = (regions[number] for number in ((5, 3) if is_first else (3, 5)))
     assert np.count_nonzero(of_hidden & out) > 0.9 * np.count_nonzero(out)
     assert np.count_nonzero(of_front & front) > 0.9 * np.count_nonzero(front)
+
+
+def test_what_is_given_to_an_animal_stays_if_something_else_is_taken_out_of_it(monkeypatch):
+    sliver = np.any([square(48, top=top, side=2) for top in range(22, 38, 2)], axis=0)
+
+    class AlsoTakesFromTheSliver(LeavesAtFrame2):
+        def __call__(self, frame, region, motion):
+            if frame == 2 and not region[30, 60]:
+                kept = region & (np.arange(SIZE[0]) < 36)[:, None]
+                return {1: kept, 2: kept}
+            return super().__call__(frame, region, motion)
+
+    monkeypatch.setattr(joint_filter, "SeparationWatch", AlsoTakesFromTheSliver)
+    joint = follower(FRONT, sliver, preset=replace(PRESETS["fast"], crossing=None))
+    look(joint, 1, FRONT, OUT, sliver, motion=UNSURE)
+    regions = look(joint, 2, FRONT, OUT, sliver, motion=UNSURE)
+    for frame in (1, 2):
+        assert regions[frame][5][OUT].all()

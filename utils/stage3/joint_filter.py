@@ -220,21 +220,21 @@ class JointFilter:
                 owner[pieces == piece] = self.numbers[place]
 
     def _take_newcomers_out(self, frame, motion) -> set[int]:
-        # All are asked before anything is given away: to its new owner it would be a newcomer.
-        without = {
-            number: watch(frame, self._frames[frame][number], motion)
-            for number, watch in self._separations.items()
-        }
-        for front, regions in without.items():
-            newcomer = {
-                index: self._frames[index][front] & ~region for index, region in regions.items()
-            }
-            for index, region in regions.items():
-                self._frames[index][front] = region
-            if regions:
-                self._measure_anew(front, frame)
-                self._give_to_hidden(newcomer, frame, front)
-        return {index for regions in without.values() for index in regions}
+        newcomers = {}
+        for number, watch in self._separations.items():
+            without = watch(frame, self._frames[frame][number], motion)
+            if without:
+                newcomers[number] = {
+                    index: self._frames[index][number] & ~region
+                    for index, region in without.items()
+                }
+                for index, region in without.items():
+                    self._frames[index][number] = region
+                self._measure_anew(number, frame)
+        # Only now is anything given away: to its new owner's watch it would be a newcomer.
+        for front, newcomer in newcomers.items():
+            self._give_to_hidden(newcomer, frame, front)
+        return {index for newcomer in newcomers.values() for index in newcomer}
 
     def _give_to_hidden(self, newcomer, frame, front) -> None:
         """What came out from behind an animal is the labelled one that was hidden there, if there

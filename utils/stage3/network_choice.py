@@ -94,7 +94,7 @@ def look_alike(image: np.ndarray, label: LabelMap) -> bool:
         image: uint8 (H, W, 3), RGB.
         label: of the same size.
     """
-    likeness = colour_likeness(image, (label.values == n for n in label.shown_animals))
+    likeness = colour_likeness(image, label.masks().values())
     others = ~np.eye(len(likeness), dtype=bool)
     return all(
         float(np.median(row[is_other])) >= MIN_LIKENESS

@@ -221,15 +221,12 @@ class Pipeline:
         """What the network now finds in frames all over the video; nothing in a short video without
         a second look."""
         num_frames, second_look = len(self.video), self.preset.second_look
-        if second_look:
-            more = frames_to_survey(num_frames, second_look, in_company=True)
-            frames = (
-                more
-                if self.kind.follows_company(animal, more)
-                else frames_to_survey(num_frames, second_look)
-            )
-        else:
+        if not second_look:
             frames = frames_to_preview(num_frames)
+        else:
+            frames = frames_to_survey(num_frames, second_look, in_company=True)
+            if not self.kind.follows_company(animal, frames):
+                frames = frames_to_survey(num_frames, second_look)
         if not frames:
             return []
         title = self._title(animal, "fine-tuning, survey")
