@@ -1,9 +1,11 @@
-"""Everything that differs between the Keras backends: quiet start, repeatable operations, GPUs.
+"""Everything that differs between the Keras backends: quiet start, memory, repeatable operations,
+GPUs.
 
 Every script imports this module before Keras: importing it starts the backend without noise.
 """
 
 import contextlib
+import ctypes
 import logging
 import os
 import sys
@@ -45,6 +47,26 @@ def _without_users_settings() -> Iterator[None]:
             if before is not None:
                 os.environ["KERAS_HOME"] = before
 
+
+def keep_freed_memory() -> bool:
+    """Lets this process keep the memory that it frees, for what it needs next.
+
+    The maps of the network are so large that glibc gets each of them from the system and hands it
+    back right away, and the system zeroes it page by page: a sixth of a fine-tuning step's time.
+    Other C libraries do not have this setting.
+
+    Returns: whether the setting was made.
+    """
+    trim_threshold, mmap_max, largest = -1, -4, 2**31 - 1  # mallopt(3)
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, TypeError):  # not glibc; Windows
+        return False
+    # All memory comes from the heap, of which up to 2 GiB that are free at its end stay.
+    return bool(mallopt(mmap_max, 0) and mallopt(trim_threshold, largest))
+
+
+keep_freed_memory()
 
 # TensorFlow warns whenever it retraces, once per size of video, which is of no use to users.
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
