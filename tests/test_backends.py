@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import platform
 import subprocess
 import sys
 
@@ -67,6 +68,21 @@ moved = [
 import json
 result = {"losses": [float(x) for x in losses], "moved": sum(moved)}
 print(json.dumps(result | describe_environment()))
+"""
+
+
+FREED_MEMORY_SCRIPT = """
+import resource
+from utils import backend
+
+def page_faults_of_100_mib():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    text = b"x" * (100 * 2**20)
+    del text
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+first, second = page_faults_of_100_mib(), page_faults_of_100_mib()
+print(backend.keep_freed_memory(), first, second)
 """
 
 
@@ -145,3 +161,18 @@ def test_the_precision_that_is_measurably_faster_is_chosen(tmp_path, monkeypatch
 
 def test_the_measurement_gives_a_ratio():
     assert 0 < this_backend.bfloat16_speed_up(rounds=1) < 100
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="this setting is glibc's")
+def test_freed_memory_is_kept():
+    done = subprocess.run(
+        [sys.executable, "-c", FREED_MEMORY_SCRIPT],
+        cwd=paths.ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    was_set, first, second = done.stdout.split()
+    assert was_set == "True"
+    assert int(second) < 1000 < int(first)  # 25 600 pages of 4 KiB
