@@ -47,7 +47,7 @@ HERD = PromptedPreset(
 PRESETS = {
     "default": Preset(FineTuning(steps=75), second_look=SecondLook(), start_share=0.25),
     "fast": Preset(
-        FineTuning(steps=100, crop=(256, 448)),
+        FineTuning(steps=75, crop=(256, 448)),
         lines=360,
         start_share=0.25,
         window=Window(pixels=240_000),
