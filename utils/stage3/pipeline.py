@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from utils import paths
-from utils.ahead import ahead
+from utils.ahead import ahead, map_ahead
 from utils.console import Display
 from utils.files import write_json
 from utils.media.images import resize_image, resize_labels, working_size
@@ -46,6 +46,7 @@ from utils.stage3.window import WindowedView, choose_zoom
 from utils.stage3.working_frames import WorkingFrames
 from utils.training.batches import FrameSample
 
+SETTLING_THREADS = 2  # frames whose masks are settled at once
 NUM_CALIBRATION_FRAMES = 6  # that a converted network is adapted to, evenly spaced
 
 
@@ -329,31 +330,43 @@ class Pipeline:
             index of the frame, and uint8 (height, width) at the video's size: 0, or the number of
             an animal.
         """
-        numbers = np.array([0, *self.animals], "uint8")
-        # Each frame is asked for as the one after, itself and the one before; with a fourth one
-        # per animal, what the next animals still need is not dropped.
-        read_found = lru_cache(maxsize=4 * len(self.animals))(self._found)
-        read_grey = lru_cache(maxsize=3)(self.frames.grey)
-        for index in range(len(self.video)):
-            candidates = [read_found(animal, index) for animal in self.animals]
-            for animal, found in zip(self.animals, candidates, strict=True):
-                self.confidence[animal].append(round(found.confidence, 4))
-            candidates = [
-                smooth_over_time(
-                    found,
-                    len(self.video),
-                    partial(read_found, animal),
-                    read_grey,
-                    self.preset.refinement,
-                )
-                for animal, found in zip(self.animals, candidates, strict=True)
-            ]
-            candidates = [self.redraw(found) for found in candidates]
-            threshold = self.preset.refinement.threshold
-            yield (
-                index,
-                numbers[merge_animals(candidates, threshold, self.video.height, self.video.width)],
+        # Each frame is asked for as the one after, itself and the one before, and several frames
+        # are settled at once; with one more per animal, what the next animals need is not dropped.
+        read_found = lru_cache(maxsize=(3 + SETTLING_THREADS) * len(self.animals))(self._found)
+        read_grey = lru_cache(maxsize=2 + SETTLING_THREADS)(self.frames.grey)
+        settle = partial(self._settle, read_found, read_grey)
+        frames = range(len(self.video))
+        for index, (mask, confidence) in enumerate(map_ahead(settle, frames, SETTLING_THREADS)):
+            for animal, value in confidence.items():
+                self.confidence[animal].append(value)
+            yield index, mask
+
+    def _settle(
+        self,
+        read_found: Callable[[int, int], AnimalInFrame],
+        read_grey: Callable[[int], np.ndarray],
+        index: int,
+    ) -> tuple[np.ndarray, dict[int, float]]:
+        """A frame's mask, and its confidence by number of the animal."""
+        candidates = [read_found(animal, index) for animal in self.animals]
+        confidence = {
+            animal: round(found.confidence, 4)
+            for animal, found in zip(self.animals, candidates, strict=True)
+        }
+        candidates = [
+            smooth_over_time(
+                found,
+                len(self.video),
+                partial(read_found, animal),
+                read_grey,
+                self.preset.refinement,
             )
+            for animal, found in zip(self.animals, candidates, strict=True)
+        ]
+        candidates = [self.redraw(found) for found in candidates]
+        threshold = self.preset.refinement.threshold
+        owner = merge_animals(candidates, threshold, self.video.height, self.video.width)
+        return np.array([0, *self.animals], "uint8")[owner], confidence
 
     def redraw(self, found: AnimalInFrame) -> AnimalInFrame:
         """What was found of an animal, with the outline that the run's filter gives it."""
@@ -364,12 +377,12 @@ class Pipeline:
         return AnimalInFrame(found.frame, *redrawn)
 
     def write(self, masks: Iterator[tuple[int, np.ndarray]]) -> None:
-        """Writes masks, each while the next one is settled, then confidence and overlays."""
+        """Writes masks, each while the next ones are settled, then confidence and overlays."""
         name, stems = self.video.name, self.video.frame_names
         clear_results(self.results_dir, self.video)
         folder = self.results_dir / paths.SEGMENTATION / name
         title = f"{name}: writing masks"
-        for index, mask in self.display.frames(ahead(masks), title, total=len(stems)):
+        for index, mask in self.display.frames(masks, title, total=len(stems)):
             write_label(folder / f"{stems[index]}.png", mask, self.animals)
         record = {"confidence": self.confidence_of_frames()}
         if len(self.animals) > 1:
