@@ -13,7 +13,8 @@ Writes  RESULTS/ROW/seed-N/FRAME, results of finetune_test.py; RESULTS/choice/SE
     python -m benchmarks.ablation --dataset DIR --sequences libby rhino --seeds 0 1
 
 One run per row, video and seed, of one to ten minutes on two cores. Finished runs are only read, so
-that the same command continues where it was stopped; a row whose weights are missing is left out.
+that the same command continues where it was stopped; --known continues from numbers alone, such as
+docs/ablation.json, those behind docs/results.md. A row whose weights are missing is left out.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -66,6 +67,9 @@ class Config:
     precision: Literal["auto", "float32", "mixed_bfloat16"] = setting(
         "auto", "precision of the network, as the flag of finetune_test.py"
     )
+    known: Path | None = setting(
+        None, f"{NUMBERS_FILE} of earlier calls: its runs are not made again, whatever made them"
+    )
     results: Path = setting(paths.RESULTS / "ablation", "folder for the runs")
 
 
@@ -100,14 +104,17 @@ def make_rows(name: str) -> dict[str, Row]:
     second_look = preset.second_look or SecondLook()
     alone = replace(preset.refinement, neighbour_weight=0)
     after = preset.second_look and replace(preset.second_look, share_before=0)
+    identity = {"separation": None, "crossing": None, "company": None}
+    anything = replace(preset.refinement, entrance=0)
     others = {other: Row(f"preset {other}", PRESETS[other]) for other in (*BASES, "herd")}
     rows = {
         "imagenet": Row("from ImageNet weights", preset, weights=paths.IMAGENET_WEIGHTS_FILE),
         "stage-1": Row("from stage 1 weights", preset, weights=stage_1),
         "no-window": Row("without window", replace(preset, window=paper.window)),
-        "no-separation": Row("without separation", replace(preset, separation=None)),
-        "no-crossing": Row("without crossing", replace(preset, crossing=None)),
-        "no-company": Row("without company", replace(preset, company=None)),
+        "no-identity": Row(
+            "without rules for others of the kind",
+            replace(preset, refinement=anything, **identity),
+        ),
         "no-second-look": Row("without second look", replace(preset, second_look=None)),
         "second-look": Row("with second look", replace(preset, second_look=second_look)),
         "no-mean": Row("second look, no mean of networks", replace(preset, second_look=after)),
@@ -133,14 +140,14 @@ def main(config: Config) -> int:
     sequences = choose_sequences(config.dataset, config.sequences)
     auto = config.precision == "auto"
     precision = backend.choose_precision() if auto else config.precision
-    choose = make_choice(config)
+    choose, known = make_choice(config), read_known(config.known)
     runs, failed = [], {}
     for seed in config.seeds:  # all rows with the first seed before any with the second
         for name, row in rows.items():
             keras.backend.clear_session()  # or the networks of all rows stay in memory
             keras.config.set_dtype_policy(precision)
             try:
-                runs += run_row(config, name, row, seed, sequences, choose)
+                runs += run_row(config, name, row, seed, sequences, choose, known)
             except InputError as error:
                 failed[name] = one_line(error)
                 print(f"error: row {name}: {failed[name]}", flush=True)
@@ -165,6 +172,16 @@ def make_choice(config: Config) -> Callable[[str], int]:
     return choose
 
 
+def read_known(path: Path | None) -> dict[tuple, dict[str, Any]]:
+    """(row, video, seed) -> the record of a run that need not be made."""
+    if path is None:
+        return {}
+    runs = read_json(path)
+    if not isinstance(runs, list):
+        raise InputError(f"{path}: expected a file {NUMBERS_FILE} of an earlier call.")
+    return {(run["row"], run["video"], run["seed"]): run for run in runs}
+
+
 def run_row(
     config: Config,
     name: str,
@@ -172,8 +189,10 @@ def run_row(
     seed: int,
     sequences: Sequence[str],
     choose: Callable[[str], int],
+    known: dict[tuple, dict[str, Any]],
 ) -> Iterator[dict[str, Any]]:
-    """Runs stage 3 as a row says on each video, or finds it finished; yields a record of each."""
+    """Runs stage 3 as a row says on each video, or finds it finished or known; yields a record of
+    each."""
     takes_others = row.head == "deeplab" and not row.preset.takes_prompts
     run = start_runs(
         finetune_test.Config(
@@ -188,6 +207,9 @@ def run_row(
         row.preset,
     )
     for video in sequences:
+        if (name, video, seed) in known:
+            yield known[name, video, seed]
+            continue
         frame = choose(video) if row.chosen else 0
         results, record = run(video, [frame])
         sequence = open_dataset_sequence(config.dataset, video)

@@ -8,7 +8,7 @@ import pytest
 from benchmarks import ablation, stage3_runs
 from benchmarks.ablation import Config, format_row, main, make_rows
 from tests.stage3_world import NUM_FRAMES, tiny_network
-from utils.errors import UsageError
+from utils.errors import InputError, UsageError
 from utils.evaluation import scoring
 from utils.frame_choice.chooser import Chooser
 from utils.stage3.fine_tuning import FineTuner
@@ -37,14 +37,13 @@ def config(world, monkeypatch):
 def test_rows_of_the_default_preset_are_those_of_the_documentation():
     rows = make_rows("default")
     assert list(rows) == [
-        "default", "imagenet", "stage-1", "no-window", "no-separation", "no-crossing",
-        "no-company", "no-second-look", "no-mean", "no-start",
-        "no-smoothing", "mirror", "guided-filter", "crf", "fast", "accurate", "herd", "paper",
-        "default-chosen", "paper-chosen",
+        "default", "imagenet", "stage-1", "no-window", "no-identity", "no-second-look", "no-mean",
+        "no-start", "no-smoothing", "mirror", "guided-filter", "crf", "fast", "accurate", "herd",
+        "paper", "default-chosen", "paper-chosen",
     ]  # fmt: skip
-    assert rows["no-separation"].preset.separation is None
-    assert rows["no-crossing"].preset.crossing is None
-    assert rows["no-company"].preset.company is None
+    without = rows["no-identity"].preset
+    assert (without.separation, without.crossing, without.company) == (None, None, None)
+    assert without.refinement.entrance == 0 < rows["default"].preset.refinement.entrance
     assert rows["no-second-look"].preset.second_look is None
     assert rows["no-start"].preset.start_share == 0 < rows["default"].preset.start_share
     assert rows["mirror"].preset.flip and not rows["default"].preset.flip
@@ -81,6 +80,29 @@ def test_every_run_is_made_once_and_its_protocol_has_its_own_table(config, monke
     assert main(config) == 0
     assert json.loads((config.results / "ablation.json").read_text()) == runs
     assert first in capsys.readouterr().out
+
+
+def test_what_is_known_is_not_run_again(config, monkeypatch):
+    config = replace(config, rows=("no-window",), sequences=("hen", "cow"))
+    assert main(replace(config, seeds=(0,))) == 0
+    known = config.results / "ablation.json"
+    runs = json.loads(known.read_text())
+    runs[0]["j"] = 0.123
+    known.write_text(json.dumps(runs))
+    elsewhere = replace(config, known=known, results=config.results / "other")
+
+    assert main(elsewhere) == 0
+    assert {p.name for p in (elsewhere.results / "no-window").iterdir()} == {"seed-1"}
+    both = json.loads((elsewhere.results / "ablation.json").read_text())
+    assert both[:2] == runs and {run["seed"] for run in both[2:]} == {1}
+
+
+def test_a_file_that_is_no_record_of_runs_is_refused(config):
+    path = config.results / "known.json"
+    path.parent.mkdir()
+    path.write_text("{}")
+    with pytest.raises(InputError, match="expected a file ablation.json"):
+        main(replace(config, known=path))
 
 
 def test_the_run_of_the_preset_itself_equals_that_of_the_script(config, world):
