@@ -91,6 +91,10 @@ def as_palette(label: np.ndarray) -> Image.Image:
     return image
 
 
+class RedoneError(Exception):
+    """Raised where a video's segmentation would begin."""
+
+
 class World:
     """A data set below `root`, filled video by video, and a results folder."""
 
