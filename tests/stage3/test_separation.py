@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from utils.stage3.motion import find_motion
+from utils.stage3.motion import Motion, find_motion
 from utils.stage3.separation import SeparationWatch, fill_from_nearest, inherit, pieces_apart
 from utils.stage3.settings import Separation
 
@@ -59,6 +59,20 @@ def test_a_newcomer_is_taken_out_of_every_frame_once_it_stands_apart():
         assert iou(region, scene.animal) > 0.9, frame
     touching = [i for i, other in enumerate(scene.others) if other.any() and i <= when[0]]
     assert set(touching) <= set(corrected[when[0]])
+
+
+@pytest.mark.parametrize("share, is_found", [(0.1, False), (0.5, True)])
+def test_where_hardly_any_flow_is_reliable_nothing_is_followed_back(share, is_found, monkeypatch):
+    drawn = np.random.default_rng(1).random((HEIGHT, WIDTH)) < share
+    scene = Scene(COMES_OUT)
+    find = scene.motion
+
+    def motion(frame, other):
+        exact = find(frame, other)
+        return Motion(exact.flow, exact.reliable & drawn)
+
+    monkeypatch.setattr(scene, "motion", motion)
+    assert any(scene.watch()) == is_found
 
 
 def test_a_part_that_was_there_from_the_start_is_no_newcomer():

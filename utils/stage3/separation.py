@@ -22,6 +22,9 @@ from utils.stage3.temporal_filter import distance_to
 
 MIN_PIECE = 0.03  # share of the region's area: smaller ones say nothing
 MIN_STAYS = 0.3  # share of an area that is no newcomer's; with less, it is not clear who is who
+# Share of the region, median over the frames on the way back, in which the flow has to be reliable:
+# .41 and more where it finds a newcomer, .08 where a dog bends so fast that its rear "vanishes".
+MIN_RELIABLE = 0.25
 SMOOTH_PX = 7  # side of the neighbourhood that decides to whom a pixel belongs
 
 
@@ -124,10 +127,13 @@ class SeparationWatch:
         """Follows the pieces of the last frame back; frame -> the newcomer, if one of them is."""
         owners = {self._seen[-1][0]: pieces}
         largest = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
-        vanished_at = {}
+        vanished_at, reliable = {}, []
         after, owner = self._seen[-1][0], pieces
         for frame, region in list(self._seen)[-2::-1]:
-            owner = inherit(owner, region, self._find_motion(frame, after), count)
+            motion = self._find_motion(frame, after)
+            if motion is not None and region.any():
+                reliable.append(motion.reliable[region].mean())
+            owner = inherit(owner, region, motion, count)
             areas = np.bincount(owner.ravel(), minlength=count + 1)[1:]
             owners[frame] = owner
             largest = np.maximum(largest, areas)  # by now it may be leaving the frame
@@ -136,6 +142,8 @@ class SeparationWatch:
             after = frame
             if len(vanished_at) >= count - 1:
                 break
+        if reliable and np.median(reliable) < MIN_RELIABLE:
+            return {}  # nothing can be followed
         return self._judge(owners, largest, vanished_at)
 
     def _is_far(self, owners, piece, vanished_at) -> bool:
