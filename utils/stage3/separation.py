@@ -23,8 +23,8 @@ from utils.stage3.temporal_filter import distance_to
 MIN_PIECE = 0.03  # share of the region's area: smaller ones say nothing
 MIN_STAYS = 0.3  # share of an area that is no newcomer's; with less, it is not clear who is who
 # Share of the region, median over the frames on the way back, in which the flow has to be reliable:
-# .41 and more where it finds a newcomer, .08 where a dog bends so fast that its rear "vanishes".
-MIN_RELIABLE = 0.25
+# .28 and more where it finds a newcomer, .08 where a dog bends so fast that its rear "vanishes".
+MIN_RELIABLE = 0.15
 SMOOTH_PX = 7  # side of the neighbourhood that decides to whom a pixel belongs
 
 
