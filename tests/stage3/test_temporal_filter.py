@@ -184,6 +184,15 @@ def still_picture(reliable=True):
     return Motion(np.zeros((*SIZE, 2), "float32"), np.full(SIZE, reliable))
 
 
+@pytest.mark.parametrize("reliable", [False, True])
+def test_what_enters_may_be_the_animal_where_no_flow_says_where_it_is(reliable):
+    animal, at_the_edge = square(14, 10, 10), np.zeros(SIZE, bool)
+    at_the_edge[0:8, 10:20] = True
+    keep = TemporalFilter(replace(REFINEMENT, radius=0.2), animal)
+    kept = keep(probability(animal, at_the_edge), still_picture(reliable))
+    np.testing.assert_array_equal(kept, animal if reliable else animal | at_the_edge)
+
+
 def test_what_the_label_shows_as_background_stays_background_while_the_flow_is_reliable():
     animal, near = square(10, 10, 10), square(10, 25, 8)  # 5 px apart: it could be a part
     unsure = np.where(near, 255, animal).astype("uint8")

@@ -9,6 +9,10 @@ import numpy as np
 # Of 4, 5, 6, 8 on the development videos (docs/experiments.md). Without it an animal that comes
 # out from behind a tree was background.
 MAX_GREY_DIFFERENCE = 5
+# Share of a region in which the flow has to be reliable, or nothing says where the region comes
+# from: .28 and more where rules that follow the flow tell animals apart, .08 and less where they
+# fail (docs/experiments.md).
+MIN_RELIABLE = 0.15
 PATCH_PX = 8  # of dense inverse search
 MAX_SIDE_PX = 32_000  # cv2.remap takes no more
 BLUR_PX = 1.5  # of frames before grey levels are compared
@@ -70,6 +74,14 @@ def find_motion(frame: np.ndarray, other: np.ndarray) -> Motion | None:
     )
     alike = np.abs(soft - _sample_at(soft_other, flow)) < MAX_GREY_DIFFERENCE
     return Motion(flow, closed & alike)
+
+
+def reliable_share(motion: Motion | None, region: np.ndarray) -> float:
+    """The share of a region, bool (H, W), in which the flow is reliable; 1 where nothing is known
+    of the motion, or the region is empty."""
+    if motion is None or not region.any():
+        return 1.0
+    return float(motion.reliable[region].mean())
 
 
 def warp_mask(mask: np.ndarray, motion: Motion | None) -> np.ndarray:

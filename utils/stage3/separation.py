@@ -16,15 +16,12 @@ import cv2
 import numpy as np
 
 from utils.media.regions import number_pieces_across_gaps, rectangle_around, touching
-from utils.stage3.motion import Motion, warp_labels, warp_mask
+from utils.stage3.motion import MIN_RELIABLE, Motion, reliable_share, warp_labels, warp_mask
 from utils.stage3.settings import Separation
 from utils.stage3.temporal_filter import distance_to
 
 MIN_PIECE = 0.03  # share of the region's area: smaller ones say nothing
 MIN_STAYS = 0.3  # share of an area that is no newcomer's; with less, it is not clear who is who
-# Share of the region, median over the frames on the way back, in which the flow has to be reliable:
-# .28 and more where it finds a newcomer, .08 where a dog bends so fast that its rear "vanishes".
-MIN_RELIABLE = 0.15
 SMOOTH_PX = 7  # side of the neighbourhood that decides to whom a pixel belongs
 
 
@@ -131,8 +128,7 @@ class SeparationWatch:
         after, owner = self._seen[-1][0], pieces
         for frame, region in list(self._seen)[-2::-1]:
             motion = self._find_motion(frame, after)
-            if motion is not None and region.any():
-                reliable.append(motion.reliable[region].mean())
+            reliable.append(reliable_share(motion, region))
             owner = inherit(owner, region, motion, count)
             areas = np.bincount(owner.ravel(), minlength=count + 1)[1:]
             owners[frame] = owner
@@ -143,7 +139,7 @@ class SeparationWatch:
             if len(vanished_at) >= count - 1:
                 break
         if reliable and np.median(reliable) < MIN_RELIABLE:
-            return {}  # nothing can be followed
+            return {}  # as where a dog bends so fast that its rear "vanishes"
         return self._judge(owners, largest, vanished_at)
 
     def _is_far(self, owners, piece, vanished_at) -> bool:

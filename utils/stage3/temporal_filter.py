@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from utils.media.labels import VOID
-from utils.stage3.motion import Motion, warp_labels, warp_mask
+from utils.stage3.motion import MIN_RELIABLE, Motion, reliable_share, warp_labels, warp_mask
 from utils.stage3.settings import Refinement
 
 MEMORY = 60  # frames that say how large the animal was
@@ -96,7 +96,9 @@ class TemporalFilter:
                 distance_to(animal) > self.refinement.margin * diagonal
             )
             others = warp_mask(self.last_others, motion) | (found & known)
-            if self.refinement.entrance and not self.frames_since:
+            # Where hardly any flow is reliable, what enters may be the animal.
+            is_followed = reliable_share(motion, animal) >= MIN_RELIABLE
+            if self.refinement.entrance and is_followed and not self.frames_since:
                 others |= found & far_at_the_edge(animal, self.refinement.entrance * diagonal)
             mask, others = sort_regions(found, animal, radius, others)
             mask = mask | self._parts_in_doubt(found & ~mask & ~others, mask, motion)
