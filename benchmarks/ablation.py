@@ -13,8 +13,8 @@ Writes  RESULTS/ROW/seed-N/FRAME, results of finetune_test.py; RESULTS/choice/SE
     python -m benchmarks.ablation --dataset DIR --sequences libby rhino --seeds 0 1
 
 One run per row, video and seed, of one to ten minutes on two cores. Finished runs are only read, so
-that the same command continues where it was stopped; --known continues from numbers alone, such as
-docs/ablation.json, those behind docs/results.md. A row whose weights are missing is left out.
+that the same command continues where it was stopped; --known continues from the numbers alone, as
+on another machine. A row whose weights are missing is left out.
 """
 
 from collections.abc import Callable, Iterator, Sequence
