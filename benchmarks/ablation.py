@@ -104,17 +104,13 @@ def make_rows(name: str) -> dict[str, Row]:
     second_look = preset.second_look or SecondLook()
     alone = replace(preset.refinement, neighbour_weight=0)
     after = preset.second_look and replace(preset.second_look, share_before=0)
-    identity = {"separation": None, "crossing": None, "company": None}
-    anything = replace(preset.refinement, entrance=0)
+    alike = replace(preset.without_newcomers(), crossing=None, company=None)
     others = {other: Row(f"preset {other}", PRESETS[other]) for other in (*BASES, "herd")}
     rows = {
         "imagenet": Row("from ImageNet weights", preset, weights=paths.IMAGENET_WEIGHTS_FILE),
         "stage-1": Row("from stage 1 weights", preset, weights=stage_1),
         "no-window": Row("without window", replace(preset, window=paper.window)),
-        "no-identity": Row(
-            "without rules for others of the kind",
-            replace(preset, refinement=anything, **identity),
-        ),
+        "no-identity": Row("without rules for others of the kind", alike),
         "no-second-look": Row("without second look", replace(preset, second_look=None)),
         "second-look": Row("with second look", replace(preset, second_look=second_look)),
         "no-mean": Row("second look, no mean of networks", replace(preset, second_look=after)),

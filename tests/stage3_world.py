@@ -15,7 +15,7 @@ import finetune_test
 from finetune_test import Config, main
 from models import HEADS
 from models.backbone import BACKBONE
-from utils import paths
+from utils import console, paths
 from utils.media.labels import davis_palette, read_label
 from utils.stage3 import presets
 from utils.stage3.pipeline import Pipeline
@@ -159,6 +159,20 @@ class World:
         with pytest.MonkeyPatch.context() as patched, pytest.raises(KeyboardInterrupt):
             patched.setattr(module, function, cut_off)
             self.run(**flags)
+
+    def run_cut_off_in_training(self, of=""):
+        """A run that is interrupted in its third epoch with a title that contains `of`."""
+
+        def progress(title, steps, done):
+            def on_epoch_begin(epoch, logs):
+                if epoch == 2 and of in title:
+                    raise KeyboardInterrupt
+
+            return [keras.callbacks.LambdaCallback(on_epoch_begin=on_epoch_begin)]
+
+        with pytest.MonkeyPatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(console, "training_progress", progress)
+            self.run()
 
     def mask_paths(self, name="hen"):
         return sorted((self.results / "segmentation" / name).glob("*"))

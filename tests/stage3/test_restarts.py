@@ -1,6 +1,5 @@
 """Runs of finetune_test.py that were cut off continue; finished ones are skipped."""
 
-import keras
 import numpy as np
 import pytest
 
@@ -13,7 +12,6 @@ from tests.stage3_world import (
     frame,
     tiny_network,
 )
-from utils import console
 from utils.stage3 import partial_run, pipeline, window
 from utils.stage3.fine_tuning import FineTuner
 from utils.training.weights import save_weights
@@ -50,23 +48,12 @@ def test_a_run_that_was_cut_off_continues_to_the_same_masks(
     assert not (world.results / "runs" / "hen" / "partial").exists()
 
 
-def test_training_that_was_cut_off_continues_to_the_same_masks(world, monkeypatch):
+def test_training_that_was_cut_off_continues_to_the_same_masks(world):
     world.add()
     world.run()
     expected = world.masks()
     world.results = world.root / "again"
-
-    def stop_in_the_third_epoch(title, steps, done):
-        def on_epoch_begin(epoch, logs):
-            if epoch == 2:
-                raise KeyboardInterrupt
-
-        return [keras.callbacks.LambdaCallback(on_epoch_begin=on_epoch_begin)]
-
-    with monkeypatch.context() as patched:
-        patched.setattr(console, "training_progress", stop_in_the_third_epoch)
-        with pytest.raises(KeyboardInterrupt):
-            world.run()
+    world.run_cut_off_in_training()
     assert (world.results / "runs" / "hen" / "partial" / "training_1.npz").exists()
     assert world.run() == 0
     assert world.record()["seconds"]["steps"] == 4

@@ -138,20 +138,9 @@ def test_a_run_that_was_cut_off_continues_to_the_same_masks(
     np.testing.assert_array_equal(world.masks("pair"), done.masks("pair"))
 
 
-def test_training_of_the_second_animal_that_was_cut_off_continues(world, done, monkeypatch):
+def test_training_of_the_second_animal_that_was_cut_off_continues(world, done):
     world.add_two()
-
-    def stop_in_the_third_epoch(title, steps, done):
-        def on_epoch_begin(epoch, logs):
-            if epoch == 2 and "animal 2" in title:
-                raise KeyboardInterrupt
-
-        return [keras.callbacks.LambdaCallback(on_epoch_begin=on_epoch_begin)]
-
-    with monkeypatch.context() as patched:
-        patched.setattr(console, "training_progress", stop_in_the_third_epoch)
-        with pytest.raises(KeyboardInterrupt):
-            world.run()
+    world.run_cut_off_in_training("animal 2")
     partial = world.results / "runs" / "pair" / "partial"
     assert (partial / "fine_tuned_1.safetensors").exists() and (partial / "training_2.npz").exists()
     assert world.run() == 0

@@ -7,7 +7,7 @@ import numpy as np
 
 from utils.media.regions import touching
 from utils.stage3.company import misses
-from utils.stage3.motion import Motion, warp_mask
+from utils.stage3.motion import Motion, reliable_share, warp_mask
 from utils.stage3.settings import Company, Refinement
 from utils.stage3.temporal_filter import MEMORY, TemporalFilter, distance_to
 
@@ -107,7 +107,7 @@ class CompanyFilter:
         if self._tells_apart(tuned_found, kind_found, by_itself, region, reliable):
             self._in_company.take_over(by_itself | region, np.zeros_like(region))
             return self._know(by_itself)
-        self._reliable_since.append(float(reliable[region].mean()))
+        self._reliable_since.append(reliable_share(motion, region))
         if self.is_in_doubt:
             piece = self._find_whole(tuned_found & kind_found, region)
             if piece is not None:

@@ -96,9 +96,9 @@ class TemporalFilter:
                 distance_to(animal) > self.refinement.margin * diagonal
             )
             others = warp_mask(self.last_others, motion) | (found & known)
+            entrance_counts = self.refinement.entrance and not self.frames_since
             # Where hardly any flow is reliable, what enters may be the animal.
-            is_followed = reliable_share(motion, animal) >= MIN_RELIABLE
-            if self.refinement.entrance and is_followed and not self.frames_since:
+            if entrance_counts and reliable_share(motion, animal) >= MIN_RELIABLE:
                 others |= found & far_at_the_edge(animal, self.refinement.entrance * diagonal)
             mask, others = sort_regions(found, animal, radius, others)
             mask = mask | self._parts_in_doubt(found & ~mask & ~others, mask, motion)
