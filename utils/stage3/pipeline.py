@@ -18,6 +18,7 @@ from utils.media.images import resize_image, resize_labels, working_size
 from utils.media.labels import VOID, LabelMap, labelled_animals, read_label, write_label
 from utils.media.overlay import noting_failures, write_overlays
 from utils.media.videos import Video
+from utils.stage3.absence import Sighting, trust_absences
 from utils.stage3.animal_in_frame import AnimalInFrame, merge_animals
 from utils.stage3.company_filter import CompanyFilter
 from utils.stage3.correction_files import correct_masks
@@ -109,8 +110,8 @@ class Pipeline:
         tuner: the network and the weights to start from.
         preset: see `utils.stage3.settings.Preset`.
         video: the frames.
-        labels: labelled frame -> its label. A label shows at least one animal; an animal that it
-            does not show is not in that frame.
+        labels: labelled frame -> its label. A label shows at least one animal. An animal that it
+            does not show learns nothing from it: it may be in that frame all the same.
         results_dir: `results/` or what stands for it.
         partial: the state of this run on disk; every verb continues where it was cut off.
         display: shows progress.
@@ -203,13 +204,14 @@ class Pipeline:
         self.partial.save_fine_tuned(self.tuner.model, animal)
 
     def labelled_frames(self, animal: int) -> list[FrameSample]:
-        """The labelled frames as samples in which the animal is 1 and all else is background."""
+        """The frames in whose label it is, as samples: the animal is 1, all else background."""
         return [
             FrameSample(
                 self.frames.read(frame),
                 np.where(label == VOID, VOID, label == animal).astype("uint8"),
             )
             for frame, label in self.fine_labels.items()
+            if (label == animal).any()
         ]
 
     def fine_tune(self, animal: int, labelled: list[FrameSample]) -> None:
@@ -336,21 +338,23 @@ class Pipeline:
         read_grey = lru_cache(maxsize=2 + SETTLING_THREADS)(self.frames.grey)
         settle = partial(self._settle, read_found, read_grey)
         frames = range(len(self.video))
-        for index, (mask, confidence) in enumerate(map_ahead(settle, frames, SETTLING_THREADS)):
-            for animal, value in confidence.items():
-                self.confidence[animal].append(value)
+        sightings = []
+        for index, (mask, seen) in enumerate(map_ahead(settle, frames, SETTLING_THREADS)):
+            sightings.append(seen)
             yield index, mask
+        for animal in self.animals:
+            self.confidence[animal] = trust_absences([seen[animal] for seen in sightings])
 
     def _settle(
         self,
         read_found: Callable[[int, int], AnimalInFrame],
         read_grey: Callable[[int], np.ndarray],
         index: int,
-    ) -> tuple[np.ndarray, dict[int, float]]:
-        """A frame's mask, and its confidence by number of the animal."""
+    ) -> tuple[np.ndarray, dict[int, Sighting]]:
+        """A frame's mask, and what is seen in it by number of the animal."""
         candidates = [read_found(animal, index) for animal in self.animals]
-        confidence = {
-            animal: round(found.confidence, 4)
+        seen = {
+            animal: Sighting.of(found.region, round(found.confidence, 4))
             for animal, found in zip(self.animals, candidates, strict=True)
         }
         candidates = [
@@ -366,7 +370,7 @@ class Pipeline:
         candidates = [self.redraw(found) for found in candidates]
         threshold = self.preset.refinement.threshold
         owner = merge_animals(candidates, threshold, self.video.height, self.video.width)
-        return np.array([0, *self.animals], "uint8")[owner], confidence
+        return np.array([0, *self.animals], "uint8")[owner], seen
 
     def redraw(self, found: AnimalInFrame) -> AnimalInFrame:
         """What was found of an animal, with the outline that the run's filter gives it."""

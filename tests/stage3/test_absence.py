@@ -1,0 +1,55 @@
+"""Confidence in frames in which an animal is not found."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from utils.media.labels import VOID
+from utils.stage3.absence import Sighting, trust_absences
+from utils.stage3.pipeline import Pipeline
+
+INSIDE = Sighting(0.95, 400, False)
+LEAVING = Sighting(0.9, 60, True)
+ABSENT = Sighting(0.0, 0, False)
+
+
+def test_a_sighting_knows_its_area_and_whether_it_is_at_the_edge():
+    mask = np.zeros((20, 30), bool)
+    assert Sighting.of(mask, 0.0) == ABSENT
+    mask[5:9, 10:20] = True
+    assert Sighting.of(mask, 0.95) == Sighting(0.95, 40, False)
+    mask[5:9, 0:2] = True
+    assert Sighting.of(mask, 0.9) == Sighting(0.9, 48, True)
+
+
+@pytest.mark.parametrize(
+    "sightings, absences",
+    [
+        ([INSIDE, INSIDE, LEAVING, ABSENT, ABSENT], [0.9, 0.9]),  # it left
+        ([ABSENT, LEAVING, INSIDE, INSIDE], [0.9]),  # it came
+        ([INSIDE, INSIDE, LEAVING, ABSENT, LEAVING, INSIDE], [0.9]),
+        ([INSIDE, INSIDE, ABSENT, ABSENT], [0, 0]),  # lost, or hidden behind something
+        ([INSIDE, INSIDE, LEAVING, ABSENT, INSIDE], [0]),  # it came back elsewhere: lost before
+        ([INSIDE, INSIDE, Sighting(0.9, 390, True), ABSENT], [0]),  # too much of it to leave
+        ([ABSENT, ABSENT], [0, 0]),
+    ],
+)
+def test_absence_is_trusted_where_the_animal_left_across_the_edge(sightings, absences):
+    values = trust_absences(sightings)
+    assert [v for v, s in zip(values, sightings, strict=True) if not s.area] == absences
+    seen = [(v, s.confidence) for v, s in zip(values, sightings, strict=True) if s.area]
+    assert all(value == confidence for value, confidence in seen)
+
+
+def test_an_animal_learns_nothing_from_a_label_that_does_not_show_it():
+    """A label of one animal, made to correct it, taught the others that they are background."""
+    both = np.array([[0, 1, 2, VOID]], "uint8")
+    pipeline = SimpleNamespace(
+        fine_labels={3: both, 7: np.where(both == 1, 0, both)},
+        frames=SimpleNamespace(read=lambda frame: np.full((1, 4, 3), frame, "uint8")),
+    )
+    (first,) = Pipeline.labelled_frames(pipeline, 1)
+    np.testing.assert_array_equal(first.target, [[0, 1, 0, VOID]])
+    second = Pipeline.labelled_frames(pipeline, 2)
+    assert [sample.image[0, 0, 0] for sample in second] == [3, 7]
