@@ -41,6 +41,7 @@ from utils.frame_choice.selection_files import BUBBLENETS, RULE
 from utils.frame_choice.study_labels import StudyLabel, rank_results
 from utils.inputs.guidance import SELECTION_PREFERENCE
 from utils.inputs.sequences import VideoSequence, find_sequences
+from utils.inputs.video_names import video_name
 from utils.media.videos import Video
 
 MAX_NEXT_LABELS = 15  # lines of --next over all videos
@@ -144,7 +145,7 @@ def next_label(sequence: VideoSequence, dataset: Path, config: Config) -> str:
         return f"{video.name}: every frame is labelled"
     flags = ["--dataset", str(dataset), "--sequences", video.name]
     if config.video:
-        flags = ["--video", str(video.path)]
+        flags = video_flags(video.path, video.name)
     if config.results != paths.RESULTS:
         flags += ["--results", str(config.results)]
     frames = sorted({*found.labelled, found.frame})
@@ -154,6 +155,11 @@ def next_label(sequence: VideoSequence, dataset: Path, config: Config) -> str:
         f"labelled so far: {', '.join(map(str, found.labelled))}; then "
         f"{shown_command(paths.ROOT / 'finetune_test.py', flags)}"
     )
+
+
+def video_flags(path: Path, name: str) -> list[str]:
+    """The flags for a video by itself, by the name that it has among others."""
+    return ["--video", str(path), *(["--name", name] if name != video_name(path) else [])]
 
 
 def rank_next_labels(results: Path, sequences: Sequence[str]) -> int:
@@ -187,8 +193,7 @@ def print_labelling(one: StudyLabel) -> None:
     path = one.video.input_path
     if path is None:
         return
-    name = one.video.name
-    flags = ["--video", str(path), *(["--name", name] if path.stem != name else [])]
+    flags = video_flags(path, one.video.name)
     command = shown_command(paths.ROOT / "annotate.py", flags)
     print(f"Next: {command}, frame {one.number}; its page has the command that uses the label.")
 

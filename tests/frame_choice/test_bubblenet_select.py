@@ -193,11 +193,30 @@ def test_next_without_a_video_ranks_all_results_in_one_list(script, tmp_path, ca
     assert "bee" not in capsys.readouterr().out
 
 
-def test_next_over_all_results_names_videos_that_cannot_be_looked_at(script, tmp_path, capsys):
+@pytest.mark.parametrize("unfinished, finished", [("bee", "ant"), ("ant", "bee")])
+def test_next_over_all_results_leaves_out_videos_that_cannot_be_looked_at(
+    script, tmp_path, capsys, unfinished, finished
+):
     made = MadeResults(tmp_path)
-    made.add("ant", labelled=(0,), confidence=[0.5] * NUM_FRAMES)
-    made.add("bee", labelled=(0,))
-    made.leave_unfinished("bee", 4)
+    made.add(finished, labelled=(0,), confidence=[0.5] * NUM_FRAMES)
+    made.add(unfinished, labelled=(0,))
+    made.leave_unfinished(unfinished, 4)
     assert script(next=True) == 1
     text = capsys.readouterr().out
-    assert "error: bee: unfinished (4 masks" in text and " ant " in text
+    assert f"error: {unfinished}: unfinished (4 masks" in text
+    assert f" {finished} " in text and f" {unfinished} " not in text
+
+
+def test_next_names_a_video_in_its_command_as_it_was_named_among_others(
+    script, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(paths, "LABELS", tmp_path / "labels")
+    for folder in ("mon", "tue"):
+        write_frames(tmp_path / folder / "day1", [90] * NUM_FRAMES)
+        MadeResults(tmp_path).add(f"{folder}_day1", labelled=(0,))
+    videos = tuple(tmp_path / folder / "day1" for folder in ("mon", "tue"))
+    assert script(video=videos, next=True) == 0
+    for line, path, name in zip(
+        capsys.readouterr().out.splitlines(), videos, ("mon_day1", "tue_day1"), strict=True
+    ):
+        assert f"finetune_test.py --video {path} --name {name} " in line

@@ -59,6 +59,7 @@ def rank_results(results: Path, names: Sequence[str]) -> StudyLabels:
                 difficulty = frame_difficulty(video)
             except UnfinishedError as error:
                 left_out[name] = error.advice
+                continue
             except (InputError, OSError) as error:
                 left_out[name] = one_line(error)
                 continue
