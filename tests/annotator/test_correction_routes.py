@@ -203,6 +203,21 @@ def test_a_mask_that_grows_or_shrinks_at_once_is_lost(tmp_path, open_page):
     np.testing.assert_array_equal(shown(client, 4), masks(4))
 
 
+def test_an_animal_that_was_wrongly_another_one_is_followed_without_it(tmp_path, open_page):
+    """The other one, which is in none of the frames, counted as lost at once."""
+
+    def masks(frame):
+        only_1 = np.uint8(truth(frame) == 1)
+        return only_1 * np.uint8(2) if 2 <= frame <= 4 else only_1
+
+    client = open_page(Crossing(tmp_path, masks), PromptedSegmenter(Finder()))
+    client.post("/api/corrections/masks/3", data=png(np.uint8(truth(3) == 1)))
+    answers = [correct(client, f"follow/{way}") for way in ("next", "next", "previous", "previous")]
+    assert [answer["changed"] for answer in answers] == [[4], [], [2], []]
+    assert [answer["ended"] for answer in answers] == ["", "agrees", "", "agrees"]
+    assert not (shown(client, 4) == 2).any()
+
+
 def test_a_small_correction_leaves_the_neighbours_of_a_quick_animal_alone(tmp_path, open_page):
     class Inexact(PromptedSegmenter):
         def follow(self, frame, image, labels, animals=None, one_window=False):

@@ -7,6 +7,7 @@ from tests.labelled_video import World, animal_label, write_label
 from utils import paths
 from utils.annotator.task import AnnotationTask
 from utils.errors import InputError
+from utils.media import labels
 
 
 @pytest.fixture
@@ -17,6 +18,15 @@ def world(tmp_path, monkeypatch):
 
 def open_task(world) -> AnnotationTask:
     return AnnotationTask(world.open(), 0, "", ())
+
+
+def test_animals_that_the_page_has_no_colour_for_are_refused_in_words(world):
+    path = paths.LABELS / "hen" / "00003.png"
+    label = animal_label() // 255
+    label[:2] = 200
+    labels.write_label(path, label, (1, 200))
+    with pytest.raises(InputError, match="animals 1 to 32.*animal 200"):
+        open_task(world).read_label(path)
 
 
 def test_a_label_named_by_its_number_alone_is_listed_and_read(world):

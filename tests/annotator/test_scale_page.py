@@ -5,9 +5,11 @@ import math
 import pytest
 
 from tests.bright_hen import HEIGHT, WIDTH
+from tests.crossing_animals import Crossing
 from tests.page_session import HEIGHT as PAGE_HEIGHT
 from tests.page_session import WIDTH as PAGE_WIDTH
 from utils.evaluation.scale import find_scale
+from utils.inputs.sequences import open_video_sequence
 
 LINE = {"frame": 2, "points": [[10, 20], [16, 28]], "distance_cm": 5}
 
@@ -67,3 +69,23 @@ def test_in_the_browser_a_length_is_drawn_and_its_centimetres_are_typed(make_ses
     session.wait_text("#frame-state", "unsaved")
     page.click("#scale-remove")
     session.wait_text("#scale-text", "None")
+
+
+def test_a_length_is_drawn_from_the_review_of_a_result_and_on_a_narrow_screen(
+    make_session, tmp_path
+):
+    """Nothing was drawn in review, and on a narrow screen the panel covered the frame."""
+    world = Crossing(tmp_path)
+    sequence = open_video_sequence(world.frames, (), "auto")
+    session = make_session(sequence, 3, viewport={"width": 500, "height": 800}).open()
+    page = session.page
+    page.keyboard.press("r")
+    session.wait_text("#frame-state", "result")
+    page.click("#panel-toggle")
+    page.click("#scale-draw")
+    page.wait_for_selector("#scale-draw", state="hidden")
+    session.loaded()
+    session.drag((20, 30), (60, 60))
+    page.fill("#scale-cm", "25")
+    page.keyboard.press("Enter")
+    session.wait_text("#scale-text", "100 pixels are 50 cm")

@@ -192,7 +192,8 @@ class Corrector:
         found = proposals.follow_animals(segmenter, frame, frames, start, operation.animals)
         if agree(now, found, operation):
             return [], "agrees"
-        if any(_is_lost(found == animal, labels == animal) for animal in operation.animals):
+        shown = [animal for animal in operation.animals if (labels == animal).any()]
+        if not shown or any(_is_lost(found == animal, labels == animal) for animal in shown):
             return [], "lost"
         with self._changing() as results:
             entries = results.corrections.entries

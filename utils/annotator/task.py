@@ -1,6 +1,7 @@
 """What annotate.py works on: one video, its labels and results on disk, and the next command."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,12 +80,15 @@ class AnnotationTask:
         Returns: uint8 (height, width): 0 background, 1..MAX_ANIMALS animals, 255 void.
 
         Raises:
-            InputError: if it is no label or of another size; the message names the file.
+            InputError: if it is no label, of another size, or shows animals beyond MAX_ANIMALS; the
+                message names the file.
         """
         label = read_label(path)
         self._check_size(path, label.values)
         if len(label.animals) == 1 and label.animals[0] > MAX_ANIMALS:  # more than the page offers
             label.values[(label.values > 0) & (label.values != VOID)] = 1
+        else:
+            _check_animals(path, label.animals)
         return label.values
 
     def save_label(self, frame: int, labels: np.ndarray) -> Path:
@@ -142,15 +146,16 @@ class AnnotationTask:
         Returns: uint8 (height, width), 0 background, 1..N animals; None where there is none.
 
         Raises:
-            InputError: if it cannot be read or is of another size; the message names the file.
+            InputError: as `read_label`.
         """
         folder = self.results / paths.SEGMENTATION / self.sequence.name
         path = folder / f"{self.video.frame_names[frame]}.png"
         if not path.is_file():
             return None
-        mask = read_label(path).values
-        self._check_size(path, mask)
-        return mask
+        label = read_label(path)
+        self._check_size(path, label.values)
+        _check_animals(path, label.animals)
+        return label.values
 
     def results_status(self) -> dict[str, Any]:
         """For JSON: whether the video is segmented, and which frames to look at first."""
@@ -182,6 +187,15 @@ class AnnotationTask:
                 f"{path}: expected {width}x{height} as the video, found {labels.shape[1]}x"
                 f"{labels.shape[0]}; it belongs to another video of that name: move it away."
             )
+
+
+def _check_animals(path: Path, animals: Sequence[int]) -> None:
+    beyond = [animal for animal in animals if animal > MAX_ANIMALS]
+    if beyond:
+        raise InputError(
+            f"{path}: this page shows animals 1 to {MAX_ANIMALS}, and here is animal {beyond[0]}; "
+            "give the animals lower numbers."
+        )
 
 
 def time_of(path: Path) -> int | None:

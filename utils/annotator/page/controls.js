@@ -65,6 +65,12 @@ export const shrinkBrush = () =>
 export const growBrush = () =>
   setBrush(Math.max(state.brushRadius + 1, Math.round(state.brushRadius * 1.25)));
 
+/** Shows the settings and the next step, where the screen is too narrow for them beside it. */
+export function setPanel(isOpen) {
+  document.body.classList.toggle("panel-open", isOpen);
+  $("panel-toggle").setAttribute("aria-expanded", isOpen);
+}
+
 export function setOpacity(percent) {
   parts.view.opacity = percent / 100;
   $("opacity").value = percent;

@@ -3,15 +3,16 @@
 
 import * as api from "./api.js";
 import { $, createButton, showError, showMessage } from "./dom.js";
-import { dropDraft } from "./drafts.js";
+import { keepDraft } from "./drafts.js";
 import { openFrame, reloadLabel } from "./frames.js";
 import { NUMBER } from "./pixels.js";
 import { encodePng } from "./png.js";
 import { setMode } from "./review.js";
-import { currentWork, parts, state } from "./state.js";
+import { parts, state } from "./state.js";
 import { showMarks, showState } from "./status.js";
 
 const POLL_MS = 500;
+const RETRY_MS = 5000; // after an error
 const SWAPPED = {
   crossing: "until they touch again",
   end: "to the end of the video",
@@ -47,6 +48,7 @@ export async function loadCorrections() {
     take(await api.getJson("/api/corrections"));
   } catch (error) {
     showError(error);
+    if (isWriting()) poll(RETRY_MS);
   }
 }
 
@@ -152,7 +154,7 @@ export async function correctFrame() {
     const values = label.values.map((value) => value & NUMBER);
     const png = await encodePng(values, video.width, video.height);
     take(await api.post(`/api/corrections/masks/${frame}`, png));
-    await forgetWork(frame);
+    await forgetFix(frame);
     await setMode("review");
     await follow(frame);
   } catch (error) {
@@ -161,12 +163,12 @@ export async function correctFrame() {
   $("apply").disabled = false;
 }
 
-/** What was drawn is in the result now: it is no label and no draft. */
-async function forgetWork(frame) {
-  const work = currentWork();
+/** What was drawn is in the result now: the label is as it was before that. */
+async function forgetFix(frame) {
+  const work = state.works.get(frame);
+  work.returnTo(state.fixing.get(frame));
   state.fixing.delete(frame);
-  state.works.delete(frame);
-  await dropDraft(frame, work);
+  await keepDraft(frame, work);
 }
 
 /** Follows the mask of a frame forwards, then backwards, until it agrees with what is there. */
@@ -235,12 +237,12 @@ function take(answer) {
 }
 
 /** Shows how far the files are, until they are as the page. */
-function poll() {
+function poll(delay = POLL_MS) {
   clearTimeout(pollTimer);
   pollTimer = setTimeout(async () => {
     await loadCorrections();
     if (!isWriting()) parts.runPanel.loadResults().catch(showError);
-  }, POLL_MS);
+  }, delay);
 }
 
 /** After an error nothing is written until the next correction. */

@@ -39,15 +39,10 @@ export async function keepDraft(frame, work) {
   }
 }
 
-/** The work on a frame is no draft any more. */
-export async function dropDraft(frame, work) {
-  work.keptStep = work.step; // a draft that was about to be sent is not
-  showSaved(await sendInOrder(() => api.remove(`/api/drafts/${frame}`)));
-}
-
-/** Saves values as the label of a frame; `work` is at the step that they are from. */
-export async function sendLabel(frame, work, values) {
+/** Saves the present step of a frame's Work as its label. */
+export async function sendLabel(frame, work) {
   const { step } = work;
+  const values = unpackRuns(step.runs, emptyValues());
   const png = await encodeValues(values.map((value) => value & NUMBER));
   const answer = await sendInOrder(async () => {
     const saved = await api.post(`/api/labels/${frame}`, png);
@@ -56,9 +51,16 @@ export async function sendLabel(frame, work, values) {
   });
   work.savedStep = step;
   work.source = "label";
+  work.hasLabel = true;
   parts.runPanel.noteNewLabels();
   showSaved(answer);
   return answer.path;
+}
+
+/** Whether the frame has a label that the page does not show, as the server knows it now. */
+export async function isLabelUnseen(frame, work) {
+  if (work.hasLabel) return false;
+  return (await api.getJson("/api/labels")).labelled.includes(frame);
 }
 
 export async function deleteLabel(frame) {

@@ -22,6 +22,7 @@ export class Filmstrip {
     this.items = new Map();
     this.loading = 0;
     this.frame = 0;
+    this.isDragging = false;
     this.state = { labelled: [], drafts: [], curve: null, check: [], corrected: [] };
     this.track = document.createElement("div");
     this.track.className = "track";
@@ -38,13 +39,25 @@ export class Filmstrip {
       },
       { passive: false },
     );
-    line.addEventListener("input", () => onChoose(Number(line.value)));
+    line.addEventListener("input", () => this.drag());
     number.addEventListener("change", () => onChoose(Number(number.value)));
     this.number = number;
     new ResizeObserver(() => {
       this.fill();
       this.drawMarks();
     }).observe(strip);
+  }
+
+  /** Opens the frame of the slider, and while that loads none of those that it passes. */
+  async drag() {
+    if (this.isDragging) return;
+    this.isDragging = true;
+    let frame;
+    do {
+      frame = Number(this.line.value);
+      await this.onChoose(frame);
+    } while (Number(this.line.value) !== frame);
+    this.isDragging = false;
   }
 
   show(frame) {

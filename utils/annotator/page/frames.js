@@ -23,8 +23,11 @@ export async function openFrame(number) {
   parts.filmstrip.show(next);
   const label = reloadLabel();
   const visit = state.visit;
-  await whileBusy(Promise.all([loadImage(next).catch(showError), label]));
-  if (visit === state.visit) for (const other of [next + 1, next - 1]) prefetch(other);
+  await whileBusy(Promise.all([loadImage(next), label]));
+  // In a task of its own: whoever drags the slider is at another frame by then.
+  setTimeout(() => {
+    if (visit === state.visit) for (const other of [next + 1, next - 1]) prefetch(other);
+  });
 }
 
 /** Keeps the work on the frame that is left, or will be shown in another mode. */
@@ -60,10 +63,15 @@ function whileBusy(promise) {
 let image = null; // the one on the screen: {frame, size, element}
 const images = new Map(); // "frame size" -> promise of an element
 
+/** Shows the picture of a frame; none, rather than that of another frame, if it cannot be read. */
 async function loadImage(frame) {
-  const element = await fetchImage(frame, "display");
+  const element = await fetchImage(frame, "display").catch((error) => {
+    if (frame === state.frame) showError(error);
+    return null;
+  });
   if (frame !== state.frame) return; // the mode may have changed meanwhile: the picture is the same
-  image = { frame, size: "display", element };
+  image = element && { frame, size: "display", element };
+  state.pictured = element ? frame : -1;
   parts.view.setImage(element);
   loadFullImage();
 }
@@ -123,7 +131,7 @@ async function loadLabel(visit) {
     if (isLate()) return;
     showError(error);
     if (mode === "label") {
-      works.set(frame, new Work(emptyValues(), "none"));
+      works.set(frame, new Work(emptyValues(), "unread", false));
       showStep();
     }
   }
@@ -138,10 +146,11 @@ async function openWork(frame) {
   if (saved.drafts.includes(frame)) source = "draft";
   else if (saved.labelled.includes(frame)) source = "label";
   else if (video.annotated.includes(frame)) source = "annotation";
-  if (source === "none") return new Work(emptyValues(), source);
+  const hasLabel = saved.labelled.includes(frame);
+  if (source === "none") return new Work(emptyValues(), source, hasLabel);
   const { values, voidPixels } = await api.getMask(source, frame);
   if (voidPixels) {
     showMessage(`${voidPixels} pixels of this label were void; here they are background.`);
   }
-  return new Work(values, source);
+  return new Work(values, source, hasLabel);
 }

@@ -15,6 +15,7 @@ import {
   setBrush,
   setExcluding,
   setOpacity,
+  setPanel,
   setPanning,
   setShown,
   setTool,
@@ -66,10 +67,7 @@ const BUTTONS = {
   "next-proposal": () => chooseProposal(1),
   "accept-all": acceptAllProposals,
   dismiss: dismissProposals,
-  "panel-toggle": () => {
-    const isOpen = document.body.classList.toggle("panel-open");
-    $("panel-toggle").setAttribute("aria-expanded", isOpen);
-  },
+  "panel-toggle": () => setPanel(!document.body.classList.contains("panel-open")),
 };
 
 const KEYS = {
@@ -97,7 +95,7 @@ const KEYS = {
     if (stopWork()) return;
     if (parts.tools.polygon.corners) parts.tools.polygon.drop();
     else dismissProposals();
-    document.body.classList.remove("panel-open");
+    setPanel(false);
   },
   Backspace: () => parts.tools.polygon.back(),
   Home: () => openFrame(0),

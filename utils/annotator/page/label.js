@@ -3,15 +3,20 @@
 import * as api from "./api.js";
 import { showAnimals } from "./animals.js";
 import { $, showError, showMessage } from "./dom.js";
-import { deleteLabel, encodeValues, keepDraft, sendLabel } from "./drafts.js";
+import { deleteLabel, encodeValues, isLabelUnseen, keepDraft, sendLabel } from "./drafts.js";
 import { NUMBER, applyMask, countAnimals, unpackRuns } from "./pixels.js";
 import { currentWork, emptyValues, isWaiting, parts, state } from "./state.js";
 import { showState } from "./status.js";
 
 const DRAFT_DELAY_MS = 900;
 const MIN_BOX_PX = 3;
+const UNSEEN =
+  "Frame # has a label that is not on the screen: it cannot be read, or it was made elsewhere " +
+  "meanwhile. Replace it?";
 
-const canEdit = () => state.mode === "label" && Boolean(currentWork());
+/** Not before the picture is there: what is drawn on another frame's would be in the wrong place. */
+const canEdit = () =>
+  state.mode === "label" && state.pictured === state.frame && Boolean(currentWork());
 
 /** What the tools see and do. */
 export const editor = {
@@ -149,9 +154,12 @@ export function showWaiting() {
   parts.view.draw();
 }
 
+/** One that was drawn over meanwhile is answered again, on what is there now. */
 async function segment({ frame, animal, change, fresh }) {
   const work = state.works.get(frame);
-  if (frame !== state.frame || !work || state.mode !== "label") return;
+  const isLeft = () =>
+    frame !== state.frame || work !== currentWork() || !work || state.mode !== "label";
+  if (isLeft()) return showLeft(frame);
   const before = work.step;
   const { values } = state.label;
   // A mask that was there before the first click is trusted, but a new box starts over.
@@ -160,12 +168,17 @@ async function segment({ frame, animal, change, fresh }) {
   const prompts = { ...change(last), given: last.given && !fresh };
   const png = await encodeValues(values);
   const mask = await api.segment(frame, { animal, fresh, ...prompts }, png);
-  const isUndone = frame !== state.frame || work.step !== before || state.mode !== "label";
-  if (isUndone) return;
+  if (isLeft()) return showLeft(frame);
+  const at = work.steps.indexOf(before);
+  if (at > work.at) return; // undone
+  if (at < work.at) return segment({ frame, animal, change, fresh });
   if (!mask.includes(1)) showMessage("Nothing found there. Try a box around the animal.");
   applyMask(state.label.values, mask, animal);
   addStep({ ...before.prompts, [animal]: prompts });
 }
+
+const showLeft = (frame) =>
+  showMessage(`The click in frame ${frame} was not answered: the frame was left before that.`);
 
 // Save and delete
 
@@ -173,8 +186,11 @@ export async function save() {
   const work = currentWork();
   if (state.mode !== "label" || !work || $("save").disabled) return;
   $("save").disabled = true;
+  const { frame } = state;
   try {
-    showMessage(`Saved: ${await sendLabel(state.frame, work, state.label.values)}`);
+    if (!(await isLabelUnseen(frame, work)) || confirm(UNSEEN.replace("#", frame))) {
+      showMessage(`Saved: ${await sendLabel(frame, work)}`);
+    }
   } catch (error) {
     showError(error);
   }
@@ -193,6 +209,7 @@ export async function removeLabel(frame) {
   if (work) {
     work.savedStep = work.keptStep = null; // what is on the screen is not saved any more
     work.source = "none";
+    work.hasLabel = false;
     keepDraft(frame, work);
   }
   showState();

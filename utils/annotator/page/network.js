@@ -7,12 +7,16 @@ import { askForProposals } from "./proposals.js";
 import { state } from "./state.js";
 
 const POLL_MS = 400;
+const RETRY_MS = 5000; // after an error
 
 /** Asks until it is loaded, and says so meanwhile. */
 export async function watchNetwork() {
-  const { state: network, reason } = await api
-    .getJson("/api/network")
-    .catch(() => ({ state: "absent" }));
+  const answer = await api.getJson("/api/network").catch(() => null);
+  if (!answer) {
+    setTimeout(watchNetwork, RETRY_MS);
+    return;
+  }
+  const { state: network, reason } = answer;
   const texts = {
     loading: "The network is being loaded. Clicks wait for it.",
     failed: `Clicks use colours only: ${reason}`,

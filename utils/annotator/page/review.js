@@ -1,6 +1,6 @@
 // Reviewing the result of stage 3, and fixing a frame of it.
 
-import { showHint } from "./controls.js";
+import { setPanel, showHint } from "./controls.js";
 import { $, showMessage } from "./dom.js";
 import { leaveFrame, reloadLabel } from "./frames.js";
 import { addStep, showLabel } from "./label.js";
@@ -13,7 +13,7 @@ export async function setMode(mode) {
   if (mode === state.mode || (mode === "review" && !results.available)) return;
   leaveFrame();
   state.mode = document.body.dataset.mode = mode;
-  document.body.classList.remove("panel-open");
+  setPanel(false);
   $("mode-label").setAttribute("aria-pressed", mode === "label");
   $("mode-review").setAttribute("aria-pressed", mode === "review");
   $("tools").inert = mode === "review";
@@ -30,8 +30,13 @@ export async function fixFrame() {
   const predicted = state.label.values.slice();
   const { frame } = state;
   await setMode("label");
-  if (frame !== state.frame || state.mode !== "label" || !currentWork()) return;
-  state.fixing.add(frame);
+  const work = currentWork();
+  if (frame !== state.frame || state.mode !== "label" || !work) return;
+  if (state.fixing.has(frame) && work.isDirty) {
+    showMessage("This is what was redrawn so far. Ctrl+Z leads back to the result.");
+    return;
+  }
+  state.fixing.set(frame, work.step);
   showLabel(predicted);
   addStep({});
   showMessage("Redraw the animal. Then correct the result, or save a further label and run again.");
@@ -40,7 +45,8 @@ export async function fixFrame() {
 /** Results have come, or others than before. */
 export function showResults(results) {
   $("mode-review").disabled = !results.available;
-  state.numAnimals = Math.max(state.numAnimals, ...(results.animals ?? []));
+  const shown = (results.animals ?? []).filter((animal) => animal <= state.video.colours.length);
+  state.numAnimals = Math.max(state.numAnimals, ...shown);
   showMarks();
   if (state.mode === "review") reloadLabel();
 }

@@ -5,6 +5,7 @@ import { $, showError, showMessage } from "./dom.js";
 import { state } from "./state.js";
 
 const POLL_MS = 700;
+const RETRY_MS = 5000; // after an error
 const PRESET_TEXTS = {
   default: "default",
   fast: "fast, less exact",
@@ -94,7 +95,13 @@ export class RunPanel {
       if (request === this.request) this.show(status);
     } catch (error) {
       showError(error);
+      if (request === this.request) this.askAgain(RETRY_MS); // after a laptop has slept, say
     }
+  }
+
+  askAgain(delay) {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.refresh(), delay);
   }
 
   show(status) {
@@ -106,8 +113,7 @@ export class RunPanel {
     $("run-lines").textContent = status.lines.join("\n");
     if (isRunning) {
       this.showProgress(status);
-      clearTimeout(this.timer);
-      this.timer = setTimeout(() => this.refresh(), POLL_MS);
+      this.askAgain(POLL_MS);
     } else if (now === "failed") {
       $("run-text").textContent = `The run failed: ${status.error}`;
     } else if (now === "cancelled") {

@@ -1,8 +1,9 @@
 // The scale: a line drawn on the frame, and how long it is in centimetres.
 
 import * as api from "./api.js";
-import { setTool } from "./controls.js";
+import { setPanel, setTool } from "./controls.js";
 import { $, showError, showMessage } from "./dom.js";
+import { setMode } from "./review.js";
 import { parts, state } from "./state.js";
 
 const CLICK_REACH = 6; // screen pixels that are no line yet
@@ -14,8 +15,10 @@ let saved = null; // the scale of the video
 /** Adds the tool and connects the section of the panel. */
 export function connectScale() {
   parts.tools.scale = createScaleTool();
-  $("scale-draw").addEventListener("click", () => {
+  $("scale-draw").addEventListener("click", async () => {
     drawn = null;
+    await setMode("label"); // in review nothing is drawn
+    setPanel(false); // it may cover the frame
     showForm(false);
     setTool("scale");
   });
@@ -82,7 +85,9 @@ function createScaleTool() {
 
 function showForm(is) {
   $("scale-form").hidden = !is;
-  if (is) $("scale-cm").focus();
+  if (!is) return;
+  setPanel(true);
+  $("scale-cm").focus();
 }
 
 function show(answer) {

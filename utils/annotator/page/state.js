@@ -8,6 +8,7 @@ export const state = {
   video: null, // what the server says about it: name, num_frames, height, width, ...
   mode: "label", // or "review"
   frame: -1, // the one on the screen
+  pictured: -1, // the frame whose picture is on the screen: an earlier one while that loads
   visit: 0, // counts frame changes: answers to an earlier one are dropped
   label: { values: null, width: 0, height: 0 }, // on the screen; no values: not there yet
   works: new Map(), // frame -> its Work
@@ -16,7 +17,7 @@ export const state = {
   waiting: [], // clicks and boxes that are not answered yet: {frame, click, box}
   proposals: null, // {frame, values, start, items: [{number, path}], chosen, isDismissed}
   corrections: { available: false }, // what the server says about them; see correct.js
-  fixing: new Set(), // frames whose result is being redrawn
+  fixing: new Map(), // frames whose result is being redrawn -> the step of their Work before it
   animal: 1, // the one that tools mark
   numAnimals: 1,
   tool: "click",
@@ -32,8 +33,10 @@ export const parts = {};
  * numbers of the proposals that it is made of; null if it is made of anything else.
  */
 export class Work {
-  constructor(values, source) {
+  /** `hasLabel`: whether the frame has a label that this one is to replace. */
+  constructor(values, source, hasLabel) {
     const accepted = source === "none" ? [] : null;
+    this.hasLabel = hasLabel;
     this.steps = [{ runs: packRuns(values), prompts: {}, accepted }];
     this.at = 0;
     this.source = source; // what the label was when the frame was opened: draft, label, ...
@@ -47,6 +50,13 @@ export class Work {
 
   get isDirty() {
     return this.step !== this.savedStep;
+  }
+
+  /** Forgets what came after a step. */
+  returnTo(step) {
+    const at = this.steps.indexOf(step);
+    this.steps = at < 0 ? [step] : this.steps.slice(0, at + 1);
+    this.at = this.steps.length - 1;
   }
 
   add(values, prompts, accepted) {

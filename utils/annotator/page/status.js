@@ -10,6 +10,7 @@ const TEXTS = {
   label: ["saved", "label saved"],
   annotation: ["", "annotation of the data set"],
   none: ["", "not labelled"],
+  unread: ["unsaved", "not shown"],
   result: ["", "result"],
   loading: ["", "loading …"],
 };

@@ -129,7 +129,7 @@ function createBrush(editor, isEraser) {
     down(place) {
       if (!editor.canEdit()) return;
       const isEraserEnd = place.event.button === 5; // of a pen
-      const erases = isEraser !== (isNegative(place) || isEraserEnd);
+      const erases = isEraser || isEraserEnd || isNegative(place);
       value = erases ? BY_HAND : BY_HAND | state.animal;
       paint(place);
     },

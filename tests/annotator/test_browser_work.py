@@ -1,0 +1,233 @@
+"""Work that must not be lost in the page, nor end up in another frame, in headless Chromium."""
+
+import numpy as np
+
+from tests.annotator.test_browser_frames import DamagedVideo
+from tests.bright_hen import overlap
+from tests.bright_parts import Finder
+from tests.crossing_animals import Crossing, truth
+from tests.page_session import ellipse
+from utils.annotator.background_network import BackgroundNetwork
+from utils.annotator.prompted_segmenter import PromptedSegmenter
+from utils.annotator.segment_click import ClickSegmenter
+from utils.inputs.sequences import VideoSequence, open_video_sequence
+from utils.media.labels import write_label
+
+SPOT = (40, 30)  # outside of the ellipse of frame 6
+
+
+def paint(session, x, y):
+    session.page.keyboard.press("b")
+    session.drag((x, y), (x + 20, y))
+
+
+def test_correcting_a_result_leaves_the_unsaved_label_of_that_frame(make_session, tmp_path):
+    """It was deleted, with its draft and all steps before it."""
+    world = Crossing(tmp_path, lambda f: truth(f) * np.uint8(f != 3 or truth(f) != 1))
+    network = BackgroundNetwork(lambda: PromptedSegmenter(Finder()))
+    sequence = open_video_sequence(world.frames, (), "auto")
+    session = make_session(sequence, 3, network, viewport={"width": 1280, "height": 820}).open()
+    page = session.page
+    paint(session, 100, 20)
+    page.wait_for_selector("#strip .draft")
+    page.keyboard.press("r")
+    session.wait_text("#frame-state", "result")
+    page.keyboard.press("m")
+    session.wait_text("#toast", "Redraw the animal")
+    paint(session, 52, 55)
+    page.keyboard.press("r")
+    session.wait_text("#frame-state", "result")
+    page.keyboard.press("m")  # goes on with it, and does not begin again
+    session.wait_text("#toast", "redrawn so far")
+    assert page.locator("#undo").is_enabled()
+    page.keyboard.press("Control+Enter")
+    session.wait_text("#toast", "corrected")
+    page.keyboard.press("r")
+    session.wait_text("#frame-state", "unsaved")
+    label = session.save(3)
+    assert label[20, 110] and not label[55, 60]
+    assert (world.mask(3) == 1)[55, 60]
+
+
+def test_a_label_that_the_page_does_not_show_is_not_replaced_without_a_question(make_session):
+    session = make_session().open()
+    page, questions, answers = session.page, [], [False, True]
+
+    def answer(dialog):
+        questions.append(dialog.message)
+        (dialog.accept if answers.pop(0) else dialog.dismiss)()
+
+    page.on("dialog", answer)
+    path = session.task.label_path(6)
+    write_label(path, ellipse(6))  # in another window
+    before = path.read_bytes()
+    paint(session, *SPOT)
+    page.click("#save")
+    session.wait(lambda: questions)
+    session.wait_text("#frame-state", "unsaved")
+    session.wait("!document.getElementById('save').disabled")
+    assert path.read_bytes() == before and "Frame 6 has a label" in questions[0]
+    assert session.save(6)[30, 50] == 255
+    session.page.keyboard.press("Control+z")
+    session.page.keyboard.press("Control+y")
+    paint(session, 20, 120)
+    session.save(6)  # this one is on the screen
+    assert len(questions) == 2
+
+
+def test_a_label_that_cannot_be_read_is_not_taken_for_none(make_session):
+    session = make_session()
+    path = session.task.label_path(6)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"no picture")
+    session.expected_complaint = "422"
+    session.open()
+    session.wait_text("#frame-state", "not shown")
+    questions = []
+    session.page.on("dialog", lambda dialog: (questions.append(dialog.message), dialog.accept()))
+    paint(session, *SPOT)
+    assert session.save(6)[30, 50] == 255 and "cannot be read" in questions[0]
+
+
+def test_nothing_is_drawn_before_the_picture_of_the_frame_is_there(make_session):
+    """Strokes and clicks on the picture before went into the next frame."""
+    session = make_session().open()
+    page, held = session.page, []
+    page.route("**/api/frames/9/display.jpg*", lambda route: held.append(route))
+    page.locator("#number").fill("9")
+    page.keyboard.press("Enter")
+    session.wait(lambda: held)
+    session.wait_text("#frame-state", "not labelled")
+    page.keyboard.press("b")
+    session.drag(SPOT, (60, 30))
+    page.keyboard.press("c")
+    session.click(94, 75)
+    assert "not labelled" in session.text("#frame-state")
+    held[0].continue_()
+    session.loaded()
+    assert "not labelled" in session.text("#frame-state")
+    paint(session, *SPOT)
+    session.wait_text("#frame-state", "unsaved")
+    assert session.save(9)[30, 50] == 255
+
+
+def test_of_a_frame_that_cannot_be_read_no_other_picture_is_shown(make_session):
+    sequence = VideoSequence("long", DamagedVideo(), {}, "annotations", None, "")
+    session = make_session(sequence, first_frame=5)
+    session.expected_complaint = "422"
+    session.open()
+    assert session.colour(90, 75).mean() > 120
+    session.page.keyboard.press("ArrowRight")
+    session.wait_text("#toast", "Frame 6 cannot be shown")
+    session.loaded()
+    assert session.colour(90, 75).mean() < 60
+    paint(session, *SPOT)
+    assert "not labelled" in session.text("#frame-state")
+
+
+def test_the_slider_opens_the_frame_where_it_is_left_and_few_on_its_way(make_session):
+    session = make_session().open()
+    page, asked, held = session.page, [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.route("**/api/frames/0/display.jpg*", lambda route: held.append(route))
+    drag = """async (frame) => {
+      const line = document.getElementById("line");
+      line.value = frame;
+      line.dispatchEvent(new Event("input"));
+    }"""
+    page.evaluate(drag, 0)
+    session.wait(lambda: held)
+    for frame in (1, 2, 3, 11):
+        page.evaluate(drag, frame)
+    held[0].continue_()
+    session.wait(lambda: session.frame() == 11)
+    session.loaded()
+    assert not any(f"/frames/{frame}/display" in url for url in asked for frame in (2, 3))
+
+
+def test_a_click_is_answered_on_what_was_drawn_while_it_waited(make_session):
+    session = make_session(network=BackgroundNetwork(lambda: ClickSegmenter())).open()
+    page, held = session.page, []
+
+    def hold_first(route):
+        held.append(route)
+        if len(held) > 1:
+            route.continue_()
+
+    page.route("**/api/segment/*", hold_first)
+    session.click(94, 75)
+    session.wait(lambda: held)
+    paint(session, 20, 120)
+    held[0].continue_()
+    session.answered()
+    label = session.save(6) == 255
+    assert label[120, 30] and overlap(label & ellipse(6), ellipse(6)) > 0.85
+
+
+def test_a_click_in_a_frame_that_was_left_changes_nothing_and_says_so(make_session):
+    session = make_session().open()
+    page, held = session.page, []
+    page.route("**/api/segment/*", lambda route: held.append(route))
+    session.click(94, 75)
+    session.wait(lambda: held)
+    for key in ("ArrowRight", "ArrowLeft"):
+        page.keyboard.press(key)
+        session.loaded()
+    paint(session, *SPOT)
+    held[0].continue_()
+    session.wait_text("#toast", "The click in frame 6 was not answered")
+    label = session.save(6) == 255
+    assert label[30, 50] and not label[75, 94]
+
+
+def test_with_exclude_on_brush_and_eraser_both_erase(make_session):
+    session = make_session().open()
+    page = session.page
+    paint(session, *SPOT)
+    painted = session.save(6) == 255
+    page.keyboard.press("x")
+    page.keyboard.press("e")
+    session.drag((40, 30), (45, 30))
+    erased = session.save(6) == 255
+    assert not (erased & ~painted).any() and painted[30, 42] and not erased[30, 42]
+    page.keyboard.press("b")
+    session.drag((58, 30), (60, 30))
+    assert not (session.save(6) == 255)[30, 59]
+
+
+def test_a_request_that_failed_once_is_made_again(make_session):
+    session = make_session()
+    page = session.page
+    page.clock.install()
+    write_label(session.task.label_path(6), ellipse(6))
+    session.open()
+    session.expected_complaint = "ERR_"
+    page.click("#run")
+    page.clock.run_for(1000)
+    session.wait_text("#run-text", "Fine-tuning: 5 of 12")
+    failed = []
+
+    def fail_once(route):
+        failed.append(route.request.url)
+        route.abort() if len(failed) == 1 else route.continue_()
+
+    page.route("**/api/run", fail_once)
+    page.clock.run_for(1000)
+    session.wait_text("#toast", "does not answer")
+    session.task.stage3.with_name("continue").touch()
+    session.wait(lambda: page.clock.run_for(1000) or len(failed) > 1)
+    session.wait(lambda: page.clock.run_for(1000) or "Every frame" in session.text("#done-text"))
+
+
+def test_numbers_that_the_page_has_no_colour_for_leave_it_usable(make_session, tmp_path):
+    world = Crossing(tmp_path, lambda f: truth(f) * np.uint8(100), animals=(100, 200))
+    sequence = open_video_sequence(world.frames, (), "auto")
+    session = make_session(sequence, 3)
+    session.expected_complaint = "422"
+    session.open()
+    assert session.page.locator("#animals [role=radio]").count() == 1
+    session.page.keyboard.press("r")
+    session.wait_text("#toast", "animals 1 to 32")
+    session.page.keyboard.press("r")
+    paint(session, 100, 20)
+    session.wait_text("#frame-state", "unsaved")
