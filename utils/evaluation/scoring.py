@@ -36,7 +36,7 @@ STABILITY = "T-Mean"  # where it was asked for; see `temporal_stability`
 
 
 class NothingToScoreError(InputError):
-    """The only annotated frames are those that do not count (first, last, labelled)."""
+    """No frame is annotated but those that do not count (first, last, labelled)."""
 
 
 @dataclass(frozen=True)
@@ -93,10 +93,8 @@ def score_folders(
 ) -> SequenceScore:
     """Scores `prediction_dir/STEM.png` of every annotated frame that counts.
 
-    Of several annotated animals each is compared with the animal of its number. Where no label gave
-    the numbers (`labelled_frames` is empty), each is compared with one of those that were found, as
-    `utils.evaluation.measures.match_animals` matches them; the numbers of the scores are then those
-    of the annotations.
+    Of several annotated animals each is compared with the animal of its number or, where no label
+    gave the numbers (`labelled_frames` is empty), with that which `match_animals` finds for it.
 
     Args:
         sequence_name: for the record and for messages.
@@ -112,11 +110,11 @@ def score_folders(
     Returns: the scores and how they were computed.
 
     Raises:
-        NothingToScoreError: The only frames that are annotated do not count.
+        NothingToScoreError: No frame is annotated but those that do not count.
         InputError: A mask is missing, unreadable or of another size, an annotation belongs to no
             frame, or the labelled frames are to be left out but unknown.
     """
-    annotations = {path.stem: path for path in list_frames(annotation_dir)}
+    annotations = {path.stem: path for path in _list_annotations(sequence_name, annotation_dir)}
     _check_frames(sequence_name, annotations, frame_names, labelled_frames, exclude_guidance)
     frames = _frames_that_count(frame_names, annotations, labelled_frames, exclude_guidance)
     if not frames:
@@ -241,6 +239,14 @@ def _protocol(labelled_frames: Sequence[int] | None, exclude_guidance: bool) -> 
     return LEFT_OUT if exclude_guidance else CHOSEN
 
 
+def _list_annotations(sequence_name: str, folder: Path) -> list[Path]:
+    if folder.is_dir() and all(path.name.startswith(".") for path in folder.iterdir()):
+        raise NothingToScoreError(
+            f"{sequence_name}: nothing to score, expected annotations in {folder}, found none"
+        )
+    return list_frames(folder)
+
+
 def _check_frames(
     sequence_name: str,
     annotations: dict[str, Path],
@@ -305,9 +311,9 @@ def _score_masks(
             yield prediction, label.values
 
     matched = np.arange(256, dtype=np.uint8)
-    if several and match:  # a pass of its own: no more than one frame is in memory
-        again = iterate_labels(list(annotations.values()))
-        matched = match_animals(*_unzip(read_pairs(again)), first.animals)
+    if several and match:  # a pass of its own, so that one frame at a time is in memory
+        first_pass = read_pairs(iterate_labels(list(annotations.values())))
+        matched = match_animals(*_unzip(first_pass), first.animals)
     found, annotated = _unzip(read_pairs(itertools.chain([first], labels)))
     return score_sequence((matched[mask] for mask in found), annotated, first.animals)
 
