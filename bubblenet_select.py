@@ -152,7 +152,7 @@ def next_label(sequence: VideoSequence, dataset: Path, config: Config) -> str:
     flags += ["--guidance", ",".join(map(str, frames))]
     return (
         f"{video.name}: label frame {found.frame} ({video.locate(found.frame)}) next, "
-        f"labelled so far: {', '.join(map(str, found.labelled))}; then "
+        f"labelled so far: {', '.join(map(str, found.labelled)) or 'none'}; then "
         f"{shown_command(paths.ROOT / 'finetune_test.py', flags)}"
     )
 

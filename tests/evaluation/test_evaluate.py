@@ -171,6 +171,29 @@ def test_sparse_annotations_are_scored_where_they_are(world, capsys):
     assert "3 of 7 frames are annotated, 2 of them scored" in capsys.readouterr().out
 
 
+def test_an_empty_folder_of_annotations_is_nothing_to_score(world, capsys):
+    """One video without annotations made the whole command fail."""
+    world.add("ant", annotated=())
+    world.add("bee")
+    folder = world.annotation("ant", 0).parent
+    folder.mkdir()
+    (folder / ".DS_Store").touch()
+    status, record = world.evaluate()
+    assert (status, list(record["sequences"])) == (0, ["bee"])
+    assert f"ant: nothing to score, expected annotations in {folder}" in capsys.readouterr().out
+    status, record = world.evaluate(sequences=("ant",))
+    assert (status, list(record["failed"])) == (1, ["ant"])
+
+
+@pytest.mark.parametrize("file", ["00003.tif", "notes/00003.png"])
+def test_annotations_that_would_be_passed_over_are_an_error(world, file):
+    world.add("ant", annotated=())
+    path = world.annotation("ant", 0).parent / file
+    path.parent.mkdir(parents=True)
+    path.touch()
+    assert list(world.evaluate()[1]["failed"]) == ["ant"]
+
+
 def test_the_label_alone_is_nothing_to_score(world, capsys):
     world.add("ant", annotated=[3], labelled=[3])
     world.add("bee")

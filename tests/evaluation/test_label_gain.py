@@ -1,8 +1,13 @@
 """What a further label promises, over the videos of a study."""
 
 import numpy as np
+import pytest
 
-from utils.evaluation.label_gain import rank_next_frames, rank_study
+from tests.made_results import NUM_FRAMES, MadeResults, animal
+from utils import paths
+from utils.evaluation.label_gain import find_labelled, rank_next_frames, rank_study
+from utils.evaluation.results import open_segmented
+from utils.media.labels import write_label
 
 
 def sure(num_frames: int) -> np.ndarray:
@@ -45,3 +50,23 @@ def test_a_long_video_is_ranked_as_its_every_frame_would_be():
 
 def test_nothing_is_proposed_where_nothing_is_doubtful_or_all_is_labelled():
     assert rank_study([("a", np.zeros(10), [0]), ("b", np.ones(2), [0, 1])]) == []
+
+
+@pytest.mark.parametrize(
+    "label, expected", [("frame_0007", [3, 7]), ("7", [3, 7]), ("007", [3, 7]), ("99", [3])]
+)
+def test_a_label_made_since_is_found_by_name_and_by_number(tmp_path, monkeypatch, label, expected):
+    """One named by its number was proposed again, though stage 3 takes it."""
+    monkeypatch.setattr(paths, "LABELS", tmp_path / "labels")
+    made = MadeResults(tmp_path)
+    made.add("hen", labelled=(3,), stems=[f"frame_{index:04d}" for index in range(NUM_FRAMES)])
+    write_label(paths.LABELS / "hen" / f"{label}.png", animal(7))
+    assert find_labelled(open_segmented(made.results, "hen")) == expected
+
+
+def test_a_label_of_two_frames_is_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "LABELS", tmp_path / "labels")
+    made = MadeResults(tmp_path)
+    made.add("hen", labelled=(3,), stems=[f"{i // 6}_{i % 6}" for i in range(NUM_FRAMES)])
+    write_label(paths.LABELS / "hen" / "5.png", animal(5))
+    assert find_labelled(open_segmented(made.results, "hen")) == [3]

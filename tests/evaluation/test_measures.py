@@ -1,5 +1,6 @@
 """J, F, recall and decay against hand-worked cases and a literal reading of the definitions."""
 
+import itertools
 import math
 
 import numpy as np
@@ -15,6 +16,7 @@ from utils.evaluation.measures import (
     boundary_map,
     contour_accuracy,
     decay,
+    match_animals,
     mean_scores,
     recall,
     region_similarity,
@@ -225,6 +227,39 @@ def test_swapped_animals_do_not_match():
     annotation = square(10, 10, 30) + 2 * square(60, 60, 30)
     swapped = 2 * square(10, 10, 30) + square(60, 60, 30)
     assert score_sequence([swapped], [annotation], animals=(1, 2))["J&F-Mean"] == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(arrays(np.uint8, (3, 2, 4, 5), elements=st.sampled_from([0, 2, 3, 7, 255])))
+def test_animals_are_matched_as_the_best_of_all_ways_to_do_it(frames):
+    """The masks show 2, 3 and 7 or some of them, the annotations have 2, 3 and 9."""
+    predictions, annotations = frames[:, 0], np.where(frames[:, 1] == 7, 9, frames[:, 1])
+    animals, scored = (2, 3, 9), annotations != 255
+
+    def sum_of_j(numbers) -> float:
+        return sum(
+            np.mean(
+                [
+                    region_similarity(p == number, a == animal, a == 255)
+                    for p, a in zip(predictions, annotations, strict=True)
+                ]
+            )
+            for number, animal in zip(numbers, animals, strict=True)
+        )
+
+    shown = [number for number in (2, 3, 7) if (predictions[scored] == number).any()]
+    found = [*shown, 100, 101, 102][:3]  # those from 100 on are in no mask
+    matched = match_animals(predictions, annotations, animals)
+    assert matched[0] == matched[255] == 0
+    numbers = [int(np.flatnonzero(matched == animal)[0]) for animal in animals]
+    assert set(shown) <= set(numbers) and np.count_nonzero(matched) == 3
+    assert sum_of_j(numbers) == pytest.approx(max(map(sum_of_j, itertools.permutations(found))))
+
+
+def test_what_is_matched_with_no_annotated_animal_has_no_number():
+    found = np.array([[1, 1, 2, 3, 3, 3]], np.uint8)
+    annotated = np.array([[0, 0, 1, 2, 2, 2]], np.uint8)
+    assert match_animals([found], [annotated], (1, 2))[:5].tolist() == [0, 0, 1, 2, 0]
 
 
 def test_unequal_numbers_of_frames_are_an_error():

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.made_results import NUM_FRAMES, MadeResults, animal
 from utils.errors import InputError
@@ -140,3 +141,39 @@ def test_a_mask_that_was_repainted_as_another_animal_is_refused(made):
     write_label(made.mask_path("two", 0), 5 * animal(0), (5,))
     with pytest.raises(InputError, match="expected no animals but 3, 7, found 5"):
         next(read_masks(open_segmented(made.results, "two")))
+
+
+RED, BLUE = (255, 0, 0), (0, 0, 255)  # not in the DAVIS palette
+
+
+def add_colours(made, *frames) -> list[np.ndarray]:
+    """Masks of another program. Each frame: the colour of each of its animals."""
+    for index, shown in enumerate(frames):
+        mask = np.zeros((40, 60, 3), np.uint8)
+        for place, colour in enumerate(shown):
+            mask[10:30, 20 * place : 20 * place + 15] = colour
+        path = made.mask_path("hen", index)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(mask).save(path)
+    return list(read_masks(open_segmented(made.results, "hen")))
+
+
+def test_colours_of_another_program_are_the_same_animals_in_all_masks(made):
+    """They were numbered in each mask by itself, so red was 2 here and 1 there."""
+    masks = add_colours(made, [BLUE, RED], [RED], [], [RED, BLUE], [BLUE])
+    shown = [mask[20, ::20].tolist() for mask in masks]
+    assert shown == [[1, 2, 0], [2, 0, 0], [0, 0, 0], [2, 1, 0], [1, 0, 0]]
+
+
+def test_masks_of_another_program_keep_their_numbers(made):
+    made.add("one", [7 * animal(index) for index in range(NUM_FRAMES)], labelled=None)
+    assert {int(mask.max()) for mask in read_masks(open_segmented(made.results, "one"))} == {7}
+    many = [np.where(animal(0), index + 1, index // 2 + 101) for index in range(60)]
+    made.add("many", [mask.astype(np.uint8) for mask in many], labelled=None)
+    np.testing.assert_array_equal(list(read_masks(open_segmented(made.results, "many"))), many)
+
+
+def test_more_colours_than_there_are_numbers_are_refused(made):
+    frames = [[(200, red, green) for red in range(3)] for green in range(86)]
+    with pytest.raises(InputError, match="00000.png.* at most 254 animals in all, found 258"):
+        add_colours(made, *frames)

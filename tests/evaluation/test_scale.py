@@ -1,6 +1,7 @@
 """A scale drawn on a frame: which videos it holds for, and what it makes of pixels."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +34,17 @@ def test_the_scale_of_a_folder_holds_for_its_videos_of_the_same_size(tmp_path):
     assert find_scale("cock", cock, SIZE) == TEN_PX_ARE_5_CM
     remove_scale("cock", cock)
     assert find_scale("hen", hen, SIZE) is None
+
+
+def test_a_folder_is_the_same_one_however_its_path_is_written(tmp_path, monkeypatch):
+    """run.json, from which export.py looks, has it without the dots."""
+    for folder in ("study", "code"):
+        (tmp_path / folder).mkdir()
+    monkeypatch.chdir(tmp_path / "code")
+    save_scale("day1", Path("../study/day1.mp4"), TEN_PX_ARE_5_CM)
+    assert find_scale("day1", tmp_path / "study" / "day1.mp4", SIZE) == TEN_PX_ARE_5_CM
+    remove_scale("day1", tmp_path / "code" / ".." / "study" / "day1.mp4")
+    assert find_scale("day1", tmp_path / "study" / "day1.mp4", SIZE) is None
 
 
 def test_one_drawn_for_the_folder_replaces_that_of_the_video(tmp_path):

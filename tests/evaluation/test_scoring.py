@@ -1,4 +1,4 @@
-"""Scores of a video with several animals: each animal's, and their mean."""
+"""Scores of a video with several animals: each animal's, their mean, and which is which."""
 
 import numpy as np
 import pytest
@@ -18,12 +18,18 @@ def two_animals(shift: int) -> np.ndarray:
     return mask
 
 
+def score_masks(folder, masks, labelled_frames):
+    """Scores masks, one per frame, against `two_animals` standing still."""
+    for name, mask in zip(NAMES, masks, strict=True):
+        write_label(folder / "annotations" / f"{name}.png", two_animals(0), (3, 5))
+        write_label(folder / "masks" / f"{name}.png", mask, range(1, int(np.max(masks)) + 1))
+    folders = folder / "masks", folder / "annotations"
+    return score_folders("pair", *folders, NAMES, labelled_frames)
+
+
 @pytest.fixture
 def score(tmp_path):
-    for name in NAMES:
-        write_label(tmp_path / "annotations" / f"{name}.png", two_animals(0), (3, 5))
-        write_label(tmp_path / "masks" / f"{name}.png", two_animals(10), (3, 5))
-    return score_folders("pair", tmp_path / "masks", tmp_path / "annotations", NAMES, [2])
+    return score_masks(tmp_path, [two_animals(10)] * 5, [2])
 
 
 def test_j_and_f_are_given_per_animal_and_their_mean(score):
@@ -34,6 +40,44 @@ def test_j_and_f_are_given_per_animal_and_their_mean(score):
     for number in NUMBERS:
         each = [animal[number] for animal in means["animals"].values()]
         assert means[number] == pytest.approx(np.mean(each))
+
+
+def renumbered(first: int, second: int, shift: int = 0) -> np.ndarray:
+    """`two_animals` with other numbers."""
+    numbers = np.zeros(256, np.uint8)
+    numbers[[3, 5]] = first, second
+    return numbers[two_animals(shift)]
+
+
+def test_animals_found_without_a_label_are_matched_with_the_annotated_ones(tmp_path):
+    """They are numbered by size: perfect masks had J = F = 0."""
+    score = score_masks(tmp_path, [renumbered(2, 1)] * 5, [])
+    assert score.protocol == "no label"
+    assert score.scores["J"] == score.scores["F"] == [1, 1, 1]
+    means = score.means()["animals"]
+    assert list(means) == ["3", "5"] and means["5"]["J&F-Mean"] == 1
+
+
+def test_the_match_is_one_of_the_whole_video(tmp_path):
+    masks = [renumbered(5, 3)] * 5
+    masks[2] = renumbered(3, 5)  # swapped in one of the three frames that count
+    assert score_masks(tmp_path, masks, []).scores["J"] == [1, 0, 1]
+
+
+def test_one_animal_found_where_two_are_annotated_is_one_of_them(tmp_path):
+    score = score_masks(tmp_path, [renumbered(0, 1)] * 5, [])
+    assert [one["J-Mean"] for one in score.scores["animals"].values()] == [0, 1]
+
+
+def test_a_further_animal_that_was_found_is_no_annotated_one(tmp_path):
+    mask = renumbered(1, 2)
+    mask[50:58, 60:75] = 3
+    assert score_masks(tmp_path, [mask] * 5, []).scores["J"] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("labelled_frames", [[0], [2], None])
+def test_numbers_that_a_label_gave_are_taken_at_their_word(tmp_path, labelled_frames):
+    assert score_masks(tmp_path, [renumbered(5, 3)] * 5, labelled_frames).scores["J"] == [0, 0, 0]
 
 
 def test_means_hold_no_values_of_single_frames(score):

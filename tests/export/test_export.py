@@ -3,9 +3,11 @@
 import csv
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
+import time
 from typing import get_args
 
 import av
@@ -28,6 +30,7 @@ from utils.evaluation.confidence import consistency, frames_to_check
 from utils.evaluation.mask_tracks import COLUMNS, follow_animals, measure_shape
 from utils.export import PROGRAM
 from utils.export.cutout import write_transparent_video
+from utils.export.output_folder import replaced_folder
 from utils.export.tables import TABLE_HEADER
 from utils.media.labels import davis_palette, read_label, write_label
 
@@ -143,6 +146,39 @@ def test_davis_keeps_other_videos_and_drops_frames_and_videos_of_old(made):
     assert run(made, "davis", sequences=("bee",)) == 0
     assert list(json.loads((folder / "meta.json").read_text())["videos"]) == ["ant", "bee"]
     assert len(list((folder / "Annotations" / "bee").iterdir())) == NUM_FRAMES
+
+
+KILLED_EXPORT = """
+import os, pathlib, sys
+from utils.export.output_folder import replaced_folder
+with replaced_folder(pathlib.Path(sys.argv[1])) as folder:
+    (folder / "00000.png").touch()
+    os._exit(9)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there it goes by age")
+def test_what_a_killed_export_left_is_removed_by_the_next_one(made):
+    """It stayed in the data set for ever."""
+    folder = made.results / "export" / "davis" / "Annotations"
+    command = [sys.executable, "-c", KILLED_EXPORT, str(folder / "hen")]
+    assert subprocess.run(command, cwd=paths.ROOT).returncode == 9
+    assert [path.name[:9] for path in folder.iterdir()] == [".writing-"]
+    made.add("cow")
+    with replaced_folder(folder / "bee") as still_written:
+        run(made, "davis")
+        assert sorted(folder.iterdir()) == sorted([still_written, folder / "cow"])
+
+
+def test_what_an_export_on_another_machine_left_is_removed_a_day_later(made):
+    folder = made.results / "export" / "davis" / "Annotations"
+    new, old = folder / ".writing-0123abcd-77-11111111", folder / ".writing-77-22222222"
+    for path, hours in ((new, 23), (old, 25)):
+        path.mkdir(parents=True)
+        os.utime(path, times=(time.time() - 3600 * hours,) * 2)
+    made.add("cow")
+    run(made, "davis")
+    assert sorted(folder.iterdir()) == sorted([new, folder / "cow"])
 
 
 @settings(max_examples=60, deadline=None)

@@ -167,6 +167,30 @@ def test_next_does_not_ask_again_for_a_label_made_since(script, long_video, tmp_
     assert proposed(text) != 30 and "labelled so far: 5, 30;" in text
 
 
+def test_next_asks_for_the_first_label_of_a_video_segmented_without_one(
+    script, long_video, tmp_path, capsys
+):
+    """It was refused, with the advice to segment the video."""
+    segment(tmp_path / "results", labelled=())
+    folder = long_video / "JPEGImages" / "hen"
+    assert script(video=(folder,), next=True) == 0
+    text = capsys.readouterr().out
+    frame = proposed(text)
+    assert 28 <= frame <= 32 and "next, labelled so far: none; then" in text
+    flags = f"--video {folder} --results {tmp_path / 'results'}"
+    assert text.rstrip().endswith(f"finetune_test.py {flags} --guidance {frame}")
+
+
+@pytest.mark.parametrize("record", [{"labelled_frames": [40]}, {"guidance": "unknown"}])
+def test_next_refuses_a_record_that_does_not_say_what_was_labelled(
+    script, long_video, tmp_path, record
+):
+    segment(tmp_path / "results")
+    write_record(tmp_path / "results", {"num_frames": 40, **record})
+    with pytest.raises(InputError, match=r"names the labelled frames.*0 labelled frames"):
+        script(dataset=long_video, next=True)
+
+
 def test_next_without_results_says_what_to_run(script, long_video, tmp_path):
     with pytest.raises(InputError, match=r"hen: --next looks.*finetune_test\.py"):
         script(dataset=long_video, next=True)

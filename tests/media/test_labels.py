@@ -10,6 +10,7 @@ from PIL import Image
 from utils import paths
 from utils.errors import InputError
 from utils.media.images import resize_labels
+from utils.media.label_content import decode_label
 from utils.media.labels import (
     VOID,
     LabelMap,
@@ -315,6 +316,13 @@ def test_void_stays_void_in_labels_of_one_video(read_all):
 def test_one_label_alone_keeps_its_gaps(read_all):
     # So that masks have the indices of the annotations they are compared with.
     assert read_all([0, 1, 3]) == [[0, 1, 3]]
+
+
+def test_what_is_kept_of_all_labels_holds_no_pixels(tmp_path):
+    """Labels that are read one at a time were all held nevertheless."""
+    content = decode_label(save(tmp_path / "label.png", VALUES)).without_pixels()
+    assert content.names == (1, 2, 3) and content.places.size == 0
+    assert content.places.base is None
 
 
 def test_more_animals_than_there_may_be_over_all_labels_are_refused(read_all):

@@ -9,6 +9,7 @@ from utils import paths
 from utils.evaluation.confidence import consistency, read_confidence
 from utils.evaluation.mask_tracks import follow_animals
 from utils.evaluation.results import SegmentedVideo, read_masks
+from utils.inputs.sequences import frames_of_label
 from utils.media.images import list_files
 
 _BASE_DIFFICULTY = 0.25  # times the video's mean: a confident mask may be confidently wrong
@@ -71,8 +72,10 @@ def find_labelled(video: SegmentedVideo) -> list[int]:
     Returns: indices of frames, increasing.
     """
     folder = paths.LABELS / video.name
-    made = {path.stem for path in list_files(folder, (".png",))} if folder.is_dir() else set()
-    since = {index for index, name in enumerate(video.frame_names) if name in made}
+    made = list_files(folder, (".png",)) if folder.is_dir() else []
+    found = [frames_of_label(path.stem, video.frame_names) for path in made]
+    # None is of another part of the video. More than one is refused by finetune_test.py.
+    since = {frames[0] for frames in found if len(frames) == 1}
     return sorted(since | set(video.labelled_frames))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from utils.media.labels import VOID
 
@@ -158,6 +159,41 @@ def score_sequence(
         return scores[0]
     by_animal = dict(zip(animals, scores, strict=True))
     return mean_scores(scores, (*NUMBERS, "J", "F")) | {"animals": by_animal}
+
+
+def match_animals(
+    predictions: Iterable[np.ndarray], annotations: Iterable[np.ndarray], animals: Sequence[int]
+) -> np.ndarray:
+    """Matches animals that were found without a label with the annotated ones, one to one.
+
+    The sum of the mean J of all pairs is the largest possible, as in the unsupervised measure of
+    DAVIS 2019 (which takes the mean of J and F). What is matched with nothing is not scored.
+
+    Args:
+        predictions: per frame uint8 (height, width), 0 background, else the number of what was
+            found.
+        annotations: the same size, 0 background, else the animal's number, 255 void.
+        animals: the numbers of the annotated animals.
+
+    Returns: uint8 (256,): for each number of the predictions, that of the annotated animal, else 0.
+    """
+    sums = np.zeros((256, 256))  # of J: by number in the annotations and in the predictions
+    shown = np.zeros(256, bool)
+    for prediction, annotation in zip(predictions, annotations, strict=True):
+        scored = annotation != VOID
+        pairs = annotation[scored].astype(np.uint16) * 256 + prediction[scored]
+        both = np.bincount(pairs, minlength=256 * 256).reshape(256, 256)
+        union = both.sum(axis=1, keepdims=True) + both.sum(axis=0) - both
+        sums += np.where(union, both / np.maximum(union, 1), 1)
+        shown |= both.any(axis=0)
+    numbers = np.arange(1, VOID)
+    # Numbers that no mask shows make up for too few: an animal may be matched with nothing.
+    found = numbers[np.argsort(~shown[numbers], kind="stable")]
+    found = found[: max(np.count_nonzero(shown[numbers]), len(animals))]
+    rows, columns = linear_sum_assignment(sums[np.ix_(animals, found)], maximize=True)
+    matched = np.zeros(256, np.uint8)
+    matched[found[columns]] = np.asarray(animals)[rows]
+    return matched
 
 
 def mean_scores(scores: Sequence[dict], keys: Sequence[str] = NUMBERS) -> dict:

@@ -17,7 +17,7 @@ from utils import paths
 from utils.errors import InputError, UsageError
 from utils.files import read_json
 from utils.media.images import list_files
-from utils.media.labels import VOID, read_label
+from utils.media.labels import VOID, iterate_labels, read_label
 from utils.media.name_order import natural_key
 from utils.media.video_part import take_part
 from utils.media.videos import FrameFolder, Video, VideoFile
@@ -195,20 +195,25 @@ def require_finished(video: SegmentedVideo) -> None:
 
 
 def read_masks(video: SegmentedVideo) -> Iterator[np.ndarray]:
-    """Reads the masks of a video one by one.
+    """Reads the masks of a video one by one, twice where no record names its animals.
 
     Args:
         video: from `open_segmented`.
 
     Returns: per frame uint8 (height, width), 0 background, else the animal's number in the label.
+        Colours of another program that are no numbers are numbered over all masks.
 
     Raises:
         InputError: naming the first mask that is unreadable, differs in size from the others, or
-            shows an animal that the video does not have.
+            shows an animal that the video does not have; if there are more colours than numbers.
     """
+    if video.animals:
+        labels = (read_label(path, video.animals) for path in video.mask_paths)
+    else:
+        labels = iterate_labels(video.mask_paths, as_masks=True)
     expected = None
-    for path in video.mask_paths:
-        mask = read_label(path, video.animals or None).values
+    for path, label in zip(video.mask_paths, labels, strict=True):
+        mask = label.values
         mask[mask == VOID] = 0
         expected = expected or mask.shape
         if mask.shape != expected:

@@ -12,6 +12,7 @@ size and no scale of their own: those of one camera that does not move.
 
 import json
 import math
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -134,7 +135,8 @@ def _scales_file() -> Path:
 
 
 def _folder_key(video_path: Path) -> str:
-    return str(Path(video_path).absolute().parent)
+    # Without "..", as run.json has the path of the video.
+    return os.path.dirname(os.path.abspath(video_path))
 
 
 def _read_file() -> dict[str, dict[str, Any]]:

@@ -4,7 +4,8 @@ Protocols (never mixed in one mean):
 - "first": frame 0 was labelled; comparable with all published tables.
 - "chosen": another frame, or several, were labelled; the official frames are scored.
 - "chosen, labelled frame left out": the same without the labelled frames; the honest number.
-- "no label": a network that was fine-tuned on other videos found the animals.
+- "no label": a network that was fine-tuned on other videos found the animals. Several annotated
+  ones are matched with those that it found, whatever their numbers.
 - "unknown": there is no record of what was labelled.
 """
 
@@ -19,12 +20,12 @@ from tabulate import SEPARATING_LINE, tabulate
 
 from utils import paths
 from utils.errors import InputError
-from utils.evaluation.measures import NUMBERS, mean_scores, score_sequence
+from utils.evaluation.measures import NUMBERS, match_animals, mean_scores, score_sequence
 from utils.evaluation.results import describe_applied
 from utils.evaluation.temporal_stability import temporal_stability
 from utils.inputs.sequences import VideoSequence
 from utils.media.images import list_frames
-from utils.media.labels import VOID, iterate_labels, read_label
+from utils.media.labels import VOID, LabelMap, iterate_labels, read_label
 from utils.media.video_part import VideoPart
 from utils.stage3.correction_files import MaskFolder
 
@@ -35,7 +36,7 @@ STABILITY = "T-Mean"  # where it was asked for; see `temporal_stability`
 
 
 class NothingToScoreError(InputError):
-    """The only annotated frames are those that do not count (first, last, labelled)."""
+    """No frame is annotated but those that do not count (first, last, labelled)."""
 
 
 @dataclass(frozen=True)
@@ -92,12 +93,16 @@ def score_folders(
 ) -> SequenceScore:
     """Scores `prediction_dir/STEM.png` of every annotated frame that counts.
 
+    Of several annotated animals each is compared with the animal of its number or, where no label
+    gave the numbers (`labelled_frames` is empty), with that which `match_animals` finds for it.
+
     Args:
         sequence_name: for the record and for messages.
         prediction_dir: masks as `utils.media.labels.write_label` writes them.
         annotation_dir: annotations named after the frames' stems; need not be complete.
         frame_names: stems of all frames of the video, in natural order.
-        labelled_frames: indices of the frames that the fine-tuning saw; None if unknown.
+        labelled_frames: indices of the frames that the fine-tuning saw, none if the animals were
+            found without a label; None if unknown.
         exclude_guidance: leaves these frames out of the score.
         stability: also computes T, of all frames but the first and the last one, if there is one
             animal. It takes about half a second per frame.
@@ -105,11 +110,11 @@ def score_folders(
     Returns: the scores and how they were computed.
 
     Raises:
-        NothingToScoreError: The only frames that are annotated do not count.
+        NothingToScoreError: No frame is annotated but those that do not count.
         InputError: A mask is missing, unreadable or of another size, an annotation belongs to no
             frame, or the labelled frames are to be left out but unknown.
     """
-    annotations = {path.stem: path for path in list_frames(annotation_dir)}
+    annotations = {path.stem: path for path in _list_annotations(sequence_name, annotation_dir)}
     _check_frames(sequence_name, annotations, frame_names, labelled_frames, exclude_guidance)
     frames = _frames_that_count(frame_names, annotations, labelled_frames, exclude_guidance)
     if not frames:
@@ -118,13 +123,14 @@ def score_folders(
             f"labelled frame in {annotation_dir}, found {len(annotations)} of {len(frame_names)}"
         )
     predictions = _find_predictions(sequence_name, Path(prediction_dir), frames)
-    scores = _score_masks(predictions, annotations)
+    protocol = _protocol(labelled_frames, exclude_guidance)
+    scores = _score_masks(predictions, annotations, match=protocol == NO_LABEL)
     if stability and "animals" not in scores:
         masks = _find_predictions(sequence_name, Path(prediction_dir), frame_names[1:-1])
         scores |= _score_stability(masks.values())
     return SequenceScore(
         sequence=sequence_name,
-        protocol=_protocol(labelled_frames, exclude_guidance),
+        protocol=protocol,
         labelled_frames=None if labelled_frames is None else list(labelled_frames),
         num_frames=len(frame_names),
         num_annotated=len(annotations),
@@ -233,6 +239,14 @@ def _protocol(labelled_frames: Sequence[int] | None, exclude_guidance: bool) -> 
     return LEFT_OUT if exclude_guidance else CHOSEN
 
 
+def _list_annotations(sequence_name: str, folder: Path) -> list[Path]:
+    if folder.is_dir() and all(path.name.startswith(".") for path in folder.iterdir()):
+        raise NothingToScoreError(
+            f"{sequence_name}: nothing to score, expected annotations in {folder}, found none"
+        )
+    return list_frames(folder)
+
+
 def _check_frames(
     sequence_name: str,
     annotations: dict[str, Path],
@@ -266,25 +280,28 @@ def _find_predictions(sequence_name: str, folder: Path, frames: Sequence[str]) -
     return predictions
 
 
-def _score_masks(predictions: dict[str, Path], annotations: dict[str, Path]) -> dict:
+def _score_masks(
+    predictions: dict[str, Path], annotations: dict[str, Path], *, match: bool
+) -> dict:
     """Scores the masks of one video, one frame at a time.
 
     Args:
         predictions: frame -> mask, for the frames to score.
         annotations: frame -> annotation. All of the video, since they have one numbering.
+        match: of several animals, whether to match those of the masks with the annotated ones.
     """
     labels = iterate_labels(list(annotations.values()))
     first = next(labels)  # knows the animals of all of them
     several = len(first.animals) > 1
+    # Accept any animal numbers, but reject an unnumbered (black/white) mask; what was found without
+    # a label may be one animal where several are annotated.
+    numbers = range(1, VOID) if several and not match else None
 
-    def read_pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for (frame, path), label in zip(
-            annotations.items(), itertools.chain([first], labels), strict=True
-        ):
+    def read_pairs(labels: Iterable[LabelMap]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for (frame, path), label in zip(annotations.items(), labels, strict=True):
             if frame not in predictions:
                 continue
-            # Accept any animal numbers, but reject an unnumbered (black/white) mask.
-            prediction = read_label(predictions[frame], range(1, VOID) if several else None).values
+            prediction = read_label(predictions[frame], numbers).values
             if prediction.shape != label.values.shape:
                 raise InputError(
                     f"{predictions[frame]}: the mask is {_size(prediction.shape)}, its annotation "
@@ -293,12 +310,20 @@ def _score_masks(predictions: dict[str, Path], annotations: dict[str, Path]) -> 
                 )
             yield prediction, label.values
 
-    pairs = itertools.tee(read_pairs())
-    return score_sequence(
-        (prediction for prediction, _ in pairs[0]),
-        (annotation for _, annotation in pairs[1]),
-        first.animals,
-    )
+    matched = np.arange(256, dtype=np.uint8)
+    if several and match:  # a pass of its own, so that one frame at a time is in memory
+        first_pass = read_pairs(iterate_labels(list(annotations.values())))
+        matched = match_animals(*_unzip(first_pass), first.animals)
+    found, annotated = _unzip(read_pairs(itertools.chain([first], labels)))
+    return score_sequence((matched[mask] for mask in found), annotated, first.animals)
+
+
+def _unzip(
+    pairs: Iterable[tuple[np.ndarray, np.ndarray]],
+) -> tuple[Iterator[np.ndarray], Iterator[np.ndarray]]:
+    """The first and the second of all pairs; to be read at the same pace."""
+    one, other = itertools.tee(pairs)
+    return (first for first, _ in one), (second for _, second in other)
 
 
 def _score_stability(mask_paths: Iterable[Path]) -> dict:

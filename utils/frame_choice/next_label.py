@@ -16,7 +16,8 @@ class NextLabel:
 
     Attributes:
         frame: the frame, None if every frame is labelled.
-        labelled: the frames that have a label now, in increasing order.
+        labelled: the frames that have a label now, in increasing order; none yet where the video
+            was segmented without a label.
     """
 
     frame: int | None
@@ -41,7 +42,8 @@ def find_next_label(sequence: VideoSequence, results: Path) -> NextLabel:
             "finetune_test.py first, or name its --results."
         )
     segmented = open_segmented(results, video.name)
-    if len(segmented) != len(video) or not segmented.labelled_frames:
+    has_labels = segmented.labelled_frames or segmented.is_without_label
+    if len(segmented) != len(video) or not has_labels:
         raise InputError(
             f"{segmented.run_dir / paths.RUN_FILE}: expected the record of a run with "
             f"{len(video)} masks that names the labelled frames, found {len(segmented)} masks and "

@@ -310,7 +310,7 @@ def _match_labels(video: Video, files: Sequence[Path], guidance: str | None) -> 
                 f"{path}: expected a label, found a frame of {video.name}; move the label out of "
                 "the folder of the frames, or name the label of this frame."
             )
-        frames = _frames_of_label(path.stem, video.frame_names)
+        frames = frames_of_label(path.stem, video.frame_names)
         if len(frames) != 1 and len(files) == 1 and guidance:
             frames = _frame_of_guidance(guidance, len(video)) or frames
         if len(frames) > 1:
@@ -336,10 +336,16 @@ def _match_labels(video: Video, files: Sequence[Path], guidance: str | None) -> 
     return labels
 
 
-def _frames_of_label(stem: str, frame_names: Sequence[str]) -> list[int]:
+def frames_of_label(stem: str, frame_names: Sequence[str]) -> list[int]:
     """The frames that a label can belong to: that of its name, else those that end in its number.
 
     A number is never an index: in a folder of frame_0001, frame_0002, ... label 2 is frame_0002.
+
+    Args:
+        stem: of the label's file.
+        frame_names: stems of all frames of the video.
+
+    Returns: indices of frames; a label belongs to one only if there is no other.
     """
     if stem in frame_names:
         return [frame_names.index(stem)]

@@ -65,7 +65,7 @@ class Content:
     void: Colour = (255, 255, 255)
 
     def without_pixels(self) -> "Content":
-        return replace(self, places=self.places[:0])
+        return replace(self, places=self.places[:0].copy())  # a view would hold all of them
 
     def number(self, numbers: dict[int, int]) -> np.ndarray:
         """The values of the label map, where the animals have these numbers by their names."""

@@ -131,14 +131,19 @@ def read_labels(paths: Sequence[Path]) -> list[LabelMap]:
     return [LabelMap(content.number(numbers), animals) for content in contents]
 
 
-def iterate_labels(paths: Sequence[Path]) -> Iterator[LabelMap]:
+def iterate_labels(paths: Sequence[Path], *, as_masks: bool = False) -> Iterator[LabelMap]:
     """As `read_labels`, one label map at a time: reads each file twice, but holds only one.
+
+    Args:
+        paths: of the labels of one video.
+        as_masks: they are masks, whatever program made them: an animal that is the only one keeps
+            its number, as in `read_label`, and there may be 254 in all.
 
     Raises:
         InputError: as `read_labels`, before the first label map.
     """
     contents = [decode_label(Path(path)).without_pixels() for path in paths]
-    numbers = _number_animals(contents, paths)
+    numbers = _number_animals(contents, paths, as_masks=as_masks)
     animals = tuple(sorted(numbers.values()))
     for path in paths:
         yield LabelMap(decode_label(Path(path)).number(numbers), animals)
@@ -178,15 +183,18 @@ def write_label(
     write_atomically(path, lambda temporary_path: image.save(temporary_path, format="PNG"))
 
 
-def _number_animals(contents: Sequence[Content], of_video: Sequence[Path] = ()) -> dict[int, int]:
+def _number_animals(
+    contents: Sequence[Content], of_video: Sequence[Path] = (), *, as_masks: bool = False
+) -> dict[int, int]:
     """The numbers of the animals by their names; `of_video`: the paths of all labels of a video."""
     names = sorted({name for content in contents for name in content.names})
-    if of_video and len(names) > MAX_ANIMALS:
+    most = VOID - 1 if as_masks else MAX_ANIMALS
+    if of_video and len(names) > most:
         raise InputError(
-            f"{of_video[0]} and the other labels of its video: expected at most {MAX_ANIMALS} "
+            f"{of_video[0]} and the other labels of its video: expected at most {most} "
             f"animals in all, found {len(names)}; give an animal one index or colour in each."
         )
-    if of_video and len(names) == 1:
+    if of_video and len(names) == 1 and not as_masks:
         return {names[0]: 1}
     free = (number for number in range(1, VOID) if number not in names)
     return {name: name if name < FIRST_COLOUR else next(free) for name in names}
