@@ -242,6 +242,15 @@ def test_results_are_shown_when_the_video_is_done_and_of_this_video(client, task
     np.testing.assert_array_equal(labels_of(client.get("/api/masks/result/6")), ellipse(6))
 
 
+def test_why_the_result_of_a_part_is_not_shown_is_said(client, task):
+    write_results(task, frames=4)
+    record = {"num_frames": 4, "labelled_frames": [2], "part": [0, 4]}
+    write_json(task.results / paths.RUNS / "hen" / paths.RUN_FILE, record)
+    results = client.get("/api/results").get_json()
+    assert not results["available"] and "frames 0 to 3" in results["reason"]
+    assert "(--frames)" in client.get("/api/corrections").get_json()["reason"]
+
+
 def test_a_result_of_another_size_is_refused_by_name(client, task):
     write_results(task)
     path = task.results / paths.SEGMENTATION / "hen" / "00006.png"

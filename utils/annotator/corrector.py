@@ -235,7 +235,8 @@ class Corrector:
         self.writer.forget()
         status = self._task.results_status()
         if not status["available"]:
-            raise InputError("There is no result to correct. Run the segmentation first.")
+            nothing = "There is no result to correct. Run the segmentation first."
+            raise InputError(status.get("reason", nothing))
         video = open_segmented(self._task.results, self._task.sequence.name)
         names = tuple(self._task.video.frame_names)
         animals, sha256 = video.animals or (1,), video.frames_sha256

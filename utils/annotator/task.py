@@ -158,11 +158,18 @@ class AnnotationTask:
         return label.values
 
     def results_status(self) -> dict[str, Any]:
-        """For JSON: whether the video is segmented, and which frames to look at first."""
+        """For JSON: whether the video is segmented, and which frames to look at first; or why its
+        results are not shown."""
         try:
             video = open_segmented(self.results, self.sequence.name)
-            names = tuple(path.stem for path in video.mask_paths)
-            if not video.record or names != tuple(self.video.frame_names):
+            if "part" in video.record:
+                first, end = video.record["part"]
+                reason = (
+                    f"{self.results} has frames {first} to {end - 1} of the video (--frames): they "
+                    "cannot be reviewed here. Run segments the whole video and replaces them."
+                )
+                return {"available": False, "reason": reason}
+            if not video.record or video.frame_names != tuple(self.video.frame_names):
                 return {"available": False}
             confidence = read_confidence(video)
         except InputError:

@@ -153,6 +153,7 @@ export class RunPanel {
     const isNew = results.version !== this.results.version;
     this.results = results;
     if (isNew) this.onResults(results);
+    if (results.reason) showMessage(results.reason);
   }
 
   showResults(isRunning) {
