@@ -70,7 +70,7 @@ from utils.stage3.openvino_network import (
     require_openvino,
 )
 from utils.stage3.outline import OutlineFilter
-from utils.stage3.partial_run import PartialRun, partial_dir
+from utils.stage3.partial_run import PartialRun, partial_dir, remove_left_state
 from utils.stage3.pipeline import Pipeline
 from utils.stage3.presets import PRESETS, PresetName
 from utils.stage3.prompted_pipeline import PromptedPipeline
@@ -470,14 +470,14 @@ def run_job(
         with hold_lock(run_dir / paths.LOCK_FILE, str(run_dir)):
             # Again: another process may just have finished it.
             record = find_finished(video, job.key, config, job.learns)
-            state = PartialRun(config.results, job.name, job.key, config.overwrite)
             if record is None:
+                state = PartialRun(config.results, job.name, job.key, config.overwrite)
                 record = segment(job, config, tuner, network, state)
                 keep_state(state, record)
                 write_json(run_dir / paths.RUN_FILE, record)  # last: it says "finished"
                 state.remove()
                 return record
-            state.remove()
+            remove_left_state(config.results, job.name, job.key)
     print(f"{job.name}: finished before, skipped (--overwrite redoes it)", flush=True)
     return record
 

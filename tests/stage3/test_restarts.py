@@ -148,6 +148,15 @@ def test_state_left_by_a_kill_after_the_last_file_is_removed(world, stop_at_work
     assert not partial.exists()
 
 
+def test_a_finished_video_leaves_the_state_of_an_unfinished_run_with_other_flags(world):
+    world.add()
+    world.run()
+    world.run_cut_off(window, "predict_probability", seed=1)
+    assert world.run() == 0  # finished before
+    assert world.run(seed=1) == 0
+    assert world.record()["seconds"]["steps"] == 0  # all of them by the run that was cut off
+
+
 @pytest.mark.parametrize("change", ["label", "frame", "preset", "weights", "seed", "head", "mask"])
 def test_a_video_is_redone_after_a_change(world, stop_at_work, change, tmp_path):
     world.add()
