@@ -433,6 +433,11 @@ def learn_labels(
     key = {name: v for name, v in jobs[0].key.items() if name not in other}
     key["sha256"] = {"weights": start.sha256}
     key["preset"] = asdict(PRESETS[config.preset])  # whatever --animals means to a video
+    if config.overwrite:
+        for job in jobs:  # all of them are redone from here on
+            run_dir = config.results / paths.RUNS / job.name
+            with hold_lock(run_dir / paths.LOCK_FILE, str(run_dir)):
+                begin(job, config)
     with hold_lock(folder.with_name(f"{folder.name}.lock"), str(folder)):
         network = learn_together(
             tuner,
@@ -471,7 +476,7 @@ def run_job(
             # Again: another process may just have finished it.
             record = find_finished(video, job.key, config, job.learns)
             if record is None:
-                state = PartialRun(config.results, job.name, job.key, config.overwrite)
+                state = begin(job, config)
                 record = segment(job, config, tuner, network, state)
                 keep_state(state, record)
                 write_json(run_dir / paths.RUN_FILE, record)  # last: it says "finished"
@@ -480,6 +485,16 @@ def run_job(
             remove_left_state(config.results, job.name, job.key)
     print(f"{job.name}: finished before, skipped (--overwrite redoes it)", flush=True)
     return record
+
+
+def begin(job: Job, config: Config) -> PartialRun:
+    """The state of a video that is not finished; with --overwrite an empty one."""
+    state = PartialRun(config.results, job.name, job.key, config.overwrite)
+    if config.overwrite:
+        # If this run is cut off, the same command without --overwrite continues it; with the
+        # record of the run before, it would find the video finished.
+        (config.results / paths.RUNS / job.name / paths.RUN_FILE).unlink(missing_ok=True)
+    return state
 
 
 def segment(

@@ -13,7 +13,7 @@ from tests.stage3_world import NUM_FRAMES, animal, frame
 from utils import paths
 from utils.errors import InputError, UsageError
 from utils.evaluation.results import State, list_results, open_input, open_segmented
-from utils.stage3 import find_animals, window
+from utils.stage3 import find_animals, together, window
 from utils.stage3.fine_tuning import FineTuner
 from utils.training.weights import read_weights
 
@@ -283,6 +283,17 @@ def test_a_run_together_that_was_cut_off_continues_without_training_again(world,
     no_training()
     assert world.run(together=True) == 0
     np.testing.assert_array_equal(world.masks("bee"), expected)
+
+
+def test_overwrite_together_that_was_cut_off_in_training_redoes_all_videos(world):
+    world.add("ant", frames=2, labelled=(1,)).add("bee", frames=2, labelled=())
+    world.run(together=True)
+    world.run_cut_off(together, "choose_zoom", together=True, overwrite=True)
+    for name in ("ant", "bee"):
+        assert open_segmented(world.results, name).state is State.UNFINISHED
+    assert world.run(together=True) == 0
+    for name in ("ant", "bee"):
+        assert open_segmented(world.results, name).state is State.FINISHED
 
 
 def test_save_weights_keeps_the_network_of_all_videos_for_others(world, no_training):
