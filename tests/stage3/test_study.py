@@ -9,13 +9,14 @@ from PIL import Image
 import export
 import finetune_test
 from finetune_test import Config
-from tests.stage3_world import NUM_FRAMES, animal, frame
+from tests.stage3_world import NUM_FRAMES, animal, frame, tiny_network
 from utils import paths
 from utils.errors import InputError, UsageError
 from utils.evaluation.results import State, list_results, open_input, open_segmented
 from utils.stage3 import find_animals, together, window
 from utils.stage3.fine_tuning import FineTuner
-from utils.training.weights import read_weights
+from utils.stage3.saved_network import SavedNetwork
+from utils.training.weights import read_weights, save_weights
 
 pytestmark = pytest.mark.usefixtures("small_stage3")
 
@@ -304,6 +305,41 @@ def test_save_weights_keeps_the_network_of_all_videos_for_others(world, no_train
     no_training()
     assert use(world, kept, "cat") == 0
     assert len(world.masks("cat")) == 3
+
+
+@pytest.mark.parametrize("copied", [0, 1])
+def test_keeping_a_network_that_is_cut_off_never_leaves_a_damaged_one(
+    tmp_path, monkeypatch, copied
+):
+    """`copied` files are whole; after the weights, the manifest of the network before is there."""
+    old, new = (network_of(tmp_path / name, value) for name, value in (("a", 1), ("b", 2)))
+    kept = together.keep_network(old)
+    real, done = together.shutil.copyfile, []
+
+    def copy_half(source, target):
+        if len(done) < copied:
+            done.append(real(source, target))
+            return
+        target.write_bytes(source.read_bytes()[:100])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(together.shutil, "copyfile", copy_half)
+        together.keep_network(new)
+    if copied:
+        with pytest.raises(InputError, match="damaged or was replaced"):
+            read_weights(kept)
+    else:
+        assert read_weights(kept)[1]["sha256"] == old.sha256
+    assert read_weights(together.keep_network(new))[1]["sha256"] == new.sha256
+
+
+def network_of(folder, value):
+    """A saved network of which every number is `value`."""
+    model, path = tiny_network(), folder / "deeplab.safetensors"
+    for variable in model.weights:
+        variable.assign(np.full(variable.shape, value))
+    return SavedNetwork(path, {"sha256": save_weights(model, path, {"head": "deeplab"})})
 
 
 def test_without_any_label_together_says_so(world):
