@@ -15,7 +15,7 @@ from utils.errors import InputError, UsageError
 from utils.evaluation.results import State, list_results, open_input, open_segmented
 from utils.stage3 import find_animals, together, window
 from utils.stage3.fine_tuning import FineTuner
-from utils.stage3.saved_network import SavedNetwork
+from utils.stage3.saved_network import SavedNetwork, network_facts, tuned_on_video
 from utils.training.weights import read_weights, save_weights
 
 pytestmark = pytest.mark.usefixtures("small_stage3")
@@ -80,6 +80,15 @@ def test_a_saved_network_records_preset_and_versions(saved):
     assert facts["stage"] == "fine_tune" and facts["preset"] == "fast"
     assert json.loads(facts["versions"]).keys() == {"backend", "backend_version", "keras"}
     assert float(facts["zoom"]) >= 1
+
+
+def test_a_network_of_a_video_whose_name_is_not_utf8_is_saved(tmp_path):
+    tuned_on = [tuned_on_video("caf\udce9", [2], [1], "hash")]
+    facts = network_facts("deeplab", "fast", tuned_on, 1.0)
+    path = tmp_path / "deeplab.safetensors"
+    save_weights(tiny_network(), path, facts)
+    network = SavedNetwork(path, read_weights(path)[1])
+    assert network.tuned_on == tuned_on and network.facts["data"] == r"caf\udce9"
 
 
 def test_with_a_label_fine_tuning_continues_from_the_saved_network(world, saved):
