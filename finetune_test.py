@@ -266,6 +266,9 @@ def check_flags(config: Config) -> None:
         )
     for name in ("", paths.SEGMENTATION, paths.OVERLAY, paths.RUNS):
         check_writable(config.results / name, "another folder with --results")
+    if config.save_weights:
+        advice = "other permissions for it, or leave out --save-weights"
+        check_writable(paths.FINE_TUNE_WEIGHTS, advice)
 
 
 def report_error(name: str, error: Exception) -> str:

@@ -128,6 +128,12 @@ def spoil_results_file(world):
     return {"results": world.root / "file"}, r"file: cannot write results"
 
 
+def spoil_folder_of_saved_weights(world):
+    world.add()
+    paths.FINE_TUNE_WEIGHTS.write_text("no folder")
+    return {"save_weights": True}, r"fine_tune_weights: cannot write .*leave out --save-weights"
+
+
 def spoil_weights_architecture(world):
     world.add()
     path = world.root / "wide.safetensors"
