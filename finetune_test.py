@@ -427,9 +427,7 @@ def learn_labels(
     if all(job.is_finished for job in jobs) and not config.save_weights:
         return start
     labelled = [
-        LabelledVideo(job.sequence.video, read_labels(job.sequence, job.guidance.frames))
-        for job in jobs
-        if job.guidance.frames
+        LabelledVideo(job.sequence.video, job.read_labels()) for job in jobs if job.guidance.frames
     ]
     # of a video, or of what is done with a network that has learnt
     other = ("labelled_frames", "finding", "stillness", "outline", "runtime")
@@ -492,6 +490,7 @@ def run_job(
 
 def begin(job: Job, config: Config) -> PartialRun:
     """The state of a video that is not finished; with --overwrite an empty one."""
+    job.read_labels()  # refused, where they changed, before anything of an earlier run goes
     state = PartialRun(config.results, job.name, job.key, config.overwrite)
     if config.overwrite:
         # If this run is cut off, the same command without --overwrite continues it; with the
@@ -507,7 +506,7 @@ def segment(
     started, start = datetime.datetime.now(datetime.UTC), time.perf_counter()
     sequence, video, labelled = job.sequence, job.sequence.video, job.guidance.frames
     preset, display = job.preset, make_display(config.progress)
-    labels = read_labels(sequence, labelled)
+    labels = job.read_labels()
     if not labelled:
         tuner.start_again()
         labels = find_labels(tuner.model, preset, video, state, display, network, config.finding)
