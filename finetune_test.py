@@ -348,7 +348,7 @@ def prepare_job(
     if config.frames:
         sequence = take_sequence_part(sequence, *parse_part(config.frames))
     video = sequence.video
-    needs_no_label = config.fine_tuned or config.together
+    needs_no_label = (config.fine_tuned or config.together) and config.guidance == "auto"
     if config.guidance == "none" or (needs_no_label and not sequence.labels):
         guidance = Guidance((), "no label")
     else:

@@ -101,6 +101,19 @@ def test_with_a_label_fine_tuning_continues_from_the_saved_network(world, saved)
     assert [entry["video"] for entry in json.loads(facts["tuned_on"])] == ["hen", "cock"]
 
 
+@pytest.mark.parametrize("guidance, frame", [("1", 1), ("first", 0), ("middle", 3), ("last", 5)])
+@pytest.mark.parametrize("flag", ["fine_tuned", "together"])
+def test_a_frame_that_is_named_needs_its_label(world, flag, guidance, frame):
+    flags = {"together": True}
+    if flag == "fine_tuned":
+        path = world.root / "deeplab.safetensors"
+        save_weights(tiny_network(), path, {"stage": "fine_tune", "head": "deeplab"})
+        flags = {"fine_tuned": path, "weights": None}
+    world.add("cock", labelled=())
+    with pytest.raises(InputError, match=rf"frame {frame} \(--guidance {guidance}\) has no label"):
+        world.run(guidance=guidance, dry_run=True, **flags)
+
+
 def test_guidance_none_uses_no_label_where_there_is_one(world, saved, no_training):
     world.add("cock", labelled=range(NUM_FRAMES))
     no_training()
