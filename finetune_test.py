@@ -519,6 +519,7 @@ def segment(
         tuner, preset, video, labels, config.results, state, display,
         outline=config.outline, stillness=job.stillness,
         convert=convert if config.runtime == "openvino" else None,
+        labels_are_found=not labelled,
     )  # fmt: skip
     animals, numbers = pipeline.animals, [frame + video.first_frame for frame in labels]
     frames = ", ".join(map(str, numbers))

@@ -13,7 +13,7 @@ from tests.stage3_world import NUM_FRAMES, animal, frame, tiny_network
 from utils import paths
 from utils.errors import InputError, UsageError
 from utils.evaluation.results import State, list_results, open_input, open_segmented
-from utils.stage3 import find_animals, together, window
+from utils.stage3 import find_animals, pipeline, together, window
 from utils.stage3.fine_tuning import FineTuner
 from utils.stage3.saved_network import SavedNetwork, network_facts, tuned_on_video
 from utils.training.weights import read_weights, save_weights
@@ -99,6 +99,19 @@ def test_with_a_label_fine_tuning_continues_from_the_saved_network(world, saved)
     assert record["losses"]["1"][0] < world.record("hen")["losses"]["1"][0]
     _, facts = read_weights(paths.FINE_TUNE_WEIGHTS / "cock" / "deeplab.safetensors")
     assert [entry["video"] for entry in json.loads(facts["tuned_on"])] == ["hen", "cock"]
+
+
+def test_no_frame_is_marked_as_labelled_where_the_network_found_the_animals(world, monkeypatch):
+    world.add("ant", frames=2, labelled=(1,)).add("bee", frames=2, labelled=())
+    real, marked = pipeline.write_overlays, {}
+
+    def write_overlays(folder, aside, video, mask_of, labelled, **options):
+        marked[video.name] = labelled
+        return real(folder, aside, video, mask_of, labelled, **options)
+
+    monkeypatch.setattr(pipeline, "write_overlays", write_overlays)
+    assert world.run(together=True) == 0
+    assert marked == {"ant": [1], "bee": []}
 
 
 @pytest.mark.parametrize("guidance, frame", [("1", 1), ("first", 0), ("middle", 3), ("last", 5)])
