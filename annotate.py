@@ -138,13 +138,13 @@ def choose_first_frame(sequence: VideoSequence, dataset: Path) -> tuple[int, str
     """
     middle = len(sequence.video) // 2
     folder = paths.frame_selection_dir(dataset, sequence.name)
+    # First: of a longer video of this name, a selection has frames that this one lacks.
+    if folder.is_dir() and is_outdated(folder, sequence.video.sha256()):
+        return middle, "the middle one, since the selected one was chosen for other frames"
     for selection in SELECTION_PREFERENCE:
         frames = read_selection(folder, selection, sequence.video.frame_names)
-        if not frames:
-            continue
-        if is_outdated(folder, sequence.video.sha256()):
-            return middle, "the middle one, since the selected one was chosen for other frames"
-        return frames[0], f"suggested by bubblenet_select.py ({selection})"
+        if frames:
+            return frames[0], f"suggested by bubblenet_select.py ({selection})"
     return middle, "the middle one"
 
 

@@ -70,7 +70,7 @@ from utils.stage3.openvino_network import (
     require_openvino,
 )
 from utils.stage3.outline import OutlineFilter
-from utils.stage3.partial_run import PartialRun, partial_dir
+from utils.stage3.partial_run import PartialRun, partial_dir, remove_left_state
 from utils.stage3.pipeline import Pipeline
 from utils.stage3.presets import PRESETS, PresetName
 from utils.stage3.prompted_pipeline import PromptedPipeline
@@ -266,6 +266,9 @@ def check_flags(config: Config) -> None:
         )
     for name in ("", paths.SEGMENTATION, paths.OVERLAY, paths.RUNS):
         check_writable(config.results / name, "another folder with --results")
+    if config.save_weights:
+        advice = "other permissions for it, or leave out --save-weights"
+        check_writable(paths.FINE_TUNE_WEIGHTS, advice)
 
 
 def report_error(name: str, error: Exception) -> str:
@@ -345,7 +348,7 @@ def prepare_job(
     if config.frames:
         sequence = take_sequence_part(sequence, *parse_part(config.frames))
     video = sequence.video
-    needs_no_label = config.fine_tuned or config.together
+    needs_no_label = (config.fine_tuned or config.together) and config.guidance == "auto"
     if config.guidance == "none" or (needs_no_label and not sequence.labels):
         guidance = Guidance((), "no label")
     else:
@@ -424,15 +427,18 @@ def learn_labels(
     if all(job.is_finished for job in jobs) and not config.save_weights:
         return start
     labelled = [
-        LabelledVideo(job.sequence.video, read_labels(job.sequence, job.guidance.frames))
-        for job in jobs
-        if job.guidance.frames
+        LabelledVideo(job.sequence.video, job.read_labels()) for job in jobs if job.guidance.frames
     ]
     # of a video, or of what is done with a network that has learnt
     other = ("labelled_frames", "finding", "stillness", "outline", "runtime")
     key = {name: v for name, v in jobs[0].key.items() if name not in other}
     key["sha256"] = {"weights": start.sha256}
     key["preset"] = asdict(PRESETS[config.preset])  # whatever --animals means to a video
+    if config.overwrite:
+        for job in jobs:  # all of them are redone from here on
+            run_dir = config.results / paths.RUNS / job.name
+            with hold_lock(run_dir / paths.LOCK_FILE, str(run_dir)):
+                begin(job, config)
     with hold_lock(folder.with_name(f"{folder.name}.lock"), str(folder)):
         network = learn_together(
             tuner,
@@ -470,16 +476,27 @@ def run_job(
         with hold_lock(run_dir / paths.LOCK_FILE, str(run_dir)):
             # Again: another process may just have finished it.
             record = find_finished(video, job.key, config, job.learns)
-            state = PartialRun(config.results, job.name, job.key, config.overwrite)
             if record is None:
+                state = begin(job, config)
                 record = segment(job, config, tuner, network, state)
                 keep_state(state, record)
                 write_json(run_dir / paths.RUN_FILE, record)  # last: it says "finished"
                 state.remove()
                 return record
-            state.remove()
+            remove_left_state(config.results, job.name, job.key)
     print(f"{job.name}: finished before, skipped (--overwrite redoes it)", flush=True)
     return record
+
+
+def begin(job: Job, config: Config) -> PartialRun:
+    """The state of a video that is not finished; with --overwrite an empty one."""
+    job.read_labels()  # refused, where they changed, before anything of an earlier run goes
+    state = PartialRun(config.results, job.name, job.key, config.overwrite)
+    if config.overwrite:
+        # If this run is cut off, the same command without --overwrite continues it; with the
+        # record of the run before, it would find the video finished.
+        (config.results / paths.RUNS / job.name / paths.RUN_FILE).unlink(missing_ok=True)
+    return state
 
 
 def segment(
@@ -489,7 +506,7 @@ def segment(
     started, start = datetime.datetime.now(datetime.UTC), time.perf_counter()
     sequence, video, labelled = job.sequence, job.sequence.video, job.guidance.frames
     preset, display = job.preset, make_display(config.progress)
-    labels = read_labels(sequence, labelled)
+    labels = job.read_labels()
     if not labelled:
         tuner.start_again()
         labels = find_labels(tuner.model, preset, video, state, display, network, config.finding)
@@ -502,6 +519,7 @@ def segment(
         tuner, preset, video, labels, config.results, state, display,
         outline=config.outline, stillness=job.stillness,
         convert=convert if config.runtime == "openvino" else None,
+        labels_are_found=not labelled,
     )  # fmt: skip
     animals, numbers = pipeline.animals, [frame + video.first_frame for frame in labels]
     frames = ", ".join(map(str, numbers))

@@ -137,6 +137,8 @@ class Runs:
     def _job(
         self, sequence: VideoSequence, flags: finetune_test.Config, network: SavedNetwork
     ) -> Job:
+        if not sequence.labels:
+            flags = replace(flags, guidance="auto")  # others name a frame, which needs its label
         return finetune_test.prepare_job(sequence, flags, self.data, network.sha256, no_chooser)
 
     def _flags(self, method: Method, name: str) -> finetune_test.Config:

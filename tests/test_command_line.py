@@ -13,6 +13,7 @@ class Config:
     sequences: tuple[str, ...] = setting((), "names")
     num_steps: int = setting(3, "steps")
     dry_run: bool = setting(False, "no writing")
+    overwrite: bool = setting(False, "from the start")
 
 
 def test_flags_fill_the_dataclass():
@@ -60,6 +61,20 @@ def test_a_script_ends_with_the_status_of_what_happened(outcome, status, monkeyp
     assert stop.value.code == status
     err = capsys.readouterr().err
     assert err.count("\n") == (1 if isinstance(outcome, Exception) else 0)
+
+
+@pytest.mark.parametrize(
+    "flags, command", [([], "again to"), (["--overwrite"], "again, without --overwrite, to")]
+)
+def test_after_ctrl_c_the_command_that_continues_is_named(flags, command, monkeypatch, capsys):
+    def main(config):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sys.argv", ["script", *flags])
+    with pytest.raises(SystemExit) as stop:
+        run_script(main, Config, "")
+    assert stop.value.code == 130
+    assert f"Run the same command {command} continue." in capsys.readouterr().err
 
 
 def test_faults_of_ours_keep_their_traceback(monkeypatch):

@@ -102,7 +102,9 @@ def run_script(
     except (InputError, OSError) as error:
         sys.exit(_report(error, 1))
     except KeyboardInterrupt:
-        print("\nStopped. Run the same command again to continue.", file=sys.stderr)
+        # With it, the same command would start over.
+        flag = ", without --overwrite," if getattr(config, "overwrite", False) else ""
+        print(f"\nStopped. Run the same command again{flag} to continue.", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
         if not is_disk_full(error):

@@ -56,6 +56,16 @@ def test_a_selection_for_other_frames_is_not_followed_and_that_is_said(dataset):
         assert task.first_frame == first and words in task.first_reason
 
 
+def test_an_outdated_selection_of_a_longer_video_is_no_obstacle(dataset):
+    folder = paths.frame_selection_dir(dataset, "hen")
+    folder.mkdir(parents=True)
+    (folder / "rule.txt").write_text("rule\n99\n00099.png\n")
+    record = {"key": {"frames": "of a longer video"}, "rankings": {"rule": [99]}}
+    write_json(folder / paths.SELECTION_RECORD, record)
+    task = annotate.open_task(annotate.Config(dataset=dataset))
+    assert task.first_frame == NUM_FRAMES // 2 and "for other frames" in task.first_reason
+
+
 def test_the_first_video_without_a_label_is_taken(dataset, capsys):
     (dataset / "JPEGImages" / "480p" / "zebra").symlink_to(dataset / "JPEGImages" / "480p" / "hen")
     assert annotate.open_task(annotate.Config(dataset=dataset)).sequence.name == "hen"

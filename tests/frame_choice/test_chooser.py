@@ -141,6 +141,15 @@ def test_stage_3_goes_by_the_selection_on_disk_else_by_one_made_now(video, both,
     assert find(load)[0][0] == 0
 
 
+def test_an_outdated_selection_of_a_longer_video_is_no_obstacle(video, tmp_path):
+    rank_video(video, tmp_path, make_chooser())
+    (tmp_path / "rule.txt").write_text("rule\n99\n00099.png\n")
+    with pytest.raises(InputError, match=r"rule\.txt: expected"):
+        find_selection(video, tmp_path, ("rule",))
+    write_frames(video.path, [255])
+    assert find_selection(FrameFolder(video.path), tmp_path, ("rule",)) == ([], "")
+
+
 def test_of_several_selections_the_first_that_is_there_counts(video, both, tmp_path):
     (tmp_path / "rule.txt").write_text("rule\n1\n00001.png\n")
     (tmp_path / "BN0.txt").write_text("BN0\n2\n00002.png\n")

@@ -10,6 +10,7 @@ import pytest
 from keras import layers
 from PIL import Image
 
+import finetune_test
 from tests.stage3_world import (
     HEIGHT,
     NUM_FRAMES,
@@ -19,6 +20,7 @@ from tests.stage3_world import (
 )
 from utils import paths
 from utils.errors import InputError, UsageError
+from utils.media.labels import read_label
 from utils.media.video_writing import write_video
 from utils.training.weights import save_weights
 
@@ -128,6 +130,12 @@ def spoil_results_file(world):
     return {"results": world.root / "file"}, r"file: cannot write results"
 
 
+def spoil_folder_of_saved_weights(world):
+    world.add()
+    paths.FINE_TUNE_WEIGHTS.write_text("no folder")
+    return {"save_weights": True}, r"fine_tune_weights: cannot write .*leave out --save-weights"
+
+
 def spoil_weights_architecture(world):
     world.add()
     path = world.root / "wide.safetensors"
@@ -212,6 +220,25 @@ def test_a_refused_video_keeps_its_earlier_results(world, stop_at_work):
     with pytest.raises(InputError, match=r"00003\.png"):
         world.run()
     assert world.listing() == before
+
+
+def test_a_label_that_changed_after_it_was_checked_is_refused(
+    world, no_training, monkeypatch, capsys
+):
+    world.add()
+    make_tuner, message = finetune_test.make_tuner, "00002.png: the label changed since the program"
+
+    def change_label(*arguments):
+        label = read_label(world.annotation()).values
+        world.write_label("hen", 2, np.roll(label, 1) * np.uint8(255))
+        return make_tuner(*arguments)
+
+    monkeypatch.setattr(finetune_test, "make_tuner", change_label)
+    assert world.run() == 1
+    assert message in capsys.readouterr().out
+    with pytest.raises(InputError, match=message):
+        world.run(together=True)
+    assert not list(world.results.rglob("*.*"))
 
 
 @pytest.mark.skipif(

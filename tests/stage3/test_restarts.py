@@ -12,6 +12,7 @@ from tests.stage3_world import (
     frame,
     tiny_network,
 )
+from utils.evaluation.results import State, open_segmented
 from utils.stage3 import partial_run, pipeline, window
 from utils.stage3.fine_tuning import FineTuner
 from utils.training.weights import save_weights
@@ -77,6 +78,16 @@ def test_overwrite_starts_an_unfinished_run_afresh(world):
     assert (world.results / "runs/hen/partial/fine_tuned_1.safetensors").exists()
     assert world.run(overwrite=True) == 0
     assert world.record()["seconds"]["steps"] == 8  # none of them by the run that was cut off
+
+
+def test_overwrite_that_was_cut_off_continues_without_the_flag(world):
+    world.add()
+    world.run()
+    world.run_cut_off(window, "predict_probability", overwrite=True)
+    assert open_segmented(world.results, "hen").state is State.UNFINISHED
+    assert world.run() == 0
+    assert world.record()["seconds"]["steps"] == 0  # all of them by the run that was cut off
+    assert not (world.results / "runs" / "hen" / "partial").exists()
 
 
 def test_other_code_does_not_continue_an_unfinished_run(world, monkeypatch):
@@ -146,6 +157,15 @@ def test_state_left_by_a_kill_after_the_last_file_is_removed(world, stop_at_work
     stop_at_work()
     assert world.run() == 0
     assert not partial.exists()
+
+
+def test_a_finished_video_leaves_the_state_of_an_unfinished_run_with_other_flags(world):
+    world.add()
+    world.run()
+    world.run_cut_off(window, "predict_probability", seed=1)
+    assert world.run() == 0  # finished before
+    assert world.run(seed=1) == 0
+    assert world.record()["seconds"]["steps"] == 0  # all of them by the run that was cut off
 
 
 @pytest.mark.parametrize("change", ["label", "frame", "preset", "weights", "seed", "head", "mask"])

@@ -9,13 +9,14 @@ from PIL import Image
 import export
 import finetune_test
 from finetune_test import Config
-from tests.stage3_world import NUM_FRAMES, animal, frame
+from tests.stage3_world import NUM_FRAMES, animal, frame, tiny_network
 from utils import paths
 from utils.errors import InputError, UsageError
 from utils.evaluation.results import State, list_results, open_input, open_segmented
-from utils.stage3 import find_animals, window
+from utils.stage3 import find_animals, pipeline, together, window
 from utils.stage3.fine_tuning import FineTuner
-from utils.training.weights import read_weights
+from utils.stage3.saved_network import SavedNetwork, network_facts, tuned_on_video
+from utils.training.weights import read_weights, save_weights
 
 pytestmark = pytest.mark.usefixtures("small_stage3")
 
@@ -81,6 +82,15 @@ def test_a_saved_network_records_preset_and_versions(saved):
     assert float(facts["zoom"]) >= 1
 
 
+def test_a_network_of_a_video_whose_name_is_not_utf8_is_saved(tmp_path):
+    tuned_on = [tuned_on_video("caf\udce9", [2], [1], "hash")]
+    facts = network_facts("deeplab", "fast", tuned_on, 1.0)
+    path = tmp_path / "deeplab.safetensors"
+    save_weights(tiny_network(), path, facts)
+    network = SavedNetwork(path, read_weights(path)[1])
+    assert network.tuned_on == tuned_on and network.facts["data"] == r"caf\udce9"
+
+
 def test_with_a_label_fine_tuning_continues_from_the_saved_network(world, saved):
     world.add("cock", frames=3, labelled=(1,))
     assert use(world, saved, save_weights=True) == 0
@@ -89,6 +99,32 @@ def test_with_a_label_fine_tuning_continues_from_the_saved_network(world, saved)
     assert record["losses"]["1"][0] < world.record("hen")["losses"]["1"][0]
     _, facts = read_weights(paths.FINE_TUNE_WEIGHTS / "cock" / "deeplab.safetensors")
     assert [entry["video"] for entry in json.loads(facts["tuned_on"])] == ["hen", "cock"]
+
+
+def test_no_frame_is_marked_as_labelled_where_the_network_found_the_animals(world, monkeypatch):
+    world.add("ant", frames=2, labelled=(1,)).add("bee", frames=2, labelled=())
+    real, marked = pipeline.write_overlays, {}
+
+    def write_overlays(folder, aside, video, mask_of, labelled, **options):
+        marked[video.name] = labelled
+        return real(folder, aside, video, mask_of, labelled, **options)
+
+    monkeypatch.setattr(pipeline, "write_overlays", write_overlays)
+    assert world.run(together=True) == 0
+    assert marked == {"ant": [1], "bee": []}
+
+
+@pytest.mark.parametrize("guidance, frame", [("1", 1), ("first", 0), ("middle", 3), ("last", 5)])
+@pytest.mark.parametrize("flag", ["fine_tuned", "together"])
+def test_a_frame_that_is_named_needs_its_label(world, flag, guidance, frame):
+    flags = {"together": True}
+    if flag == "fine_tuned":
+        path = world.root / "deeplab.safetensors"
+        save_weights(tiny_network(), path, {"stage": "fine_tune", "head": "deeplab"})
+        flags = {"fine_tuned": path, "weights": None}
+    world.add("cock", labelled=())
+    with pytest.raises(InputError, match=rf"frame {frame} \(--guidance {guidance}\) has no label"):
+        world.run(guidance=guidance, dry_run=True, **flags)
 
 
 def test_guidance_none_uses_no_label_where_there_is_one(world, saved, no_training):
@@ -285,6 +321,17 @@ def test_a_run_together_that_was_cut_off_continues_without_training_again(world,
     np.testing.assert_array_equal(world.masks("bee"), expected)
 
 
+def test_overwrite_together_that_was_cut_off_in_training_redoes_all_videos(world):
+    world.add("ant", frames=2, labelled=(1,)).add("bee", frames=2, labelled=())
+    world.run(together=True)
+    world.run_cut_off(together, "choose_zoom", together=True, overwrite=True)
+    for name in ("ant", "bee"):
+        assert open_segmented(world.results, name).state is State.UNFINISHED
+    assert world.run(together=True) == 0
+    for name in ("ant", "bee"):
+        assert open_segmented(world.results, name).state is State.FINISHED
+
+
 def test_save_weights_keeps_the_network_of_all_videos_for_others(world, no_training):
     world.add("ant", labelled=(1, 3)).add("bee", labelled=(4,))
     assert world.run(together=True, save_weights=True, guidance="auto") == 0
@@ -293,6 +340,41 @@ def test_save_weights_keeps_the_network_of_all_videos_for_others(world, no_train
     no_training()
     assert use(world, kept, "cat") == 0
     assert len(world.masks("cat")) == 3
+
+
+@pytest.mark.parametrize("copied", [0, 1])
+def test_keeping_a_network_that_is_cut_off_never_leaves_a_damaged_one(
+    tmp_path, monkeypatch, copied
+):
+    """`copied` files are whole; after the weights, the manifest of the network before is there."""
+    old, new = (network_of(tmp_path / name, value) for name, value in (("a", 1), ("b", 2)))
+    kept = together.keep_network(old)
+    real, done = together.shutil.copyfile, []
+
+    def copy_half(source, target):
+        if len(done) < copied:
+            done.append(real(source, target))
+            return
+        target.write_bytes(source.read_bytes()[:100])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(together.shutil, "copyfile", copy_half)
+        together.keep_network(new)
+    if copied:
+        with pytest.raises(InputError, match="damaged or was replaced"):
+            read_weights(kept)
+    else:
+        assert read_weights(kept)[1]["sha256"] == old.sha256
+    assert read_weights(together.keep_network(new))[1]["sha256"] == new.sha256
+
+
+def network_of(folder, value):
+    """A saved network of which every number is `value`."""
+    model, path = tiny_network(), folder / "deeplab.safetensors"
+    for variable in model.weights:
+        variable.assign(np.full(variable.shape, value))
+    return SavedNetwork(path, {"sha256": save_weights(model, path, {"head": "deeplab"})})
 
 
 def test_without_any_label_together_says_so(world):

@@ -199,9 +199,11 @@ def find_selection(
     Raises:
         InputError: if a selection file or the video is broken, or weights do not fit.
     """
-    for selection in selections:
+    # First: of a longer video of this name, a selection has frames that this one lacks.
+    is_of_others = folder.is_dir() and is_outdated(folder, video.sha256())
+    for selection in () if is_of_others else selections:
         selected = read_selection(folder, selection, video.frame_names)
-        if selected and not is_outdated(folder, video.sha256()):
+        if selected:
             frames = read_ranking(folder, selection, selected)
             return frames, f"bubblenet_select.py ({selection})"
     if load is None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.errors import InputError
+from utils.files import sha256_of
 from utils.inputs.guidance import Guidance, read_labels
 from utils.inputs.sequences import VideoSequence
 from utils.media.labels import LabelMap, labelled_animals
@@ -42,6 +43,22 @@ class Job:
     @property
     def name(self) -> str:
         return self.sequence.name
+
+    def read_labels(self) -> dict[int, LabelMap]:
+        """Its labels, see `utils.inputs.guidance.read_labels`: those that `key` has the hashes of.
+
+        Raises:
+            InputError: also if one was changed since it was checked.
+        """
+        labels = read_labels(self.sequence, self.guidance.frames)
+        for frame in labels:
+            path = self.sequence.labels[frame]
+            # After it was read: a change in between is noticed as well.
+            if sha256_of(path) != self.key["sha256"]["labels"][str(frame)]:
+                raise InputError(
+                    f"{path}: the label changed since the program started; run it again."
+                )
+        return labels
 
 
 def preset_for(preset: Preset, labels: Mapping[int, LabelMap], max_animals: int | None) -> Preset:

@@ -188,6 +188,22 @@ def partial_dir(results_dir: Path, name: str) -> Path:
     return results_dir / paths.RUNS / name / paths.PARTIAL
 
 
+def remove_left_state(results_dir: Path, name: str, key: dict[str, Any]) -> None:
+    """Removes what a process left that was killed right after it had finished a video.
+
+    The unfinished state of a run with another key stays, whatever the version of the code.
+
+    Args:
+        results_dir, name: of the video.
+        key: of the finished run.
+    """
+    folder = partial_dir(results_dir, name)
+    found = read_json(folder / "key.json")
+    expected = json.loads(json.dumps({**key, "code": None}))
+    if not isinstance(found, dict) or {**found, "code": None} == expected:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def to_bytes(probability: np.ndarray) -> np.ndarray:
     """0..1 as uint8: differences below 1/255 never decided a mask, and a long video needs little
     disk."""

@@ -119,6 +119,7 @@ class Pipeline:
         stillness: which frames the network need not see; None: it sees all of them.
         convert: makes a faster network that segments as well, from a network and images that it is
             shown; None: the network itself segments.
+        labels_are_found: the network has made the labels, no person: the overlay marks no frame.
 
     Attributes:
         frames_seen: number of the animal -> frames that the network saw to segment it.
@@ -137,6 +138,7 @@ class Pipeline:
         outline: OutlineFilter | None = None,
         stillness: Stillness | None = None,
         convert: Convert | None = None,
+        labels_are_found: bool = False,
     ):
         self.tuner = tuner
         self.preset = preset
@@ -147,6 +149,7 @@ class Pipeline:
         self.outline = outline
         self.stillness = stillness
         self.convert = convert
+        self.labels_are_found = labels_are_found
         self.size = working_size(video.height, video.width, preset.lines)
         self.labels = {f: resize_labels(label.values, *self.size) for f, label in labels.items()}
         self.fine_size = working_size(video.height, video.width, preset.fine_lines)
@@ -399,7 +402,7 @@ class Pipeline:
             self.partial.folder,  # temporary files go here; they are removed on resume
             self.video,
             lambda index: read_label(folder / f"{stems[index]}.png", self.animals).values,
-            list(self.labels),
+            [] if self.labels_are_found else list(self.labels),
             show=lambda all_frames: self.display.frames(all_frames, f"{name}: overlay"),
         )
         for note in notes:

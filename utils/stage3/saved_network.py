@@ -86,11 +86,13 @@ def network_facts(
         zoom: how much it saw its animals enlarged.
     """
     environment = describe_environment()
+    names = ", ".join(dict.fromkeys(entry["video"] for entry in tuned_on))
     versions = {name: environment[name] for name in ("backend", "backend_version", "keras")}
     return {
         "stage": STAGE,
         "head": head,
-        "data": ", ".join(dict.fromkeys(entry["video"] for entry in tuned_on)),
+        # A name need not be UTF-8, which the file's metadata have to be.
+        "data": names.encode("utf-8", "backslashreplace").decode("utf-8"),
         "commit": git_commit(),
         "labelled_frames": ", ".join(map(str, tuned_on[-1]["frames"])),
         "preset": preset,

@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from utils import paths
 from utils.console import Display
+from utils.files import write_atomically
 from utils.media.images import resize_image, resize_labels, scaled_size, working_size
 from utils.media.labels import VOID, LabelMap
 from utils.media.videos import Video
@@ -102,9 +104,10 @@ def keep_network(network: SavedNetwork) -> Path:
     Returns: the file.
     """
     folder = paths.FINE_TUNE_WEIGHTS / paths.TOGETHER
-    folder.mkdir(parents=True, exist_ok=True)
+    # In this order: until its manifest is there as well, whoever reads a new network is refused,
+    # since the one before lists another hash.
     for name in (network.path.name, paths.MANIFEST_NAME):
-        shutil.copyfile(network.path.with_name(name), folder / name)
+        write_atomically(folder / name, partial(shutil.copyfile, network.path.with_name(name)))
     return folder / network.path.name
 
 
