@@ -236,3 +236,15 @@ def test_a_label_that_is_only_an_outline_is_said(world, tmp_path, thickness, is_
     sequence = world.open(tmp_path / "00003.png")
     lines = describe_labels(sequence, read_labels(sequence, [3]))
     assert any("animal 1 is a line around an area" in line for line in lines) == is_outline
+
+
+def test_which_animal_a_label_leaves_out_is_said(world):
+    for frame, numbers in ((2, (1, 2)), (4, (2,))):
+        label = np.zeros(SIZE, "uint8")
+        for number in numbers:
+            label[2 * number, 1:4] = number
+        write_palette_label(world, frame, label)
+    sequence = world.open()
+    lines = describe_labels(sequence, read_labels(sequence, (2, 4)))
+    (note,) = (line for line in lines if line.startswith("note"))
+    assert "00004.png: animal 1 is not in this label" in note

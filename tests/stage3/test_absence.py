@@ -1,13 +1,9 @@
 """Confidence in frames in which an animal is not found."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
-from utils.media.labels import VOID
 from utils.stage3.absence import Sighting, trust_absences
-from utils.stage3.pipeline import Pipeline
 
 INSIDE = Sighting(0.95, 400, False)
 LEAVING = Sighting(0.9, 60, True)
@@ -40,16 +36,3 @@ def test_absence_is_trusted_where_the_animal_left_across_the_edge(sightings, abs
     assert [v for v, s in zip(values, sightings, strict=True) if not s.area] == absences
     seen = [(v, s.confidence) for v, s in zip(values, sightings, strict=True) if s.area]
     assert all(value == confidence for value, confidence in seen)
-
-
-def test_an_animal_learns_nothing_from_a_label_that_does_not_show_it():
-    """A label of one animal, made to correct it, taught the others that they are background."""
-    both = np.array([[0, 1, 2, VOID]], "uint8")
-    pipeline = SimpleNamespace(
-        fine_labels={3: both, 7: np.where(both == 1, 0, both)},
-        frames=SimpleNamespace(read=lambda frame: np.full((1, 4, 3), frame, "uint8")),
-    )
-    (first,) = Pipeline.labelled_frames(pipeline, 1)
-    np.testing.assert_array_equal(first.target, [[0, 1, 0, VOID]])
-    second = Pipeline.labelled_frames(pipeline, 2)
-    assert [sample.image[0, 0, 0] for sample in second] == [3, 7]

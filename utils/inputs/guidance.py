@@ -190,7 +190,8 @@ def describe_labels(sequence: VideoSequence, labels: dict[int, LabelMap]) -> lis
     """Says of each label which frame it belongs to and what it shows, a line each.
 
     A person who sees the frame's file name and the animals' shares of the frame notices a label of
-    another frame, and colours that were exchanged. Where the latter is likely, a warning follows.
+    another frame, and colours that were exchanged. Where the latter is likely, a warning follows,
+    and a note where the label leaves an animal out.
 
     Args:
         sequence: the video and its labels.
@@ -208,6 +209,12 @@ def describe_labels(sequence: VideoSequence, labels: dict[int, LabelMap]) -> lis
             f"({sequence.video.locate(frame)}), "
             f"{animals} of the frame"
         )
+        lines += [
+            f"note: {path}: animal {number} is not in this label, so it is learnt as background "
+            "there. If the frame shows it, label it, too."
+            for number in label.animals
+            if number not in shares
+        ]
         lines += [
             f"warning: {path}: animal {number} covers {_percent(share)} of the frame and all of "
             "its borders, as the background does. If black and white are exchanged, invert the "

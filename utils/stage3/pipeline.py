@@ -110,8 +110,8 @@ class Pipeline:
         tuner: the network and the weights to start from.
         preset: see `utils.stage3.settings.Preset`.
         video: the frames.
-        labels: labelled frame -> its label. A label shows at least one animal. An animal that it
-            does not show learns nothing from it: it may be in that frame all the same.
+        labels: labelled frame -> its label. A label shows at least one animal; an animal that it
+            does not show is not in that frame.
         results_dir: `results/` or what stands for it.
         partial: the state of this run on disk; every verb continues where it was cut off.
         display: shows progress.
@@ -207,14 +207,13 @@ class Pipeline:
         self.partial.save_fine_tuned(self.tuner.model, animal)
 
     def labelled_frames(self, animal: int) -> list[FrameSample]:
-        """The frames in whose label it is, as samples: the animal is 1, all else background."""
+        """The labelled frames as samples in which the animal is 1 and all else is background."""
         return [
             FrameSample(
                 self.frames.read(frame),
                 np.where(label == VOID, VOID, label == animal).astype("uint8"),
             )
             for frame, label in self.fine_labels.items()
-            if (label == animal).any()
         ]
 
     def fine_tune(self, animal: int, labelled: list[FrameSample]) -> None:
