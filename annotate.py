@@ -50,6 +50,7 @@ class Config:
     )
     dataset: Path | None = setting(None, "a folder with JPEGImages/, instead of a video")
     sequence: str | None = setting(None, "one of its videos; if absent, the first without a label")
+    results: Path = setting(paths.RESULTS, "results folder: to review and correct, and for Run")
     port: int = setting(0, "port of the web page (0: any free port)")
     no_browser: bool = setting(False, "print the address of the page without opening it")
 
@@ -108,7 +109,7 @@ def open_task(config: Config) -> AnnotationTask:
     if not config.video:
         place = dataset.relative_to(Path.cwd()) if dataset.is_relative_to(Path.cwd()) else dataset
         flags = ("--dataset", str(place), "--sequences", name)
-    return AnnotationTask(sequence, first_frame, reason, flags)
+    return AnnotationTask(sequence, first_frame, reason, flags, config.results)
 
 
 def check_frames(sequence: VideoSequence) -> None:

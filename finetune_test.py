@@ -362,7 +362,9 @@ def prepare_job(
         )
         selected = [n - video.first_frame for n in selected]
         selected = [frame for frame in selected if 0 <= frame < len(video)]
-        guidance = choose_guidance(sequence, config.guidance, selected, selected_by)
+        guidance = choose_guidance(
+            sequence, config.guidance, selected, selected_by, takes_all=config.together
+        )
     start = time.perf_counter()
     warnings = video.check()
     seconds = time.perf_counter() - start

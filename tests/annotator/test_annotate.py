@@ -66,6 +66,13 @@ def test_an_outdated_selection_of_a_longer_video_is_no_obstacle(dataset):
     assert task.first_frame == NUM_FRAMES // 2 and "for other frames" in task.first_reason
 
 
+def test_results_of_another_folder_are_reviewed_and_run_into(dataset, tmp_path):
+    results = tmp_path / "study"
+    task = annotate.open_task(annotate.Config(dataset=dataset, results=results))
+    assert task.overlay_path == results / "overlay" / "hen.mp4"
+    assert task.stage3_flags()[-2:] == ["--results", str(results)]
+
+
 def test_the_first_video_without_a_label_is_taken(dataset, capsys):
     (dataset / "JPEGImages" / "480p" / "zebra").symlink_to(dataset / "JPEGImages" / "480p" / "hen")
     assert annotate.open_task(annotate.Config(dataset=dataset)).sequence.name == "hen"

@@ -13,6 +13,7 @@ from tests.stage3_world import NUM_FRAMES, animal, frame, tiny_network
 from utils import paths
 from utils.errors import InputError, UsageError
 from utils.evaluation.results import State, list_results, open_input, open_segmented
+from utils.media.labels import write_label
 from utils.stage3 import find_animals, pipeline, together, window
 from utils.stage3.fine_tuning import FineTuner
 from utils.stage3.saved_network import SavedNetwork, network_facts, tuned_on_video
@@ -279,6 +280,17 @@ def test_one_network_is_trained_once_and_segments_videos_with_and_without_a_labe
         assert [entry["video"] for entry in tuned_on] == ["ant", "bee"]
     assert world.record("cat")["labelled_frames"] == []
     assert world.record("bee")["labelled_frames"] == [4]
+
+
+def test_all_labels_of_a_video_are_learnt_together(world):
+    """One of them was taken, so that a further label took the place of the first."""
+    world.add("ant", labelled=()).add("bee", frames=2, labelled=())
+    for index in (1, 4):
+        write_label(paths.LABELS / "ant" / f"{index:05d}.png", animal(index))
+    assert world.run(together=True) == 0
+    assert world.record("ant")["labelled_frames"] == [1, 4]
+    (tuned_on,) = world.record("bee")["network"]["tuned_on"]
+    assert tuned_on["frames"] == [1, 4]
 
 
 def test_a_further_video_without_a_label_costs_no_training(world, no_training):

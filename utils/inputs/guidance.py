@@ -36,7 +36,12 @@ class Guidance:
 
 
 def choose_guidance(
-    sequence: VideoSequence, guidance: str, selected: Sequence[int], selected_by: str = ""
+    sequence: VideoSequence,
+    guidance: str,
+    selected: Sequence[int],
+    selected_by: str = "",
+    *,
+    takes_all: bool = False,
 ) -> Guidance:
     """Decides which labelled frames the network sees, by file names alone.
 
@@ -46,6 +51,8 @@ def choose_guidance(
         selected: frames of `selection_files.find_selection`, best first. "bubblenet" needs at least
             one, "auto" needs none.
         selected_by: who selected them, in words.
+        takes_all: "auto" takes all labels that were made for this (not annotations) in place of
+            one.
 
     Returns: the frames and the reason.
 
@@ -55,6 +62,8 @@ def choose_guidance(
     """
     num_frames, labels = len(sequence.video), sequence.labels
     start = sequence.video.first_frame
+    if guidance == "auto" and takes_all and sequence.source == "datasets/labels" and labels:
+        return Guidance(tuple(sorted(labels)), "all labelled frames")
     if guidance == "auto":
         return _automatic_guidance(sequence, selected, selected_by)
     if guidance in ("first", "middle", "last"):
