@@ -182,18 +182,20 @@ def rank_next_labels(results: Path, sequences: Sequence[str]) -> int:
             "gain: doubtful frames near it that no label reaches yet; 10 frames of confidence 0.5 "
             "count 5."
         )
-        print_labelling(found.ranking[0])
+        print_labelling(found.ranking[0], results)
     elif len(found.left_out) < len(names):
         print("Every frame is labelled, or no mask is doubtful: there is nothing to label.")
     return 1 if found.left_out else 0
 
 
-def print_labelling(one: StudyLabel) -> None:
+def print_labelling(one: StudyLabel, results: Path) -> None:
     """Prints the command that opens the labelling page of a video."""
     path = one.video.input_path
     if path is None:
         return
     flags = video_flags(path, one.video.name)
+    if results != paths.RESULTS:
+        flags += ["--results", str(results)]
     command = shown_command(paths.ROOT / "annotate.py", flags)
     print(f"Next: {command}, frame {one.number}; its page has the command that uses the label.")
 

@@ -24,6 +24,7 @@ Paper: Xue et al., "One-shot Learning-based Animal Video Segmentation", IEEE TII
 POST modules.
 """
 
+import contextlib
 import datetime
 import time
 import traceback
@@ -70,7 +71,7 @@ from utils.stage3.openvino_network import (
     require_openvino,
 )
 from utils.stage3.outline import OutlineFilter
-from utils.stage3.partial_run import PartialRun, partial_dir, remove_left_state
+from utils.stage3.partial_run import PartialRun, is_redone, partial_dir, remove_left_state
 from utils.stage3.pipeline import Pipeline
 from utils.stage3.presets import PRESETS, PresetName
 from utils.stage3.prompted_pipeline import PromptedPipeline
@@ -320,7 +321,7 @@ def find_finished(
     video: Video, key: dict[str, Any], config: Config, learns: bool
 ) -> dict[str, Any] | None:
     """The record of an earlier run that did the same, if this one is not to do it again."""
-    if config.overwrite:
+    if config.overwrite or is_redone(config.results, video.name, key):
         return None
     return finished_record(config.results, video, key, config.save_weights and learns)
 
@@ -439,8 +440,10 @@ def learn_labels(
     if config.overwrite:
         for job in jobs:  # all of them are redone from here on
             run_dir = config.results / paths.RUNS / job.name
-            with hold_lock(run_dir / paths.LOCK_FILE, str(run_dir)):
-                begin(job, config)
+            # One that another process works on is refused when its turn comes.
+            with contextlib.suppress(InputError):
+                with hold_lock(run_dir / paths.LOCK_FILE, str(run_dir)):
+                    begin(job, config)
     with hold_lock(folder.with_name(f"{folder.name}.lock"), str(folder)):
         network = learn_together(
             tuner,
@@ -482,6 +485,7 @@ def run_job(
                 state = begin(job, config)
                 record = segment(job, config, tuner, network, state)
                 keep_state(state, record)
+                state.end_redo()
                 write_json(run_dir / paths.RUN_FILE, record)  # last: it says "finished"
                 state.remove()
                 return record
@@ -493,12 +497,7 @@ def run_job(
 def begin(job: Job, config: Config) -> PartialRun:
     """The state of a video that is not finished; with --overwrite an empty one."""
     job.read_labels()  # refused, where they changed, before anything of an earlier run goes
-    state = PartialRun(config.results, job.name, job.key, config.overwrite)
-    if config.overwrite:
-        # If this run is cut off, the same command without --overwrite continues it; with the
-        # record of the run before, it would find the video finished.
-        (config.results / paths.RUNS / job.name / paths.RUN_FILE).unlink(missing_ok=True)
-    return state
+    return PartialRun(config.results, job.name, job.key, config.overwrite)
 
 
 def segment(

@@ -30,6 +30,7 @@ def test_keys_go_through_frames_tools_and_history(make_session):
         page.keyboard.press(key)
         assert session.frame() == expected, key
     session.wait_text("#frame-state", "not labelled")
+    session.loaded()
     for key, tool in [("b", "brush"), ("e", "eraser"), ("p", "polygon"), ("h", "hand")]:
         page.keyboard.press(key)
         assert page.locator("#tools [aria-pressed=true]").get_attribute("data-tool") == tool

@@ -37,6 +37,7 @@ def test_a_run_is_shown_its_result_reviewed_and_a_bad_frame_fixed(make_session):
     session.wait_text("#frame-state", "confidence 0.20")
     page.click("#fix")
     session.wait_text("#frame-state", "unsaved")
+    session.loaded()
     session.click(52, 75, button="right")  # the ellipse begins further right
     session.answered()
     label = session.save(8) == 255

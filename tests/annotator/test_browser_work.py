@@ -49,6 +49,64 @@ def test_correcting_a_result_leaves_the_unsaved_label_of_that_frame(make_session
     assert (world.mask(3) == 1)[55, 60]
 
 
+def test_a_redrawn_frame_that_was_saved_as_a_label_stays_one_when_it_is_corrected(
+    make_session, tmp_path
+):
+    world = Crossing(tmp_path, lambda f: truth(f) * np.uint8(f != 3 or truth(f) != 1))
+    network = BackgroundNetwork(lambda: PromptedSegmenter(Finder()))
+    sequence = open_video_sequence(world.frames, (), "auto")
+    session = make_session(sequence, 3, network, viewport={"width": 1280, "height": 820}).open()
+    page = session.page
+    page.keyboard.press("r")
+    session.wait_text("#frame-state", "result")
+    page.keyboard.press("m")
+    session.wait_text("#toast", "Redraw the animal")
+    session.loaded()
+    paint(session, 52, 55)
+    label = session.save(3)
+    page.keyboard.press("Control+Enter")
+    session.wait_text("#toast", "corrected")
+    page.keyboard.press("r")
+    session.wait_text("#frame-state", "label saved")
+    assert label[55, 60] == 1 and page.locator("#strip .draft").count() == 0
+
+
+def test_redrawing_begins_anew_when_the_result_is_another_one(make_session, tmp_path):
+    world = Crossing(tmp_path)
+    sequence = open_video_sequence(world.frames, (), "auto")
+    session = make_session(sequence, 0, viewport={"width": 1280, "height": 820}).open()
+    page = session.page
+    for key, seen in (("r", "result"), ("m", "unsaved"), ("r", "result")):
+        page.keyboard.press(key)
+        session.wait_text("#frame-state", seen)
+        session.loaded()
+    page.keyboard.press("f")  # swaps the animals of this frame
+    session.wait_text("#corrections-text", "1 correction")
+    session.loaded()
+    page.keyboard.press("m")
+    session.wait_text("#toast", "Redraw the animal")
+    session.loaded()
+    label = session.save(0)
+    assert label[55, 20] == 2  # as in the result now
+
+
+def test_a_stroke_that_goes_on_when_the_frame_is_left_ends_there(make_session):
+    session = make_session().open()
+    page, mouse = session.page, session.page.mouse
+    page.keyboard.press("b")
+    mouse.move(*session.place(*SPOT))
+    mouse.down()
+    mouse.move(*session.place(60, 30), steps=4)
+    page.keyboard.press("ArrowRight")
+    session.loaded()
+    mouse.move(*session.place(80, 30), steps=4)
+    mouse.up()
+    assert "not labelled" in session.text("#frame-state")
+    page.keyboard.press("ArrowLeft")
+    session.loaded()
+    assert "not labelled" in session.text("#frame-state")
+
+
 def test_a_label_that_the_page_does_not_show_is_not_replaced_without_a_question(make_session):
     session = make_session().open()
     page, questions, answers = session.page, [], [False, True]
@@ -92,23 +150,25 @@ def test_a_label_that_cannot_be_read_is_not_taken_for_none(make_session):
 def test_nothing_is_drawn_before_the_picture_of_the_frame_is_there(make_session):
     """Strokes and clicks on the picture before went into the next frame."""
     session = make_session().open()
-    page, held = session.page, []
+    page, held, asked = session.page, [], []
     page.route("**/api/frames/9/display.jpg*", lambda route: held.append(route))
+    page.on("request", lambda request: asked.append(request.url))
     page.locator("#number").fill("9")
     page.keyboard.press("Enter")
     session.wait(lambda: held)
     session.wait_text("#frame-state", "not labelled")
-    page.keyboard.press("b")
-    session.drag(SPOT, (60, 30))
+    page.focus("#canvas")
+    paint(session, *SPOT)
     page.keyboard.press("c")
     session.click(94, 75)
     assert "not labelled" in session.text("#frame-state")
     held[0].continue_()
     session.loaded()
     assert "not labelled" in session.text("#frame-state")
-    paint(session, *SPOT)
-    session.wait_text("#frame-state", "unsaved")
-    assert session.save(9)[30, 50] == 255
+    paint(session, 20, 120)
+    label = session.save(9) == 255
+    assert label[120, 30] and not label[30, 50] and not label[75, 94]
+    assert not any("/api/segment" in url for url in asked)
 
 
 def test_of_a_frame_that_cannot_be_read_no_other_picture_is_shown(make_session):

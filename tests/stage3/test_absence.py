@@ -29,6 +29,7 @@ def test_a_sighting_knows_its_area_and_whether_it_is_at_the_edge():
         ([INSIDE, INSIDE, LEAVING, ABSENT, INSIDE], [0]),  # it came back elsewhere: lost before
         ([INSIDE, INSIDE, Sighting(0.9, 390, True), ABSENT], [0]),  # too much of it to leave
         ([ABSENT, ABSENT], [0, 0]),
+        ([*[INSIDE] * 3, ABSENT, Sighting(0.8, 5, True), ABSENT], [0, 0]),  # lost, then a spot
     ],
 )
 def test_absence_is_trusted_where_the_animal_left_across_the_edge(sightings, absences):

@@ -162,14 +162,15 @@ class AnnotationTask:
         results are not shown."""
         try:
             video = open_segmented(self.results, self.sequence.name)
-            if "part" in video.record:
+            is_this = video.frame_names == tuple(self.video.frame_names)
+            if "part" in video.record and not is_this:
                 first, end = video.record["part"]
                 reason = (
                     f"{self.results} has frames {first} to {end - 1} of the video (--frames): they "
                     "cannot be reviewed here. Run segments the whole video and replaces them."
                 )
                 return {"available": False, "reason": reason}
-            if not video.record or video.frame_names != tuple(self.video.frame_names):
+            if not video.record or not is_this:
                 return {"available": False}
             confidence = read_confidence(video)
         except InputError:

@@ -48,16 +48,28 @@ def trust_absences(sightings: Sequence[Sighting]) -> list[float]:
     values = [sighting.confidence for sighting in sightings]
     areas = [sighting.area for sighting in sightings if sighting.area]
     usual = float(np.median(areas)) if areas else 0.0
-    for is_absent, run in groupby(range(len(sightings)), lambda i: not sightings[i].area):
-        frames = list(run)
-        beside = [i for i in (frames[0] - 1, frames[-1] + 1) if 0 <= i < len(sightings)]
-        ends = [sightings[i] for i in beside]
-        if is_absent and ends and all(is_leaving(end, usual) for end in ends):
+    grouped = groupby(range(len(sightings)), lambda i: sightings[i].area > 0)
+    runs = [list(run) for _, run in grouped]
+    for place, frames in enumerate(runs):
+        if sightings[frames[0]].area:
+            continue
+        before, after = runs[place - 1] if place else [], runs[place + 1 : place + 2]
+        beside = [before[::-1], *after] if before else after
+        stays = [[sightings[i] for i in stay] for stay in beside]
+        if stays and all(is_across_the_edge(stay, usual) for stay in stays):
             for frame in frames:
-                values[frame] = min(end.confidence for end in ends)
+                values[frame] = min(stay[0].confidence for stay in stays)
     return values
 
 
-def is_leaving(sighting: Sighting, usual_area: float) -> bool:
-    """Whether an animal is on its way across the frame's edge: little of it is left, beside it."""
-    return sighting.at_edge and sighting.area <= LEAVING_SHARE * usual_area
+def is_across_the_edge(stay: Sequence[Sighting], usual_area: float) -> bool:
+    """Whether an animal came or left across the frame's edge: little of it is seen there at last,
+    and more of it before. A spot by itself is none.
+
+    Args:
+        stay: sightings in a row, the one beside the animal's absence first.
+        usual_area: of the animal, pixels.
+    """
+    little = LEAVING_SHARE * usual_area
+    last, seen = stay[0], max(sighting.area for sighting in stay)
+    return last.at_edge and last.area <= little < seen

@@ -18,6 +18,8 @@ from utils import paths
 from utils.environment import code_digest
 from utils.files import read_json, write_atomically, write_json
 
+_KEY = "key.json"
+_REDO = "redo"  # in the state of a run that started over
 # Little compression: state is short-lived, and the network waits for it.
 _ENCODING = {".png": [cv2.IMWRITE_PNG_COMPRESSION, 1], ".jpg": [cv2.IMWRITE_JPEG_QUALITY, 90]}
 
@@ -31,11 +33,11 @@ def open_state(folder: Path, key: dict[str, Any], starts_over: bool = False) -> 
         starts_over: empties it even with the same key.
     """
     key = json.loads(json.dumps(key | {"code": code_digest()}))
-    if starts_over or read_json(folder / "key.json") != key:
+    if starts_over or read_json(folder / _KEY) != key:
         if folder.exists():
             shutil.rmtree(folder)  # raise if removal fails: stale state must not be reused
         folder.mkdir(parents=True)
-        write_json(folder / "key.json", key)
+        write_json(folder / _KEY, key)
 
 
 class PartialRun:
@@ -48,7 +50,7 @@ class PartialRun:
         results_dir: `results/` or what stands for it.
         name: of the video.
         key: configuration and hashes that the masks depend on.
-        starts_over: discards what an earlier run left, even with the same key.
+        starts_over: discards what an earlier run left, even with the same key; see `is_redone`.
     """
 
     def __init__(
@@ -56,6 +58,12 @@ class PartialRun:
     ):
         self.folder = partial_dir(results_dir, name)
         open_state(self.folder, key, starts_over)
+        if starts_over:
+            (self.folder / _REDO).touch()
+
+    def end_redo(self) -> None:
+        """What is on disk now is of this run."""
+        (self.folder / _REDO).unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Removes the state: the video is finished."""
@@ -198,10 +206,27 @@ def remove_left_state(results_dir: Path, name: str, key: dict[str, Any]) -> None
         key: of the finished run.
     """
     folder = partial_dir(results_dir, name)
-    found = read_json(folder / "key.json")
-    expected = json.loads(json.dumps({**key, "code": None}))
-    if not isinstance(found, dict) or {**found, "code": None} == expected:
+    if not (folder / _KEY).is_file() or _is_of(folder, key):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def is_redone(results_dir: Path, name: str, key: dict[str, Any]) -> bool:
+    """Whether a run that started over, though the video was finished, is to be continued: until it
+    has results of its own, those of the run before stay.
+
+    Args:
+        results_dir, name: of the video.
+        key: of both runs.
+    """
+    folder = partial_dir(results_dir, name)
+    return (folder / _REDO).exists() and _is_of(folder, key)
+
+
+def _is_of(folder: Path, key: dict[str, Any]) -> bool:
+    """Whether a folder's state is of a run with a key, whatever the version of the code."""
+    found = read_json(folder / _KEY)
+    expected = json.loads(json.dumps({**key, "code": None}))
+    return isinstance(found, dict) and {**found, "code": None} == expected
 
 
 def to_bytes(probability: np.ndarray) -> np.ndarray:

@@ -32,6 +32,7 @@ export async function openFrame(number) {
 
 /** Keeps the work on the frame that is left, or will be shown in another mode. */
 export function leaveFrame() {
+  parts.tools[state.tool].cancel?.(); // a stroke that goes on would end in another frame
   parts.tools.polygon.drop();
   const work = currentWork();
   if (!work) return;

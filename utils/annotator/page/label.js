@@ -170,7 +170,7 @@ async function segment({ frame, animal, change, fresh }) {
   const mask = await api.segment(frame, { animal, fresh, ...prompts }, png);
   if (isLeft()) return showLeft(frame);
   const at = work.steps.indexOf(before);
-  if (at > work.at) return; // undone
+  if (at < 0 || at > work.at) return; // undone
   if (at < work.at) return segment({ frame, animal, change, fresh });
   if (!mask.includes(1)) showMessage("Nothing found there. Try a box around the animal.");
   applyMask(state.label.values, mask, animal);

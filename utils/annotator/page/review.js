@@ -4,6 +4,7 @@ import { setPanel, showHint } from "./controls.js";
 import { $, showMessage } from "./dom.js";
 import { leaveFrame, reloadLabel } from "./frames.js";
 import { addStep, showLabel } from "./label.js";
+import { packRuns } from "./pixels.js";
 import { currentWork, parts, state } from "./state.js";
 import { showMarks } from "./status.js";
 
@@ -32,14 +33,22 @@ export async function fixFrame() {
   await setMode("label");
   const work = currentWork();
   if (frame !== state.frame || state.mode !== "label" || !work) return;
-  if (state.fixing.has(frame) && work.isDirty) {
+  if (isBeingFixed(frame, work, predicted)) {
     showMessage("This is what was redrawn so far. Ctrl+Z leads back to the result.");
     return;
   }
-  state.fixing.set(frame, work.step);
+  state.fixing.set(frame, { result: packRuns(predicted), before: work.step });
   showLabel(predicted);
   addStep({});
   showMessage("Redraw the animal. Then correct the result, or save a further label and run again.");
+}
+
+/** Whether what is on the screen, and unsaved, began as this result. */
+function isBeingFixed(frame, work, predicted) {
+  const fix = state.fixing.get(frame);
+  if (!fix || !work.isDirty || work.steps.indexOf(fix.before) >= work.at) return false;
+  const now = packRuns(predicted);
+  return now.length === fix.result.length && now.every((value, i) => value === fix.result[i]);
 }
 
 /** Results have come, or others than before. */
