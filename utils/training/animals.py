@@ -18,6 +18,7 @@ import numpy as np
 from utils.errors import InputError
 from utils.media.images import open_image, read_image
 from utils.media.labels import VOID, read_label
+from utils.training.batches import check_sizes
 from utils.training.sample_lists import read_sample_list
 
 SampleT = TypeVar("SampleT", bound="AnimalSample")
@@ -45,7 +46,9 @@ class AnimalSample:
         return start if separator else self.image_path.parent.name
 
     def read(self) -> "NumberedImage":
-        return NumberedImage(read_image(self.image_path), *self.read_animals())
+        image, (animals, are_single) = read_image(self.image_path), self.read_animals()
+        check_sizes(self, image.shape[:2], animals.shape)
+        return NumberedImage(image, animals, are_single)
 
     def read_animals(self) -> tuple[np.ndarray, bool]:
         """`animals` and `are_single` of the `NumberedImage`, without the image."""

@@ -51,7 +51,27 @@ class FileSample:
     def read(self):
         annotation = read_label(self.annotation_path).values
         target = np.where(annotation == VOID, VOID, annotation > 0).astype("uint8")
-        return read_image(self.image_path), target, None
+        image = read_image(self.image_path)
+        check_sizes(self, image.shape[:2], target.shape)
+        return image, target, None
+
+
+def check_sizes(pair: Any, image: tuple[int, int], annotation: tuple[int, int]) -> None:
+    """Makes sure that an annotation labels the pixels of its image.
+
+    Args:
+        pair: a sample with `image_path` and `annotation_path`.
+        image, annotation: height and width.
+
+    Raises:
+        InputError: naming both files if the sizes differ.
+    """
+    if image != annotation:
+        raise InputError(
+            f"{pair.annotation_path}: expected {image[1]}x{image[0]}, the size of "
+            f"{pair.image_path}, found {annotation[1]}x{annotation[0]}; annotate the image at its "
+            "own size, or take it out of the list."
+        )
 
 
 @dataclass(frozen=True)
