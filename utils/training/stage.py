@@ -17,7 +17,7 @@ from utils import backend
 from utils.console import training_progress
 from utils.environment import git_commit
 from utils.errors import InputError, UsageError
-from utils.training.averaging import WeightAverage
+from utils.training.averaging import BEGAN, WeightAverage
 from utils.training.backup import Backup
 from utils.training.batches import Batches, FileSample
 from utils.training.epoch_log import EpochLog
@@ -203,7 +203,7 @@ def train(
         FloatingPointError: if the loss or a weight is not finite; the last good state stays.
     """
     average = WeightAverage(model, recipe)
-    backup = Backup(folder.state, average.state)
+    backup = Backup(folder.state, average.state, new=[BEGAN])
     backup.restore(model)
     # The optimizer counts batches, accumulated or not.
     done = int(model.optimizer.iterations.numpy())
