@@ -95,7 +95,7 @@ def main(config: Config) -> list[dict]:
     with folder.lock(config.dry_run):
         samples = read_sample_list(config.list, config.dataset)
         validation = read_sample_list(config.validation_list, config.dataset)
-        key = run_key(recipe, samples, validation, weights)
+        key = run_key(recipe, samples, validation, weights, folder)
         folder.check(key, config.resume, config.steps)
 
         keras.config.set_dtype_policy(config.precision)
@@ -118,7 +118,7 @@ def main(config: Config) -> list[dict]:
                 loader_processes=config.loader_processes,
             )
 
-        facts = weights_facts(recipe, config.head, config.list, samples, start)
+        facts = weights_facts(recipe, config.head, config.list, samples, key["weights"])
         best = folder.export_weights(model, facts)
     print(f"Best weights: {best}. Next: python finetune_test.py")
     return history

@@ -131,7 +131,7 @@ def main(config: Config) -> list[dict]:
     check_stage(config.weights, ("prompted",))
     with folder.lock(config.dry_run):
         samples, validation = read_samples(config)
-        key = run_key(recipe, samples, validation, config.weights)
+        key = run_key(recipe, samples, validation, config.weights, folder)
         folder.check(key, config.resume, config.steps)
 
         keras.config.set_dtype_policy(config.precision)

@@ -106,7 +106,7 @@ def main(config: Config) -> list[dict]:
     with folder.lock(config.dry_run):
         samples = read_animal_list(config.list, config.dataset, config.exclude)
         validation = read_animal_list(config.validation_list, config.dataset, config.exclude)
-        key = run_key(recipe, samples, validation, config.weights)
+        key = run_key(recipe, samples, validation, config.weights, folder)
         key["prompting"] = asdict(PROMPTING)
         folder.check(key, config.resume, config.steps)
 
@@ -134,7 +134,7 @@ def main(config: Config) -> list[dict]:
                 loader_processes=config.loader_processes,
             )
 
-        facts = weights_facts(recipe, HEAD, config.list, samples, start)
+        facts = weights_facts(recipe, HEAD, config.list, samples, key["weights"])
         best = folder.export_weights(model, facts)
     print(f"Best weights: {best}. Next: python annotate.py")
     return history

@@ -82,10 +82,17 @@ def run_key(
     samples: Sequence[FileSample],
     validation: Sequence[FileSample],
     weights: Path,
+    folder: RunFolder,
 ) -> dict[str, Any]:
     """Everything that the trained weights depend on, except what is inside the images.
 
     A run is only continued under the same key. `steps` is not part of it: they may grow.
+
+    Args:
+        recipe: of the run.
+        samples, validation: the images.
+        weights: to start from.
+        folder: of the run.
 
     Raises:
         UsageError: for invalid settings.
@@ -97,7 +104,7 @@ def run_key(
     return settings | {
         "samples": _digest(samples),
         "validation": _digest(validation),
-        "weights": read_weights(weights)[1]["sha256"],
+        "weights": folder.start_weights(weights),
     }
 
 
@@ -269,7 +276,7 @@ class StopAfter(keras.callbacks.Callback):
 
 
 def weights_facts(
-    recipe: Recipe, head: str, list_path: Path, samples: Sequence, start: dict[str, str]
+    recipe: Recipe, head: str, list_path: Path, samples: Sequence, started_from: str
 ) -> dict[str, Any]:
     """What is kept with weights: how, from which data and from which weights they were trained.
 
@@ -277,13 +284,13 @@ def weights_facts(
         recipe, samples: of the run.
         head: of the network.
         list_path: of the samples.
-        start: as `load_weights` returned it.
+        started_from: sha256 of the weights, as the run's key has it.
     """
     return {
         "stage": recipe.stage,
         "head": head,
         "output_stride": HEADS[head].output_stride,
         "data": f"{list_path.name}, {len(samples)} samples",
-        "started_from": start["sha256"],
+        "started_from": started_from,
         "commit": git_commit(),
     }
