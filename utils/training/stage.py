@@ -39,6 +39,13 @@ def check_settings(recipe: Recipe) -> None:
     ):  # fmt: skip
         if getattr(recipe, name) < 1:
             raise UsageError(f"{_flag(name)} must be 1 or more, not {getattr(recipe, name)}.")
+    parts = backend.num_equal_parts()
+    if left := recipe.batch_size % parts:
+        less = recipe.batch_size - left
+        raise UsageError(
+            f"--batch-size must be a multiple of {parts}, the number of devices that share a "
+            f"batch, not {recipe.batch_size}. Take {f'{less} or ' if less else ''}{less + parts}."
+        )
     for name in ("head_learning_rate", "backbone_learning_rate"):
         if not 0 < getattr(recipe, name) < 1:
             raise UsageError(f"{_flag(name)} must be between 0 and 1, not {getattr(recipe, name)}.")
