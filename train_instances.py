@@ -112,13 +112,13 @@ def read_samples(config: Config):
     if not samples:
         raise InputError(
             f"{config.list}: no image has numbered animals, or a mask of one piece. Name another "
-            "--list."
+            "--list, or exclude fewer with --exclude."
         )
     validation = [sample for sample in validation if sample.group == "several"]
     if not validation:
         raise InputError(
             f"{config.validation_list}: no image has several animals in Instances/. Name another "
-            "--validation-list."
+            "--validation-list, or exclude fewer with --exclude."
         )
     return samples, validation
 

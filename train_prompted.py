@@ -32,6 +32,7 @@ from models import build_prompted_model
 from models.click_training import build_click_training
 from models.losses import SegmentationLoss
 from utils.command_line import run_script, setting
+from utils.errors import InputError
 from utils.training.animals import read_animal_list
 from utils.training.augmentation import AUGMENTATIONS
 from utils.training.prompted_batches import PromptedBatches
@@ -97,6 +98,20 @@ def make_recipe(config: Config) -> Recipe:
     return recipe_of(config, "prompted", AUGMENTATIONS["prompted"])
 
 
+def read_samples(config: Config):
+    """The images to train on and to validate on, without those that are excluded."""
+    found = []
+    for flag, path in (("--list", config.list), ("--validation-list", config.validation_list)):
+        samples = read_animal_list(path, config.dataset, config.exclude)
+        if not samples:
+            raise InputError(
+                f"{path}: --exclude {' '.join(config.exclude)} leaves none of its images. Exclude "
+                f"fewer, or name another {flag}."
+            )
+        found.append(samples)
+    return found
+
+
 def main(config: Config) -> list[dict]:
     """Returns: the history, a row per epoch; none after a dry run."""
     recipe = make_recipe(config)
@@ -104,8 +119,7 @@ def main(config: Config) -> list[dict]:
     folder = RunFolder(config.output, HEAD)
     check_stage(config.weights, ("pascal_base", "objectness", "prompted"))
     with folder.lock(config.dry_run):
-        samples = read_animal_list(config.list, config.dataset, config.exclude)
-        validation = read_animal_list(config.validation_list, config.dataset, config.exclude)
+        samples, validation = read_samples(config)
         key = run_key(recipe, samples, validation, config.weights, folder)
         key["prompting"] = asdict(PROMPTING)
         folder.check(key, config.resume, config.steps)

@@ -120,3 +120,9 @@ def test_weights_of_imagenet_are_refused(run_config, tmp_path):
     save_weights(tiny_plain_network(), path, {"stage": "imagenet"})
     with pytest.raises(InputError, match="stage imagenet"):
         train_prompted.main(run_config(weights=path))
+
+
+def test_lists_of_which_nothing_is_left_are_refused(run_config, pairs):
+    for exclude, emptied in (("4", "5"), "val.txt"), (("0", "1", "2", "3"), "train.txt"):
+        with pytest.raises(InputError, match=f"{emptied}: --exclude .* leaves none"):
+            train_prompted.main(run_config(exclude=exclude, dry_run=True))
