@@ -175,7 +175,8 @@ def read_animal_list(
 
     Args:
         list_path, dataset: see there.
-        exclude: beginnings of names of files or folders that are left out.
+        exclude: beginnings of names of files or folders that are left out; of a file outside of the
+            data set, all folders count.
 
     Raises:
         InputError: see there.
@@ -183,11 +184,15 @@ def read_animal_list(
     samples = []
     for sample in read_sample_list(list_path, dataset):
         image, annotation = sample.image_path, sample.annotation_path
-        names = image.relative_to(dataset).parts
-        if any(name.startswith(start) for name in names for start in exclude):
+        if any(name.startswith(start) for name in _names(image, dataset) for start in exclude):
             continue
         samples.append(AnimalSample(image, numbered_annotation(annotation)))
     return samples
+
+
+def _names(image, dataset):
+    image, dataset = image.absolute(), dataset.absolute()
+    return image.relative_to(dataset).parts if image.is_relative_to(dataset) else image.parts
 
 
 def numbered_annotation(annotation: Path) -> Path:
