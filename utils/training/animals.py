@@ -23,7 +23,8 @@ from utils.training.sample_lists import read_sample_list
 
 SampleT = TypeVar("SampleT", bound="AnimalSample")
 
-INSTANCES = "Instances"  # the folder beside Annotations/ with a number per animal
+ANNOTATIONS = "Annotations"
+INSTANCES = "Instances"  # the folder beside it with a number per animal
 UNNUMBERED = 254  # in a map of animals: an animal, or part of one, but it is not known of which
 _SMALLER_PIECE = 0.25  # share of the largest piece: what is smaller may be a part of it
 _MIN_CUT_OUT_PX = 400
@@ -52,7 +53,7 @@ class AnimalSample:
 
     def read_animals(self) -> tuple[np.ndarray, bool]:
         """`animals` and `are_single` of the `NumberedImage`, without the image."""
-        if INSTANCES in self.annotation_path.parts:
+        if has_numbers(self.annotation_path):
             return read_numbers(self.annotation_path), True
         return number_pieces(without_other_objects(read_label(self.annotation_path).values))
 
@@ -199,7 +200,17 @@ def numbered_annotation(annotation: Path) -> Path:
     """The counterpart below `Instances/` of a file below `Annotations/`; the file itself where
     there is none."""
     for folder in annotation.parents:
-        if folder.name == "Annotations":
+        if folder.name == ANNOTATIONS:
             numbered = folder.with_name(INSTANCES) / annotation.relative_to(folder)
             return numbered if numbered.is_file() else annotation
     return annotation
+
+
+def has_numbers(annotation: Path) -> bool:
+    """Whether a file is in `Instances/`, so that it has a number per animal.
+
+    Only the folder that stands in place of `Annotations/` counts: a data set may be below a folder
+    of this name.
+    """
+    names = (folder.name for folder in annotation.parents)
+    return next((n for n in names if n in (ANNOTATIONS, INSTANCES)), None) == INSTANCES
