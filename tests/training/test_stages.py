@@ -1,5 +1,6 @@
 """train_pascal_base.py and train_davis_objectness.py: generated data in, weights out; refusals."""
 
+import itertools
 import json
 
 import keras
@@ -13,6 +14,7 @@ from models import HEADS
 from tests.training.stage_world import STAGES, write_start
 from utils import paths
 from utils.errors import InputError
+from utils.training.batches import FileSample
 from utils.training.weights import read_weights
 
 
@@ -115,3 +117,16 @@ def test_a_dry_run_writes_nothing(stage_config, tmp_path, capsys, stage):
     printed = capsys.readouterr().out
     assert "4 to train on, 2 to validate on" in printed
     assert "crop: 32" in printed
+
+
+def test_a_file_that_cannot_be_read_in_the_middle_of_a_run_is_named(stage_config, monkeypatch):
+    read, count = FileSample.read, itertools.count()
+
+    def read_or_fail(self):
+        if next(count) >= 12:  # the first batch, which Keras looks at, is read
+            raise InputError("one.png: no label")
+        return read(self)
+
+    monkeypatch.setattr(FileSample, "read", read_or_fail)
+    with pytest.raises(InputError, match="^one.png: no label$"):
+        train_pascal_base.main(stage_config())

@@ -110,6 +110,9 @@ class Batches(keras.utils.PyDataset):
         processes: that prepare them instead, a batch each; threads, which share one interpreter,
             cannot keep a GPU busy. 0: none. `close` ends them.
         first_batch: batches that the run had before epoch 0.
+
+    Attributes:
+        failures: what was raised instead of a batch, which TensorFlow hides in an error of its own.
     """
 
     def __init__(
@@ -137,6 +140,7 @@ class Batches(keras.utils.PyDataset):
         self.outputs = outputs
         self.first_batch = first_batch
         self.epoch = 0
+        self.failures: list[Exception] = []
         self._pool = _start_pool(self, processes) if processes else None
 
     def __len__(self):
@@ -147,9 +151,13 @@ class Batches(keras.utils.PyDataset):
 
     def __getitem__(self, index):
         number = self.first_batch + self.epoch * self.steps_per_epoch + index
-        if self._pool is None:
-            return self.batch_number(number)
-        return self._pool.submit(_batch_number, number).result()
+        try:
+            if self._pool is None:
+                return self.batch_number(number)
+            return self._pool.submit(_batch_number, number).result()
+        except Exception as error:
+            self.failures.append(error)
+            raise
 
     def close(self) -> None:
         """Ends the processes, if there are any."""

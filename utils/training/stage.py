@@ -254,19 +254,25 @@ def _fit(model, batches, recipe, done, callbacks):
     """Makes the updates that are left after `done` batches."""
     left = recipe.batches - done
     title = f"{recipe.stage.replace('_', ' ')} training"
-    model.fit(
-        batches,
-        epochs=-(-left // len(batches)),
-        # The log before the backup: an epoch that the state says is done has been logged.
-        callbacks=[
-            batches.follow_epochs(),
-            StopAfter(left),
-            *callbacks,
-            *training_progress(title, recipe.batches, done),
-        ],
-        shuffle=False,  # else Keras hands out the batches of a PyDataset in another order
-        verbose=0,
-    )
+    try:
+        model.fit(
+            batches,
+            epochs=-(-left // len(batches)),
+            # The log before the backup: an epoch that the state says is done has been logged.
+            callbacks=[
+                batches.follow_epochs(),
+                StopAfter(left),
+                *callbacks,
+                *training_progress(title, recipe.batches, done),
+            ],
+            shuffle=False,  # else Keras hands out the batches of a PyDataset in another order
+            verbose=0,
+        )
+    except Exception as error:
+        for failure in batches.failures:
+            if str(failure) in str(error):  # TensorFlow's error quotes the traceback
+                raise failure from None
+        raise
 
 
 class StopAfter(keras.callbacks.Callback):
