@@ -42,6 +42,7 @@ from utils.training.instance_validation import instance_iou
 from utils.training.recipe import Recipe, recipe_of
 from utils.training.run_folder import RunFolder
 from utils.training.stage import (
+    check_files,
     check_loader,
     check_stage,
     compile_model,
@@ -141,6 +142,7 @@ def main(config: Config) -> list[dict]:
             prompted = load_weights(network, config.weights)
             print_plan(folder, key | {"steps": config.steps}, samples, validation)
             if config.dry_run:
+                check_files([*samples, *validation])
                 return []
             folder.begin(key, config.steps)
             model = build_instance_training(network, config.crop)

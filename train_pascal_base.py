@@ -33,6 +33,7 @@ from utils.training.recipe import Recipe, recipe_of
 from utils.training.run_folder import RunFolder
 from utils.training.sample_lists import read_sample_list
 from utils.training.stage import (
+    check_files,
     check_loader,
     compile_model,
     print_plan,
@@ -101,6 +102,7 @@ def main(config: Config) -> list[dict]:
             print(f"weights: {config.weights} (stage {start.get('stage')})")
             print_plan(folder, key | {"steps": config.steps}, samples, validation)
             if config.dry_run:
+                check_files([*samples, *validation])
                 return []
             folder.begin(key, config.steps)
             compile_model(model, SegmentationLoss(recipe.region_weight), recipe)

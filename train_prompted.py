@@ -42,6 +42,7 @@ from utils.training.recipe import Recipe, recipe_of
 from utils.training.run_folder import RunFolder
 from utils.training.simulated_prompts import PROMPTING
 from utils.training.stage import (
+    check_files,
     check_loader,
     check_stage,
     compile_model,
@@ -132,6 +133,7 @@ def main(config: Config) -> list[dict]:
             print(f"weights: {config.weights} (stage {start.get('stage')})")
             print_plan(folder, key | {"steps": config.steps}, samples, validation)
             if config.dry_run:
+                check_files([*samples, *validation])
                 return []
             folder.begin(key, config.steps)
             model = build_click_training(network)

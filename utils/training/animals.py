@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from utils.errors import InputError
-from utils.media.images import open_image, read_image
+from utils.media.images import open_image, read_image, read_size
 from utils.media.labels import VOID, read_label
 from utils.training.batches import check_sizes
 from utils.training.sample_lists import read_sample_list
@@ -53,9 +53,19 @@ class AnimalSample:
 
     def read_animals(self) -> tuple[np.ndarray, bool]:
         """`animals` and `are_single` of the `NumberedImage`, without the image."""
+        annotation = self._read_annotation()
         if has_numbers(self.annotation_path):
-            return read_numbers(self.annotation_path), True
-        return number_pieces(without_other_objects(read_label(self.annotation_path).values))
+            return annotation, True
+        return number_pieces(without_other_objects(annotation))
+
+    def check(self) -> None:
+        """As `FileSample.check`."""
+        check_sizes(self, read_size(self.image_path), self._read_annotation().shape)
+
+    def _read_annotation(self):
+        if has_numbers(self.annotation_path):
+            return read_numbers(self.annotation_path)
+        return read_label(self.annotation_path).values
 
 
 def group_by_kind(samples: Iterable[SampleT]) -> dict[str, list[SampleT]]:

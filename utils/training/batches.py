@@ -24,7 +24,7 @@ import numpy as np
 
 from utils import backend
 from utils.errors import InputError
-from utils.media.images import read_image
+from utils.media.images import read_image, read_size
 from utils.media.labels import VOID, read_label
 from utils.training.augmentation import Augmentation, augment, fill_object
 
@@ -47,6 +47,15 @@ class FileSample:
 
     image_path: Path
     annotation_path: Path
+
+    def check(self) -> None:
+        """Reads the annotation and the image's header.
+
+        Raises:
+            InputError: if one of them cannot be read, or if their sizes differ.
+        """
+        size = read_size(self.image_path)
+        check_sizes(self, size, read_label(self.annotation_path).values.shape)
 
     def read(self):
         annotation = read_label(self.annotation_path).values

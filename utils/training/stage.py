@@ -121,6 +121,26 @@ def _digest(samples):
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
+def check_files(samples: Sequence[FileSample]) -> None:
+    """Reads each annotation and the header of each image, once however often a list repeats it.
+
+    Raises:
+        InputError: naming the first that cannot be read, or whose sizes differ.
+    """
+    problems, distinct = [], dict.fromkeys(samples)
+    for sample in distinct:
+        try:
+            sample.check()
+        except InputError as error:
+            problems.append(error)
+    if problems:
+        raise InputError(
+            f"{len(problems)} of {len(distinct)} images cannot be trained on. The first: "
+            f"{problems[0]}"
+        )
+    print(f"files: {len(distinct)} images fit to their annotations", flush=True)
+
+
 def print_plan(
     folder: RunFolder,
     settings: dict[str, Any],
