@@ -12,7 +12,8 @@ Writes  weights/objectness_weights/HEAD.safetensors (best by validation IoU),
 A list may name several data sets below one --dataset, and a line that is repeated is seen more
 often. Two CPU cores take two hours for 3 000 steps. The paper's schedule, for a GPU:
 --steps 20000 --batch-size 10 --crop 480 --precision mixed_bfloat16
-A later leg that continues from its own weights: --weights FILE with lower learning rates.
+A later leg that continues from its own weights: --weights FILE with lower learning rates and
+another --seed.
 
 Paper: Xue et al., "One-shot Learning-based Animal Video Segmentation", IEEE TII 2022, objectness
 training.
@@ -105,7 +106,8 @@ def main(config: Config) -> list[dict]:
             model = build_model(config.head, train_batch_statistics=recipe.train_batch_statistics)
             start = load_weights(model, weights)
             print(f"weights: {weights} (stage {start.get('stage')})")
-            print_plan(folder, key | {"steps": config.steps}, samples, validation)
+            settings = key | {"steps": config.steps}
+            print_plan(folder, settings, samples, validation, start.get("stage"))
             if config.dry_run:
                 check_files([*samples, *validation])
                 return []

@@ -131,7 +131,8 @@ def main(config: Config) -> list[dict]:
             network = build_prompted_model(train_batch_statistics=recipe.train_batch_statistics)
             start = load_weights(network, config.weights)
             print(f"weights: {config.weights} (stage {start.get('stage')})")
-            print_plan(folder, key | {"steps": config.steps}, samples, validation)
+            settings = key | {"steps": config.steps}
+            print_plan(folder, settings, samples, validation, start.get("stage"))
             if config.dry_run:
                 check_files([*samples, *validation])
                 return []

@@ -59,6 +59,15 @@ def test_validation_images_that_are_trained_on_are_pointed_out(stage_config, pai
     assert "4 validation images are trained on too" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "stage, seed, noted",
+    [("pascal_base", 0, True), ("pascal_base", 1, False), ("objectness", 0, False)],
+)
+def test_a_later_leg_with_the_same_crops_is_pointed_out(stage_config, capsys, stage, seed, noted):
+    STAGES[stage].main(stage_config(stage, seed=seed, dry_run=True))  # weights of pascal_base
+    assert ("give each run a --seed of its own" in capsys.readouterr().out) == noted
+
+
 @pytest.mark.parametrize("script", STAGES.values())
 def test_the_flags_are_those_of_the_design(script):
     words = "--dataset D --list L --validation-list V --weights W --output O --head xfcn --steps 7"

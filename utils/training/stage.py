@@ -146,6 +146,7 @@ def print_plan(
     settings: dict[str, Any],
     samples: Sequence[FileSample],
     validation: Sequence[FileSample],
+    start_stage: str | None = None,
 ) -> None:
     """Prints what the network is trained on, where the run is kept, and all settings.
 
@@ -153,6 +154,7 @@ def print_plan(
         folder: of the run.
         settings: name -> value; one line each.
         samples, validation: the images.
+        start_stage: of the weights to start from, where a run may continue its own stage.
     """
     print(f"images: {len(samples)} to train on, {len(validation)} to validate on")
     shared = len(set(samples) & set(validation))
@@ -161,7 +163,14 @@ def print_plan(
             f"note: {shared} validation images are trained on too: their IoU says nothing about "
             "other images"
         )
-    state = "continues the run there" if folder.state.is_file() else "new run"
+    continues = folder.state.is_file()
+    # 0 is the default: whoever names another seed has thought of it.
+    if start_stage == settings["stage"] and settings["seed"] == 0 and not continues:
+        print(
+            "note: the weights come from a run of this stage; with the same list and --seed, this "
+            "one draws the same crops again: give each run a --seed of its own"
+        )
+    state = "continues the run there" if continues else "new run"
     print(f"output: {folder.output} ({state})")
     for name, value in settings.items():
         print(f"  {name}: {value}", flush=True)
