@@ -12,7 +12,8 @@ Writes  weights/objectness_weights/HEAD.safetensors (best by validation IoU),
 A list may name several data sets below one --dataset, and a line that is repeated is seen more
 often. Two CPU cores take two hours for 3 000 steps. The paper's schedule, for a GPU:
 --steps 20000 --batch-size 10 --crop 480 --precision mixed_bfloat16
-A later leg that continues from its own weights: --weights FILE with lower learning rates.
+A later leg that continues from its own weights: --weights FILE with lower learning rates and
+another --seed.
 
 Paper: Xue et al., "One-shot Learning-based Animal Video Segmentation", IEEE TII 2022, objectness
 training.
@@ -35,6 +36,7 @@ from utils.training.recipe import Recipe, recipe_of
 from utils.training.run_folder import RunFolder
 from utils.training.sample_lists import read_sample_list
 from utils.training.stage import (
+    check_files,
     check_loader,
     check_stage,
     compile_model,
@@ -95,7 +97,7 @@ def main(config: Config) -> list[dict]:
     with folder.lock(config.dry_run):
         samples = read_sample_list(config.list, config.dataset)
         validation = read_sample_list(config.validation_list, config.dataset)
-        key = run_key(recipe, samples, validation, weights)
+        key = run_key(recipe, samples, validation, weights, folder)
         folder.check(key, config.resume, config.steps)
 
         keras.config.set_dtype_policy(config.precision)
@@ -104,8 +106,10 @@ def main(config: Config) -> list[dict]:
             model = build_model(config.head, train_batch_statistics=recipe.train_batch_statistics)
             start = load_weights(model, weights)
             print(f"weights: {weights} (stage {start.get('stage')})")
-            print_plan(folder, key | {"steps": config.steps}, samples, validation)
+            settings = key | {"steps": config.steps}
+            print_plan(folder, settings, samples, validation, start.get("stage"))
             if config.dry_run:
+                check_files([*samples, *validation])
                 return []
             folder.begin(key, config.steps)
             compile_model(model, SegmentationLoss(recipe.region_weight), recipe)
@@ -118,7 +122,7 @@ def main(config: Config) -> list[dict]:
                 loader_processes=config.loader_processes,
             )
 
-        facts = weights_facts(recipe, config.head, config.list, samples, start)
+        facts = weights_facts(recipe, config.head, config.list, samples, key["weights"])
         best = folder.export_weights(model, facts)
     print(f"Best weights: {best}. Next: python finetune_test.py")
     return history

@@ -42,6 +42,7 @@ from utils.training.instance_validation import instance_iou
 from utils.training.recipe import Recipe, recipe_of
 from utils.training.run_folder import RunFolder
 from utils.training.stage import (
+    check_files,
     check_loader,
     check_stage,
     compile_model,
@@ -112,13 +113,13 @@ def read_samples(config: Config):
     if not samples:
         raise InputError(
             f"{config.list}: no image has numbered animals, or a mask of one piece. Name another "
-            "--list."
+            "--list, or exclude fewer with --exclude."
         )
     validation = [sample for sample in validation if sample.group == "several"]
     if not validation:
         raise InputError(
             f"{config.validation_list}: no image has several animals in Instances/. Name another "
-            "--validation-list."
+            "--validation-list, or exclude fewer with --exclude."
         )
     return samples, validation
 
@@ -131,7 +132,7 @@ def main(config: Config) -> list[dict]:
     check_stage(config.weights, ("prompted",))
     with folder.lock(config.dry_run):
         samples, validation = read_samples(config)
-        key = run_key(recipe, samples, validation, config.weights)
+        key = run_key(recipe, samples, validation, config.weights, folder)
         folder.check(key, config.resume, config.steps)
 
         keras.config.set_dtype_policy(config.precision)
@@ -141,6 +142,7 @@ def main(config: Config) -> list[dict]:
             prompted = load_weights(network, config.weights)
             print_plan(folder, key | {"steps": config.steps}, samples, validation)
             if config.dry_run:
+                check_files([*samples, *validation])
                 return []
             folder.begin(key, config.steps)
             model = build_instance_training(network, config.crop)

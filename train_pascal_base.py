@@ -33,6 +33,7 @@ from utils.training.recipe import Recipe, recipe_of
 from utils.training.run_folder import RunFolder
 from utils.training.sample_lists import read_sample_list
 from utils.training.stage import (
+    check_files,
     check_loader,
     compile_model,
     print_plan,
@@ -90,7 +91,7 @@ def main(config: Config) -> list[dict]:
     with folder.lock(config.dry_run):
         samples = read_sample_list(config.list, config.dataset)
         validation = read_sample_list(config.validation_list, config.dataset)
-        key = run_key(recipe, samples, validation, config.weights)
+        key = run_key(recipe, samples, validation, config.weights, folder)
         folder.check(key, config.resume, config.steps)
 
         keras.config.set_dtype_policy(config.precision)
@@ -99,8 +100,10 @@ def main(config: Config) -> list[dict]:
             model = build_model(config.head, train_batch_statistics=recipe.train_batch_statistics)
             start = load_weights(model, config.weights)
             print(f"weights: {config.weights} (stage {start.get('stage')})")
-            print_plan(folder, key | {"steps": config.steps}, samples, validation)
+            settings = key | {"steps": config.steps}
+            print_plan(folder, settings, samples, validation, start.get("stage"))
             if config.dry_run:
+                check_files([*samples, *validation])
                 return []
             folder.begin(key, config.steps)
             compile_model(model, SegmentationLoss(recipe.region_weight), recipe)
@@ -113,7 +116,7 @@ def main(config: Config) -> list[dict]:
                 loader_processes=config.loader_processes,
             )
 
-        facts = weights_facts(recipe, config.head, config.list, samples, start)
+        facts = weights_facts(recipe, config.head, config.list, samples, key["weights"])
         best = folder.export_weights(model, facts)
     print(f"Best weights: {best}. Next: python train_davis_objectness.py")
     return history

@@ -32,6 +32,7 @@ from models import build_prompted_model
 from models.click_training import build_click_training
 from models.losses import SegmentationLoss
 from utils.command_line import run_script, setting
+from utils.errors import InputError
 from utils.training.animals import read_animal_list
 from utils.training.augmentation import AUGMENTATIONS
 from utils.training.prompted_batches import PromptedBatches
@@ -41,6 +42,7 @@ from utils.training.recipe import Recipe, recipe_of
 from utils.training.run_folder import RunFolder
 from utils.training.simulated_prompts import PROMPTING
 from utils.training.stage import (
+    check_files,
     check_loader,
     check_stage,
     compile_model,
@@ -97,6 +99,20 @@ def make_recipe(config: Config) -> Recipe:
     return recipe_of(config, "prompted", AUGMENTATIONS["prompted"])
 
 
+def read_samples(config: Config):
+    """The images to train on and to validate on, without those that are excluded."""
+    found = []
+    for flag, path in (("--list", config.list), ("--validation-list", config.validation_list)):
+        samples = read_animal_list(path, config.dataset, config.exclude)
+        if not samples:
+            raise InputError(
+                f"{path}: --exclude {' '.join(config.exclude)} leaves none of its images. Exclude "
+                f"fewer, or name another {flag}."
+            )
+        found.append(samples)
+    return found
+
+
 def main(config: Config) -> list[dict]:
     """Returns: the history, a row per epoch; none after a dry run."""
     recipe = make_recipe(config)
@@ -104,9 +120,8 @@ def main(config: Config) -> list[dict]:
     folder = RunFolder(config.output, HEAD)
     check_stage(config.weights, ("pascal_base", "objectness", "prompted"))
     with folder.lock(config.dry_run):
-        samples = read_animal_list(config.list, config.dataset, config.exclude)
-        validation = read_animal_list(config.validation_list, config.dataset, config.exclude)
-        key = run_key(recipe, samples, validation, config.weights)
+        samples, validation = read_samples(config)
+        key = run_key(recipe, samples, validation, config.weights, folder)
         key["prompting"] = asdict(PROMPTING)
         folder.check(key, config.resume, config.steps)
 
@@ -116,8 +131,10 @@ def main(config: Config) -> list[dict]:
             network = build_prompted_model(train_batch_statistics=recipe.train_batch_statistics)
             start = load_weights(network, config.weights)
             print(f"weights: {config.weights} (stage {start.get('stage')})")
-            print_plan(folder, key | {"steps": config.steps}, samples, validation)
+            settings = key | {"steps": config.steps}
+            print_plan(folder, settings, samples, validation, start.get("stage"))
             if config.dry_run:
+                check_files([*samples, *validation])
                 return []
             folder.begin(key, config.steps)
             model = build_click_training(network)
@@ -134,7 +151,7 @@ def main(config: Config) -> list[dict]:
                 loader_processes=config.loader_processes,
             )
 
-        facts = weights_facts(recipe, HEAD, config.list, samples, start)
+        facts = weights_facts(recipe, HEAD, config.list, samples, key["weights"])
         best = folder.export_weights(model, facts)
     print(f"Best weights: {best}. Next: python annotate.py")
     return history

@@ -39,7 +39,7 @@ from utils.errors import InputError, UsageError
 from utils.files import write_json
 from utils.media.images import FRAME_SUFFIXES, natural_key, read_image
 from utils.media.labels import VOID, read_label
-from utils.training.animals import INSTANCES, numbered_annotation, read_numbers
+from utils.training.animals import has_numbers, numbered_annotation, read_numbers
 from utils.training.clicks import next_click
 from utils.training.pair_lists import read_pairs
 from utils.training.validation import overlap
@@ -172,7 +172,7 @@ _VOID_NUMBER = 2**15
 
 def number_objects(label: Path) -> np.ndarray:
     """int32 (H, W), 0 background, 1, 2, ... animals or pieces, _VOID_NUMBER void."""
-    if INSTANCES in label.parts:
+    if has_numbers(label):
         values = read_numbers(label)
         objects = values.astype(np.int32)
     else:

@@ -213,7 +213,7 @@ def distribute() -> contextlib.AbstractContextManager:
 
     Returns:
         a context in which the model must be built and compiled. The batch size is the sum over the
-        GPUs.
+        GPUs, and has to be a multiple of `num_equal_parts()`.
     """
     name = keras.backend.backend()
     if name == "tensorflow":
@@ -222,11 +222,17 @@ def distribute() -> contextlib.AbstractContextManager:
         devices = [device.name for device in tf.config.list_logical_devices("GPU")]
         if len(devices) > 1:
             return tf.distribute.MirroredStrategy(devices).scope()
-    elif name == "jax" and len(_devices()) > 1:
+    elif num_equal_parts() > 1:
         keras.distribution.set_distribution(
             keras.distribution.DataParallel(auto_shard_dataset=False)
         )
     return contextlib.nullcontext()
+
+
+def num_equal_parts() -> int:
+    """Returns in how many parts of one size `distribute` splits a batch; 1 where any batch will do,
+    as with TensorFlow."""
+    return len(_devices()) if keras.backend.backend() == "jax" else 1
 
 
 def sync_variables(model: keras.Model) -> None:

@@ -126,6 +126,16 @@ def test_exif_orientation_turns_the_frame(tmp_path):
     assert turned[:30].min() > 200 and turned[50:].max() < 50
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_a_size_is_that_of_the_upright_picture(tmp_path, orientation, suffix):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / f"frame{suffix}"
+    Image.fromarray(noise()).save(path, exif=exif)
+    assert images.read_size(path) == images.read_image(path).shape[:2]
+
+
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK"])
 def test_frames_of_any_mode_become_rgb(tmp_path, mode):
     path = tmp_path / ("frame.jpg" if mode == "CMYK" else "frame.png")

@@ -10,6 +10,7 @@ import train_pascal_base
 from tests.training.stage_world import tiny_network
 from utils.training import averaging, stage
 from utils.training.averaging import WeightAverage
+from utils.training.backup import Backup
 from utils.training.weights import read_weights
 
 
@@ -83,6 +84,47 @@ def test_an_average_that_began_too_early_is_dropped_when_steps_are_added():
     with longer.applied():
         assert_close(values_of(model), values_of(average.model))
     assert int(longer.count.numpy()) == 0
+
+
+@pytest.mark.parametrize("steps, kept", [(12, False), (10, True), (9, True)])
+def test_an_average_of_a_run_that_is_given_other_steps_is_dropped_if_it_began_too_early(
+    tmp_path, steps, kept
+):
+    """Also where the run is past the place from which it averages now."""
+    model = tiny_network()
+    model.compile("sgd", "mse")
+
+    def make(steps):
+        average = WeightAverage(model, recipe(steps=steps, average_from=0.5))
+        backup = Backup(tmp_path / "state.npz", average.state, new=[averaging.BEGAN])
+        backup.restore(model)
+        return average, backup
+
+    average, backup = make(10)
+    average.resume(0)
+    step_through(average, 9)
+    backup.on_epoch_end(0)
+    for _ in range(2):  # and once more, after a state was saved
+        average, backup = make(steps)
+        average.resume(9)
+        assert int(average.count.numpy()) == (4 if kept else 0)
+        backup.on_epoch_end(0)
+
+
+def test_a_state_that_does_not_say_where_its_average_began_is_continued_as_before(tmp_path):
+    model = tiny_network()
+    model.compile("sgd", "mse")
+    average = WeightAverage(model, recipe(steps=10, average_from=0.5))
+    step_through(average, 9)
+    backup = Backup(tmp_path / "state.npz", average.state)
+    backup.set_model(model)
+    del backup.extra[averaging.BEGAN]
+    backup.on_epoch_end(0)
+    for steps, count in ((12, 4), (18, 0)):
+        average = WeightAverage(model, recipe(steps=steps, average_from=0.5))
+        Backup(tmp_path / "state.npz", average.state, new=[averaging.BEGAN]).restore(model)
+        average.resume(9)
+        assert int(average.count.numpy()) == count
 
 
 def tensors(folder, name):

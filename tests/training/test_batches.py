@@ -14,6 +14,7 @@ from utils import backend
 from utils.errors import InputError
 from utils.stage3.fine_tuning import FineTuner
 from utils.stage3.settings import FineTuning
+from utils.training.animals import AnimalSample
 from utils.training.augmentation import AUGMENTATIONS, Augmentation
 from utils.training.batches import Batches, FileSample, FrameSample
 
@@ -301,7 +302,16 @@ def test_several_objects_of_an_annotation_are_one_class(tmp_path):
     Image.fromarray(np.repeat(np.arange(4, dtype="uint8")[:, None], 5, 1)).save(
         sample.annotation_path
     )
+    Image.new("RGB", (5, 4)).save(sample.image_path)
     assert sample.read()[1][:, 0].tolist() == [0, 1, 1, 1]
+
+
+@pytest.mark.parametrize("kind", [FileSample, AnimalSample])
+def test_an_annotation_of_another_size_than_its_image_is_refused(tmp_path, kind):
+    pair = write_pair(tmp_path, "one", 0)
+    Image.new("RGB", (30, 20)).save(pair.image_path)
+    with pytest.raises(InputError, match=r"one\.png: expected 30x20, .*one\.jpg, found 30x24"):
+        kind(pair.image_path, pair.annotation_path).read()
 
 
 def test_files_are_opened_only_when_their_crop_is_drawn(tmp_path):

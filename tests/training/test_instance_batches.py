@@ -25,6 +25,14 @@ def test_images_are_grouped_by_what_is_known_of_their_animals(grouped):
     assert groups == {"wild_0": "several", "cow_1": "several", "cow_2": "one", "dog_3": "single"}
 
 
+def test_a_data_set_below_a_folder_named_instances_is_read_as_elsewhere(herds, grouped):
+    (herds.parent / "Instances").mkdir()
+    moved = herds.rename(herds.parent / "Instances/data")
+    samples = read_animal_list(moved / "train.txt", moved)
+    assert [sample.read_animals()[1] for sample in samples] == [True, True, True, True, False]
+    assert [s.group for s in group_samples(samples)] == [s.group for s in grouped]
+
+
 def test_crops_depend_on_their_number_alone_and_show_groups(grouped):
     inputs, targets = make_batches(grouped).batch_number(1)
     again, _ = make_batches(grouped, count=1).batch_number(25)

@@ -12,6 +12,7 @@ from models.click_training import build_click_training
 from tests.tiny_prompted import tiny_plain_network, tiny_prompted_network
 from utils.errors import InputError
 from utils.training import stage
+from utils.training.prompted_network import PromptedNetwork
 from utils.training.weights import load_weights, read_weights, save_weights
 
 
@@ -120,3 +121,27 @@ def test_weights_of_imagenet_are_refused(run_config, tmp_path):
     save_weights(tiny_plain_network(), path, {"stage": "imagenet"})
     with pytest.raises(InputError, match="stage imagenet"):
         train_prompted.main(run_config(weights=path))
+
+
+def test_lists_of_which_nothing_is_left_are_refused(run_config, pairs):
+    for exclude, emptied in (("4", "5"), "val.txt"), (("0", "1", "2", "3"), "train.txt"):
+        with pytest.raises(InputError, match=f"{emptied}: --exclude .* leaves none"):
+            train_prompted.main(run_config(exclude=exclude, dry_run=True))
+
+
+def test_the_answers_of_several_gpus_to_one_image_are_taken_as_one(monkeypatch):
+    """As with TensorFlow's MirroredStrategy: each replica answers the whole batch."""
+    network = PromptedNetwork(tiny_prompted_network())
+    image = np.random.default_rng(0).integers(0, 256, (40, 50, 3)).astype("uint8")
+    prompt = np.ones((40, 50, 4), "float32")
+    expected = network.probability(network.look(image), prompt)
+    for part in (network._features, network._head):
+        one = part.predict_on_batch
+
+        def two(x, one=one):
+            return keras.tree.map_structure(lambda values: np.concatenate([values] * 2), one(x))
+
+        monkeypatch.setattr(part, "predict_on_batch", two)
+    maps = network.look(image)
+    assert all(len(values) == 1 for values in maps)
+    np.testing.assert_array_equal(network.probability(maps, prompt), expected)

@@ -87,6 +87,23 @@ def test_excluded_images_are_left_out(herd):
     assert not samples_of(herd, ("JPEG",))
 
 
+def test_a_list_may_name_files_by_absolute_paths(herd, monkeypatch):
+    text = (herd / "list.txt").read_text()
+    for folder in ("JPEGImages", "Annotations"):
+        text = text.replace(folder, f"{herd}/{folder}")
+    (herd / "list.txt").write_text(text)
+
+    def count(dataset, *exclude):
+        return len(read_animal_list(herd / "list.txt", dataset, exclude))
+
+    assert count(herd, "pigpen_") == 3
+    assert count(herd, herd.name) == 4  # names above the data set do not count
+    outside = herd / "Annotations"
+    assert count(outside, "pigpen_") == 3 and count(outside, herd.name) == 0
+    monkeypatch.chdir(herd.parent)
+    assert count(Path(herd.name), herd.name) == 4
+
+
 def test_small_pieces_may_belong_to_any_animal():
     label = 7 * (square(0, 0, 30) | square(50, 0, 25) | square(50, 50, 6)).astype("uint8")
     label[90:] = VOID

@@ -7,11 +7,14 @@ import keras
 import numpy as np
 import pytest
 
+import train_davis_objectness
 import train_pascal_base
+from tests.training.stage_world import write_start
 from utils.errors import InputError, UsageError
 from utils.files import hold_lock
 from utils.training import stage
 from utils.training.batches import Batches
+from utils.training.run_folder import RunFolder
 from utils.training.weights import read_weights
 
 
@@ -135,3 +138,26 @@ def test_a_run_is_not_continued_with_another_list(stage_config, pairs):
     train_pascal_base.main(stage_config(steps=2))
     with pytest.raises(InputError, match="samples"):
         train_pascal_base.main(stage_config(steps=4, resume=True, list=pairs / "val.txt"))
+
+
+def test_a_run_that_replaces_the_weights_it_started_from_is_continued(
+    stage_config, tmp_path, monkeypatch
+):
+    own = write_start(tmp_path / "weights/deeplab.safetensors", "pascal_base")
+    started_from = read_weights(own)[1]["sha256"]
+    options = {"stage": "objectness", "weights": own}
+
+    def kill(self, *arguments):
+        write_start(own, "objectness")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(RunFolder, "export_weights", kill)  # after the file was replaced
+        train_davis_objectness.main(stage_config(steps=2, **options))
+    for steps in (2, 2, 4):  # killed; finished; given more steps
+        train_davis_objectness.main(stage_config(steps=steps, resume=True, **options))
+    metadata = read_weights(own)[1]
+    assert metadata["started_from"] == started_from != metadata["sha256"]
+    with pytest.raises(InputError, match="that run had weights"):
+        other = write_start(tmp_path / "other.safetensors", "objectness")
+        train_davis_objectness.main(stage_config(resume=True, **options | {"weights": other}))

@@ -5,6 +5,7 @@ import sys
 import typing
 from dataclasses import MISSING, fields
 
+import keras
 import pytest
 
 import finetune_test
@@ -12,11 +13,12 @@ import train_davis_objectness
 import train_pascal_base
 from models import HEADS
 from tests.training.stage_world import STAGES
-from utils import paths
+from utils import backend, paths
 from utils.command_line import parse_config
 from utils.errors import InputError, UsageError
 from utils.training.recipe import Recipe
 from utils.training.sample_lists import read_sample_list
+from utils.training.stage import check_settings
 
 
 @pytest.mark.parametrize("option", ["steps", "batch_size", "accumulate", "crop", "validate_every"])
@@ -35,9 +37,35 @@ def test_settings_that_cannot_be_are_usage_errors(stage_config, option):
             train_pascal_base.main(stage_config(**{option: bad}))
 
 
+@pytest.mark.parametrize("size, fitting", [(2, "3"), (4, "3 or 6"), (6, None)])
+def test_a_batch_that_jax_cannot_split_evenly_over_the_devices_is_refused(
+    monkeypatch, size, fitting
+):
+    recipe = train_pascal_base.make_recipe(train_pascal_base.Config(batch_size=size))
+    check_settings(recipe)
+    monkeypatch.setattr(backend, "_devices", lambda: ["gpu:0", "gpu:1", "gpu:2"])
+    monkeypatch.setattr(keras.backend, "backend", lambda: "tensorflow")
+    check_settings(recipe)
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    if fitting:
+        with pytest.raises(UsageError, match=f"multiple of 3, .*not {size}. Take {fitting}\\."):
+            check_settings(recipe)
+    else:
+        check_settings(recipe)
+
+
 def test_validation_images_that_are_trained_on_are_pointed_out(stage_config, pairs, capsys):
     train_pascal_base.main(stage_config(validation_list=pairs / "train.txt", dry_run=True))
     assert "4 validation images are trained on too" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "stage, seed, noted",
+    [("pascal_base", 0, True), ("pascal_base", 1, False), ("objectness", 0, False)],
+)
+def test_a_later_leg_with_the_same_crops_is_pointed_out(stage_config, capsys, stage, seed, noted):
+    STAGES[stage].main(stage_config(stage, seed=seed, dry_run=True))  # weights of pascal_base
+    assert ("give each run a --seed of its own" in capsys.readouterr().out) == noted
 
 
 @pytest.mark.parametrize("script", STAGES.values())

@@ -1,5 +1,6 @@
 """train_pascal_base.py and train_davis_objectness.py: generated data in, weights out; refusals."""
 
+import itertools
 import json
 
 import keras
@@ -13,6 +14,8 @@ from models import HEADS
 from tests.training.stage_world import STAGES, write_start
 from utils import paths
 from utils.errors import InputError
+from utils.training.animals import read_animal_list
+from utils.training.batches import FileSample
 from utils.training.weights import read_weights
 
 
@@ -115,3 +118,35 @@ def test_a_dry_run_writes_nothing(stage_config, tmp_path, capsys, stage):
     printed = capsys.readouterr().out
     assert "4 to train on, 2 to validate on" in printed
     assert "crop: 32" in printed
+
+
+def test_a_file_that_cannot_be_read_in_the_middle_of_a_run_is_named(stage_config, monkeypatch):
+    read, count = FileSample.read, itertools.count()
+
+    def read_or_fail(self):
+        if next(count) >= 12:  # the first batch, which Keras looks at, is read
+            raise InputError("one.png: no label")
+        return read(self)
+
+    monkeypatch.setattr(FileSample, "read", read_or_fail)
+    with pytest.raises(InputError, match="^one.png: no label$"):
+        train_pascal_base.main(stage_config())
+
+
+def test_a_dry_run_reads_all_annotations_and_headers_and_names_the_first_that_does_not_fit(
+    stage_config, pairs, capsys
+):
+    dry = stage_config(dry_run=True)
+    train_pascal_base.main(dry)
+    assert "files: 6 images fit to their annotations" in capsys.readouterr().out
+    whole = (pairs / "Annotations/5.png").read_bytes()
+    (pairs / "Annotations/5.png").write_bytes(whole[:-30])
+    with pytest.raises(InputError, match=r"^1 of 6 images .*5\.png: expected a whole image"):
+        train_pascal_base.main(dry)
+    Image.new("RGB", (64, 40)).save(pairs / "JPEGImages/2.jpg")
+    (pairs / "JPEGImages/3.jpg").write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"^3 of 6 images .*2\.png: expected 64x40"):
+        train_pascal_base.main(dry)
+    sample = read_animal_list(pairs / "train.txt", pairs)[2]
+    with pytest.raises(InputError, match=r"2\.png: expected 64x40"):
+        sample.check()

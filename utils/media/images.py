@@ -4,13 +4,14 @@ Everything is read with Pillow: OpenCV turns palettes into colours and may retur
 truncated JPEG without an error.
 """
 
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from utils.errors import InputError
 from utils.media.name_order import has_decimals, has_negatives, natural_key
@@ -28,6 +29,7 @@ OTHER_IMAGE_SUFFIXES = (
 )  # fmt: skip
 STACK_FORMATS = ("GIF", "PNG", "TIFF", "WEBP")  # of Pillow; several pictures are an animation
 HIGHEST_16_BIT = 65535
+_TURNED = (5, 6, 7, 8)  # orientations of EXIF in which height and width change places
 
 
 def list_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
@@ -114,6 +116,28 @@ def open_image(path: Path) -> Image.Image:
     Raises:
         InputError: if it is missing, empty, cut off or no image; the message names the file.
     """
+    with _opened(path) as image:
+        image.load()
+        # exif_transpose forgets the format, which the label errors want to know.
+        upright, upright_format = ImageOps.exif_transpose(image), image.format
+        upright.format = upright_format
+        return upright
+
+
+def read_size(path: Path) -> tuple[int, int]:
+    """Reads the height and width of an image, upright, mostly from its header alone.
+
+    Raises:
+        InputError: as `open_image`, but for files that are cut off behind the header.
+    """
+    with _opened(path) as image:
+        is_turned = image.getexif().get(ExifTags.Base.Orientation, 1) in _TURNED
+        return image.size if is_turned else image.size[::-1]
+
+
+@contextlib.contextmanager
+def _opened(path):
+    """The only picture of a file, not yet decoded; whatever goes wrong with it is an InputError."""
     try:
         if path.stat().st_size == 0:
             raise InputError(f"{path}: expected an image, found 0 bytes; copy or extract it again.")
@@ -124,11 +148,7 @@ def open_image(path: Path) -> Image.Image:
                     f"{path}: expected one picture, found {num_pictures} in one file, as in an "
                     "animation or a stack; save the right one as PNG."
                 )
-            image.load()
-            # exif_transpose forgets the format, which the label errors want to know.
-            upright, upright_format = ImageOps.exif_transpose(image), image.format
-            upright.format = upright_format
-            return upright
+            yield image
     except InputError:
         raise
     except FileNotFoundError:

@@ -16,13 +16,15 @@ import cv2
 import numpy as np
 
 from utils.errors import InputError
-from utils.media.images import open_image, read_image
+from utils.media.images import open_image, read_image, read_size
 from utils.media.labels import VOID, read_label
+from utils.training.batches import check_sizes
 from utils.training.sample_lists import read_sample_list
 
 SampleT = TypeVar("SampleT", bound="AnimalSample")
 
-INSTANCES = "Instances"  # the folder beside Annotations/ with a number per animal
+ANNOTATIONS = "Annotations"
+INSTANCES = "Instances"  # the folder beside it with a number per animal
 UNNUMBERED = 254  # in a map of animals: an animal, or part of one, but it is not known of which
 _SMALLER_PIECE = 0.25  # share of the largest piece: what is smaller may be a part of it
 _MIN_CUT_OUT_PX = 400
@@ -45,13 +47,25 @@ class AnimalSample:
         return start if separator else self.image_path.parent.name
 
     def read(self) -> "NumberedImage":
-        return NumberedImage(read_image(self.image_path), *self.read_animals())
+        image, (animals, are_single) = read_image(self.image_path), self.read_animals()
+        check_sizes(self, image.shape[:2], animals.shape)
+        return NumberedImage(image, animals, are_single)
 
     def read_animals(self) -> tuple[np.ndarray, bool]:
         """`animals` and `are_single` of the `NumberedImage`, without the image."""
-        if INSTANCES in self.annotation_path.parts:
-            return read_numbers(self.annotation_path), True
-        return number_pieces(without_other_objects(read_label(self.annotation_path).values))
+        annotation = self._read_annotation()
+        if has_numbers(self.annotation_path):
+            return annotation, True
+        return number_pieces(without_other_objects(annotation))
+
+    def check(self) -> None:
+        """As `FileSample.check`."""
+        check_sizes(self, read_size(self.image_path), self._read_annotation().shape)
+
+    def _read_annotation(self):
+        if has_numbers(self.annotation_path):
+            return read_numbers(self.annotation_path)
+        return read_label(self.annotation_path).values
 
 
 def group_by_kind(samples: Iterable[SampleT]) -> dict[str, list[SampleT]]:
@@ -172,7 +186,8 @@ def read_animal_list(
 
     Args:
         list_path, dataset: see there.
-        exclude: beginnings of names of files or folders that are left out.
+        exclude: beginnings of names of files or folders that are left out; of a file outside of the
+            data set, all folders count.
 
     Raises:
         InputError: see there.
@@ -180,18 +195,32 @@ def read_animal_list(
     samples = []
     for sample in read_sample_list(list_path, dataset):
         image, annotation = sample.image_path, sample.annotation_path
-        names = image.relative_to(dataset).parts
-        if any(name.startswith(start) for name in names for start in exclude):
+        if any(name.startswith(start) for name in _names(image, dataset) for start in exclude):
             continue
         samples.append(AnimalSample(image, numbered_annotation(annotation)))
     return samples
+
+
+def _names(image, dataset):
+    image, dataset = image.absolute(), dataset.absolute()
+    return image.relative_to(dataset).parts if image.is_relative_to(dataset) else image.parts
 
 
 def numbered_annotation(annotation: Path) -> Path:
     """The counterpart below `Instances/` of a file below `Annotations/`; the file itself where
     there is none."""
     for folder in annotation.parents:
-        if folder.name == "Annotations":
+        if folder.name == ANNOTATIONS:
             numbered = folder.with_name(INSTANCES) / annotation.relative_to(folder)
             return numbered if numbered.is_file() else annotation
     return annotation
+
+
+def has_numbers(annotation: Path) -> bool:
+    """Whether a file is in `Instances/`, so that it has a number per animal.
+
+    Only the folder that stands in place of `Annotations/` counts: a data set may be below a folder
+    of this name.
+    """
+    names = (folder.name for folder in annotation.parents)
+    return next((n for n in names if n in (ANNOTATIONS, INSTANCES)), None) == INSTANCES

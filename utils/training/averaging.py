@@ -14,6 +14,8 @@ from utils import backend
 from utils.training.recipe import Recipe
 
 SNAPSHOTS = 60  # at most so many are averaged, evenly spaced: more cost time and change little
+BEGAN = "began"  # in the state: the update after which the average begins
+_UNKNOWN = -1
 
 
 class WeightAverage(keras.callbacks.Callback):
@@ -33,12 +35,14 @@ class WeightAverage(keras.callbacks.Callback):
         self.accumulate = recipe.accumulate
         self.done = 0
         self.enabled = recipe.average_from is not None
-        self.averages, self.count = [], None
+        self.averages, self.count, self.began = [], None, None
         if not self.enabled:
             return
         self.start = round(recipe.average_from * recipe.steps)
         self.every = max(1, (recipe.steps - self.start) // SNAPSHOTS)
         self.count = self._make_variable((), "int32")
+        self.began = self._make_variable((), "int32")
+        self.began.assign(_UNKNOWN)
         self.averages = [self._make_variable(v.shape, v.dtype) for v in model.weights]
 
     @staticmethod
@@ -51,16 +55,26 @@ class WeightAverage(keras.callbacks.Callback):
         if not self.enabled:
             return {}
         names = [variable.path for variable in self.model.weights]
-        return {"count": self.count, **dict(zip(names, self.averages, strict=True))}
+        averages = dict(zip(names, self.averages, strict=True))
+        return {"count": self.count, BEGAN: self.began, **averages}
 
     def resume(self, done: int) -> None:
         """Continues after `done` batches, with the state restored.
 
-        A run that is given more steps begins to average later: an earlier average is dropped.
+        A run that is given more steps begins to average later: an earlier average is dropped. One
+        that is given fewer keeps its average, which begins later than it would have.
         """
         self.done = done
-        if self.enabled and done // self.accumulate <= self.start:
+        if not self.enabled:
+            return
+        began = int(self.began.numpy())
+        is_early = began < self.start
+        if began == _UNKNOWN:  # states of earlier versions do not say where their average began
+            is_early = done // self.accumulate <= self.start
+        if is_early:
             self.count.assign(0)
+        if is_early or began == _UNKNOWN or not self._begun():
+            self.began.assign(self.start)
 
     def on_train_batch_end(self, batch, logs=None):
         self.done += 1

@@ -1,6 +1,6 @@
 """The whole training state in one file, so that a killed run resumes exactly."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import keras
@@ -26,12 +26,20 @@ class Backup(keras.callbacks.Callback):
     Args:
         path: an .npz file, replaced as a whole.
         extra: further variables that belong to the state, by name.
+        new: names of those of `extra` that files of earlier versions lack; they then stay as they
+            are.
     """
 
-    def __init__(self, path: Path, extra: Mapping[str, keras.Variable] | None = None):
+    def __init__(
+        self,
+        path: Path,
+        extra: Mapping[str, keras.Variable] | None = None,
+        new: Collection[str] = (),
+    ):
         super().__init__()
         self.path = Path(path)
         self.extra = dict(extra or {})
+        self.new = {f"extra/{name}" for name in new}
 
     def on_epoch_end(self, epoch, logs=None):
         values = {name: variable.numpy() for name, variable in self._variables().items()}
@@ -65,7 +73,8 @@ class Backup(keras.callbacks.Callback):
         if int(state.pop(_FORMAT_KEY, 1)) != FORMAT:
             raise self._misfit("the state was written by another version of this program")
         epoch = int(state.pop(_EPOCH_KEY))
-        variables = self._variables()
+        lacking = self.new - state.keys()
+        variables = {name: v for name, v in self._variables().items() if name not in lacking}
         for name in sorted(variables.keys() ^ state.keys()):
             found = "missing" if name in variables else "not part of this training"
             raise self._misfit(f"tensor {name} is {found}")

@@ -24,7 +24,7 @@ import numpy as np
 
 from utils import backend
 from utils.errors import InputError
-from utils.media.images import read_image
+from utils.media.images import read_image, read_size
 from utils.media.labels import VOID, read_label
 from utils.training.augmentation import Augmentation, augment, fill_object
 
@@ -48,10 +48,39 @@ class FileSample:
     image_path: Path
     annotation_path: Path
 
+    def check(self) -> None:
+        """Reads the annotation and the image's header.
+
+        Raises:
+            InputError: if one of them cannot be read, or if their sizes differ.
+        """
+        size = read_size(self.image_path)
+        check_sizes(self, size, read_label(self.annotation_path).values.shape)
+
     def read(self):
         annotation = read_label(self.annotation_path).values
         target = np.where(annotation == VOID, VOID, annotation > 0).astype("uint8")
-        return read_image(self.image_path), target, None
+        image = read_image(self.image_path)
+        check_sizes(self, image.shape[:2], target.shape)
+        return image, target, None
+
+
+def check_sizes(pair: Any, image: tuple[int, int], annotation: tuple[int, int]) -> None:
+    """Makes sure that an annotation labels the pixels of its image.
+
+    Args:
+        pair: a sample with `image_path` and `annotation_path`.
+        image, annotation: height and width.
+
+    Raises:
+        InputError: naming both files if the sizes differ.
+    """
+    if image != annotation:
+        raise InputError(
+            f"{pair.annotation_path}: expected {image[1]}x{image[0]}, the size of "
+            f"{pair.image_path}, found {annotation[1]}x{annotation[0]}; annotate the image at its "
+            "own size, or take it out of the list."
+        )
 
 
 @dataclass(frozen=True)
@@ -90,6 +119,9 @@ class Batches(keras.utils.PyDataset):
         processes: that prepare them instead, a batch each; threads, which share one interpreter,
             cannot keep a GPU busy. 0: none. `close` ends them.
         first_batch: batches that the run had before epoch 0.
+
+    Attributes:
+        failures: what was raised instead of a batch, which TensorFlow hides in an error of its own.
     """
 
     def __init__(
@@ -117,6 +149,7 @@ class Batches(keras.utils.PyDataset):
         self.outputs = outputs
         self.first_batch = first_batch
         self.epoch = 0
+        self.failures: list[Exception] = []
         self._pool = _start_pool(self, processes) if processes else None
 
     def __len__(self):
@@ -127,9 +160,13 @@ class Batches(keras.utils.PyDataset):
 
     def __getitem__(self, index):
         number = self.first_batch + self.epoch * self.steps_per_epoch + index
-        if self._pool is None:
-            return self.batch_number(number)
-        return self._pool.submit(_batch_number, number).result()
+        try:
+            if self._pool is None:
+                return self.batch_number(number)
+            return self._pool.submit(_batch_number, number).result()
+        except Exception as error:
+            self.failures.append(error)
+            raise
 
     def close(self) -> None:
         """Ends the processes, if there are any."""

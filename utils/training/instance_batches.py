@@ -8,11 +8,11 @@ from typing import Literal
 import numpy as np
 
 from utils.training.animals import (
-    INSTANCES,
     UNNUMBERED,
     AnimalSample,
     CutOut,
     group_by_kind,
+    has_numbers,
     numbers_in,
 )
 from utils.training.augmentation import (
@@ -59,7 +59,7 @@ def group_samples(samples: Iterable[AnimalSample]) -> list[GroupedSample]:
         animals, are_single = sample.read_animals()
         count = len(numbers_in(animals))
         if count and are_single:
-            is_numbered = INSTANCES in sample.annotation_path.parts
+            is_numbered = has_numbers(sample.annotation_path)
             group = ("several" if count > 1 else "one") if is_numbered else "single"
             grouped.append(GroupedSample(sample.image_path, sample.annotation_path, group))
     return grouped

@@ -23,7 +23,9 @@ class PromptedNetwork:
 
     def look(self, image: np.ndarray) -> Maps:
         """What the backbone sees in an image, uint8 (H, W, 3) RGB: most of the time goes here."""
-        return self._features.predict_on_batch(image[None])
+        maps = self._features.predict_on_batch(image[None])
+        # With several GPUs, TensorFlow gives each of them the whole batch and joins the answers.
+        return [values[:1] for values in maps]
 
     def probability(self, maps: Maps, prompt: np.ndarray) -> np.ndarray:
         """Segments the animal that is meant.

@@ -12,7 +12,7 @@ from utils import paths
 from utils.environment import describe_environment, git_commit
 from utils.errors import InputError, UsageError
 from utils.files import hold_lock, write_json
-from utils.training.weights import load_weights, save_weights
+from utils.training.weights import load_weights, read_weights, save_weights
 
 
 class RunFolder:
@@ -31,6 +31,7 @@ class RunFolder:
         self.record = self.path / paths.RUN_FILE
         self.best = self.path / "best.safetensors"
         self._history = self.path / "history.json"
+        self._exported = (f"{head}.last", head)  # without the suffix
 
     def lock(self, dry_run: bool = False) -> contextlib.AbstractContextManager:
         """Refuses a second training in this folder while the block runs.
@@ -45,6 +46,20 @@ class RunFolder:
             return contextlib.nullcontext()
         # Not inside the run's own folder, which a new run clears.
         return hold_lock(self.output / f"{self.head}.lock", f"the training in {self.output}")
+
+    def start_weights(self, weights: Path) -> str:
+        """The sha256 of the weights that the run starts from, or has started from.
+
+        A run may replace the file that it started from by its own weights. Its state stands for
+        both, so it can be continued all the same.
+
+        Raises:
+            InputError: if the weights are missing or damaged.
+        """
+        own = [(self.output / f"{name}.safetensors").resolve() for name in self._exported]
+        if self.state.is_file() and Path(weights).resolve() in own:
+            return self._read_key()["weights"]
+        return read_weights(weights)[1]["sha256"]
 
     def check(self, key: dict[str, Any], resume: bool, steps: int) -> None:
         """Makes sure that no run is lost: there is none yet, or `resume` continues the same one.
@@ -65,7 +80,7 @@ class RunFolder:
                 f"{self.path} contains a training run. Continue it with --resume (and more "
                 "--steps, if it is done), remove it, or name another --output."
             )
-        kept = json.loads(self.record.read_text(encoding="utf-8"))["key"]
+        kept = self._read_key()
         key = json.loads(json.dumps(key))  # tuples become lists, as in the file
         for name in sorted(kept.keys() | key.keys()):
             if kept.get(name) != key.get(name):
@@ -79,6 +94,9 @@ class RunFolder:
                 f"{self.path}: that run has made {made} updates, --steps {steps} asks for fewer. "
                 "Ask for more, or name another --output."
             )
+
+    def _read_key(self):
+        return json.loads(self.record.read_text(encoding="utf-8"))["key"]
 
     def begin(self, key: dict[str, Any], steps: int) -> None:
         """Writes the description of the run into its folder.
@@ -120,7 +138,7 @@ class RunFolder:
         history = self.read_history()
         validated = [row for row in history if "validation_iou" in row]
         best = max(validated, key=lambda row: row["validation_iou"])
-        for name, row in ((f"{self.head}.last", history[-1]), (self.head, best)):
+        for name, row in zip(self._exported, (history[-1], best), strict=True):
             if name == self.head:
                 load_weights(model, self.best)
             path = self.output / f"{name}.safetensors"

@@ -17,7 +17,7 @@ from utils import backend
 from utils.console import training_progress
 from utils.environment import git_commit
 from utils.errors import InputError, UsageError
-from utils.training.averaging import WeightAverage
+from utils.training.averaging import BEGAN, WeightAverage
 from utils.training.backup import Backup
 from utils.training.batches import Batches, FileSample
 from utils.training.epoch_log import EpochLog
@@ -39,6 +39,13 @@ def check_settings(recipe: Recipe) -> None:
     ):  # fmt: skip
         if getattr(recipe, name) < 1:
             raise UsageError(f"{_flag(name)} must be 1 or more, not {getattr(recipe, name)}.")
+    parts = backend.num_equal_parts()
+    if left := recipe.batch_size % parts:
+        less = recipe.batch_size - left
+        raise UsageError(
+            f"--batch-size must be a multiple of {parts}, the number of devices that share a "
+            f"batch, not {recipe.batch_size}. Take {f'{less} or ' if less else ''}{less + parts}."
+        )
     for name in ("head_learning_rate", "backbone_learning_rate"):
         if not 0 < getattr(recipe, name) < 1:
             raise UsageError(f"{_flag(name)} must be between 0 and 1, not {getattr(recipe, name)}.")
@@ -82,10 +89,17 @@ def run_key(
     samples: Sequence[FileSample],
     validation: Sequence[FileSample],
     weights: Path,
+    folder: RunFolder,
 ) -> dict[str, Any]:
     """Everything that the trained weights depend on, except what is inside the images.
 
     A run is only continued under the same key. `steps` is not part of it: they may grow.
+
+    Args:
+        recipe: of the run.
+        samples, validation: the images.
+        weights: to start from.
+        folder: of the run.
 
     Raises:
         UsageError: for invalid settings.
@@ -97,7 +111,7 @@ def run_key(
     return settings | {
         "samples": _digest(samples),
         "validation": _digest(validation),
-        "weights": read_weights(weights)[1]["sha256"],
+        "weights": folder.start_weights(weights),
     }
 
 
@@ -107,11 +121,32 @@ def _digest(samples):
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
+def check_files(samples: Sequence[FileSample]) -> None:
+    """Reads each annotation and the header of each image, once however often a list repeats it.
+
+    Raises:
+        InputError: naming the first that cannot be read, or whose sizes differ.
+    """
+    problems, distinct = [], dict.fromkeys(samples)
+    for sample in distinct:
+        try:
+            sample.check()
+        except InputError as error:
+            problems.append(error)
+    if problems:
+        raise InputError(
+            f"{len(problems)} of {len(distinct)} images cannot be trained on. The first: "
+            f"{problems[0]}"
+        )
+    print(f"files: {len(distinct)} images fit to their annotations", flush=True)
+
+
 def print_plan(
     folder: RunFolder,
     settings: dict[str, Any],
     samples: Sequence[FileSample],
     validation: Sequence[FileSample],
+    start_stage: str | None = None,
 ) -> None:
     """Prints what the network is trained on, where the run is kept, and all settings.
 
@@ -119,6 +154,7 @@ def print_plan(
         folder: of the run.
         settings: name -> value; one line each.
         samples, validation: the images.
+        start_stage: of the weights to start from, where a run may continue its own stage.
     """
     print(f"images: {len(samples)} to train on, {len(validation)} to validate on")
     shared = len(set(samples) & set(validation))
@@ -127,7 +163,14 @@ def print_plan(
             f"note: {shared} validation images are trained on too: their IoU says nothing about "
             "other images"
         )
-    state = "continues the run there" if folder.state.is_file() else "new run"
+    continues = folder.state.is_file()
+    # 0 is the default: whoever names another seed has thought of it.
+    if start_stage == settings["stage"] and settings["seed"] == 0 and not continues:
+        print(
+            "note: the weights come from a run of this stage; with the same list and --seed, this "
+            "one draws the same crops again: give each run a --seed of its own"
+        )
+    state = "continues the run there" if continues else "new run"
     print(f"output: {folder.output} ({state})")
     for name, value in settings.items():
         print(f"  {name}: {value}", flush=True)
@@ -203,7 +246,7 @@ def train(
         FloatingPointError: if the loss or a weight is not finite; the last good state stays.
     """
     average = WeightAverage(model, recipe)
-    backup = Backup(folder.state, average.state)
+    backup = Backup(folder.state, average.state, new=[BEGAN])
     backup.restore(model)
     # The optimizer counts batches, accumulated or not.
     done = int(model.optimizer.iterations.numpy())
@@ -240,19 +283,25 @@ def _fit(model, batches, recipe, done, callbacks):
     """Makes the updates that are left after `done` batches."""
     left = recipe.batches - done
     title = f"{recipe.stage.replace('_', ' ')} training"
-    model.fit(
-        batches,
-        epochs=-(-left // len(batches)),
-        # The log before the backup: an epoch that the state says is done has been logged.
-        callbacks=[
-            batches.follow_epochs(),
-            StopAfter(left),
-            *callbacks,
-            *training_progress(title, recipe.batches, done),
-        ],
-        shuffle=False,  # else Keras hands out the batches of a PyDataset in another order
-        verbose=0,
-    )
+    try:
+        model.fit(
+            batches,
+            epochs=-(-left // len(batches)),
+            # The log before the backup: an epoch that the state says is done has been logged.
+            callbacks=[
+                batches.follow_epochs(),
+                StopAfter(left),
+                *callbacks,
+                *training_progress(title, recipe.batches, done),
+            ],
+            shuffle=False,  # else Keras hands out the batches of a PyDataset in another order
+            verbose=0,
+        )
+    except Exception as error:
+        for failure in batches.failures:
+            if str(failure) in str(error):  # TensorFlow's error quotes the traceback
+                raise failure from None
+        raise
 
 
 class StopAfter(keras.callbacks.Callback):
@@ -269,7 +318,7 @@ class StopAfter(keras.callbacks.Callback):
 
 
 def weights_facts(
-    recipe: Recipe, head: str, list_path: Path, samples: Sequence, start: dict[str, str]
+    recipe: Recipe, head: str, list_path: Path, samples: Sequence, started_from: str
 ) -> dict[str, Any]:
     """What is kept with weights: how, from which data and from which weights they were trained.
 
@@ -277,13 +326,13 @@ def weights_facts(
         recipe, samples: of the run.
         head: of the network.
         list_path: of the samples.
-        start: as `load_weights` returned it.
+        started_from: sha256 of the weights, as the run's key has it.
     """
     return {
         "stage": recipe.stage,
         "head": head,
         "output_stride": HEADS[head].output_stride,
         "data": f"{list_path.name}, {len(samples)} samples",
-        "started_from": start["sha256"],
+        "started_from": started_from,
         "commit": git_commit(),
     }
