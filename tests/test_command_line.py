@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from utils.command_line import parse_config, run_script, setting
+from utils.command_line import parse_config, quote_for_windows, run_script, setting
 from utils.errors import InputError, UsageError
 
 
@@ -75,6 +75,20 @@ def test_after_ctrl_c_the_command_that_continues_is_named(flags, command, monkey
         run_script(main, Config, "")
     assert stop.value.code == 130
     assert f"Run the same command {command} continue." in capsys.readouterr().err
+
+
+def test_a_command_for_windows_is_quoted_for_both_of_its_terminals():
+    words = [
+        "python",
+        r"C:\animals\annotate.py",
+        "--video",
+        "cats&dogs.mp4",
+        "--results",
+        "out (1)",
+    ]
+    assert quote_for_windows(words) == (
+        r'python C:\animals\annotate.py --video "cats&dogs.mp4" --results "out (1)"'
+    )
 
 
 def test_faults_of_ours_keep_their_traceback(monkeypatch):

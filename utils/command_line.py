@@ -5,8 +5,8 @@
 
 import dataclasses
 import os
+import re
 import shlex
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -63,7 +63,12 @@ def shown_command(script: Path, flags: Sequence[str]) -> str:
     """
     shown_script = script.name if Path.cwd() == script.parent else str(script)
     words = ["python", shown_script, *flags]
-    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+    return quote_for_windows(words) if os.name == "nt" else shlex.join(words)
+
+
+def quote_for_windows(words: Sequence[str]) -> str:
+    """Returns a command for cmd.exe and PowerShell, which split words also at &, ( and ;."""
+    return " ".join(w if re.fullmatch(r"[\w.\\/:,=+-]+", w) else f'"{w}"' for w in words)
 
 
 def shard_slice(shard: str) -> slice:

@@ -3,8 +3,14 @@
 import errno
 
 _DISK_FULL_CODES = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
-# TensorFlow and HDF5 report a full disk by these words, without an error code.
-_DISK_FULL_WORDS = ("No space left on device", "Disk quota exceeded")
+# TensorFlow, HDF5 and safetensors report a full disk by these words, without an error code; on
+# Windows in the user's language, so that only the system's number tells.
+_DISK_FULL_WORDS = (
+    "No space left on device",
+    "Disk quota exceeded",
+    "Disc quota exceeded",
+    "(os error 112)",
+)
 
 
 class InputError(ValueError):

@@ -10,6 +10,7 @@ import os
 import platform
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ _NO_LOCKS_CODES = {
     for name in ("EINVAL", "EIO", "ENOLCK", "ENOSYS", "ENOTSUP", "EOPNOTSUPP")
     if hasattr(errno, name)
 }
+_HELD_CODES = {5, 32, 33}  # of Windows: access denied, sharing violation, lock violation
+_RETRY_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8)
+_LOCK_SECONDS = 2 if os.name == "nt" else 0  # it may be held for a moment, as files are
 
 
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
@@ -42,21 +46,35 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
     temporary_path = path.with_name(f".writing-{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
     try:
         write(temporary_path)
-        os.replace(temporary_path, path)
+        _replace(temporary_path, path)
     finally:
-        temporary_path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what went wrong before says more
+            temporary_path.unlink(missing_ok=True)
 
 
 def move_into_place(source: Path, target: Path) -> None:
     """Moves a finished file to where it belongs, so that it appears there whole even if that is on
     another disk (a results folder may hold links)."""
     try:
-        os.replace(source, target)
+        _replace(source, target)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
         write_atomically(target, lambda temporary_path: shutil.copyfile(source, temporary_path))
         source.unlink()
+
+
+def _replace(source, target):
+    """Renames a file. On Windows a virus scanner, or whoever reads the target, may hold one of them
+    for a moment."""
+    for seconds in _RETRY_SECONDS:
+        try:
+            return os.replace(source, target)
+        except OSError as error:
+            if getattr(error, "winerror", None) not in _HELD_CODES:
+                raise
+            time.sleep(seconds)
+    return os.replace(source, target)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -152,7 +170,7 @@ def hold_lock(path: Path, work: str) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     # A file of its own: Windows lets nobody else read a locked file.
     holder_file = path.with_name(f"{path.stem}.holder{path.suffix}")
-    lock = filelock.FileLock(path, timeout=0)
+    lock = filelock.FileLock(path, timeout=_LOCK_SECONDS)
     try:
         lock.acquire()
     except filelock.Timeout:

@@ -291,3 +291,21 @@ def test_numbers_that_the_page_has_no_colour_for_leave_it_usable(make_session, t
     session.page.keyboard.press("r")
     paint(session, 100, 20)
     session.wait_text("#frame-state", "unsaved")
+
+
+def test_control_click_means_not_this_and_brackets_may_need_alt(make_session):
+    """As on a Mac, where Control-click is the right button and [ is Option+5."""
+    session = make_session().open()
+    page = session.page
+    paint(session, *SPOT)
+    page.keyboard.down("Control")
+    session.drag((40, 30), (45, 30))
+    page.keyboard.up("Control")
+    label = session.save(6) == 255
+    assert label[30, 59] and not label[30, 41]
+    before = page.locator("#brush-size").input_value()
+    page.evaluate(
+        "document.body.dispatchEvent(new KeyboardEvent('keydown', "
+        "{key: ']', altKey: true, bubbles: true}))"
+    )
+    assert int(page.locator("#brush-size").input_value()) > int(before)

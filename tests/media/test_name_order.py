@@ -3,7 +3,7 @@
 import pytest
 
 from utils.media.images import list_frames
-from utils.media.name_order import has_decimals, has_negatives, natural_key
+from utils.media.name_order import has_decimals, has_negatives, natural_key, spelled_as
 
 COUNTERS = [
     ["clip1.8", "clip1.9", "clip1.10", "clip1.11"],
@@ -45,3 +45,9 @@ def test_numbers_are_in_their_order(tmp_path, stems):
 def test_decimals_have_no_ties():
     names = ["0.5", "0.50", "0.500"]
     assert len({str(natural_key(name, decimal=True)) for name in names}) == 3
+
+
+def test_a_name_is_found_however_its_accents_are_composed():
+    stored = "Ku\u0308ken"  # as on a Mac's disk
+    assert spelled_as("K\u00fcken", ["hen", stored]) == stored
+    assert spelled_as("cock", ["hen", stored]) == "cock"

@@ -18,7 +18,7 @@ from utils.errors import InputError, UsageError
 from utils.files import read_json
 from utils.media.images import list_files
 from utils.media.labels import VOID, iterate_labels, read_label
-from utils.media.name_order import natural_key
+from utils.media.name_order import natural_key, spelled_as
 from utils.media.video_part import take_part
 from utils.media.videos import FrameFolder, Video, VideoFile
 from utils.stage3.correction_files import Corrections, MaskFolder, summarise
@@ -146,6 +146,7 @@ def choose_results(results: Path, names: Sequence[str] = ()) -> list[str]:
             f"{folder}: expected a folder of masks per video, found none; run finetune_test.py, "
             "or name another --results."
         )
+    names = [spelled_as(name, known) for name in names]
     for name in names:
         if name not in known:
             raise UsageError(

@@ -97,7 +97,9 @@ def find_scale(name: str, video_path: Path | None, size: tuple[int, int]) -> Sca
     """
     content = _read_file()
     folder = None if video_path is None else _folder_key(video_path)
-    for one in (content["videos"].get(name), content["folders"].get(folder)):
+    # Of an earlier version, or typed in another case where that does not matter.
+    folders = {os.path.normcase(key): one for key, one in content["folders"].items()}
+    for one in (content["videos"].get(name), folders.get(folder)):
         if one is not None:
             scale = _parse(one)
             if scale.size == tuple(size):

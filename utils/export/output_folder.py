@@ -33,15 +33,17 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
         if path.is_dir() and _is_abandoned(path):
             shutil.rmtree(path, ignore_errors=True)
     name = f"{_PREFIX}{_MACHINE}-{os.getpid()}-{secrets.token_hex(4)}"
-    temporary_path = folder.with_name(name)
+    temporary_path, old = folder.with_name(name), folder.with_name(f"{name}-old")
     temporary_path.mkdir()
     try:
         yield temporary_path
         if folder.exists():
-            shutil.rmtree(folder)
+            # Nothing is lost if it cannot be moved: on Windows, a program may be working in it.
+            os.replace(folder, old)
         os.replace(temporary_path, folder)
     finally:
-        shutil.rmtree(temporary_path, ignore_errors=True)
+        for path in (temporary_path, old):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _is_abandoned(temporary_path: Path) -> bool:

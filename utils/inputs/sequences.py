@@ -11,7 +11,7 @@ from utils import paths
 from utils.errors import InputError, UsageError
 from utils.inputs.video_names import check_name, name_videos, video_name
 from utils.media.images import FRAME_SUFFIXES, join_few, list_files, list_frames
-from utils.media.name_order import has_decimals, natural_key
+from utils.media.name_order import has_decimals, natural_key, spelled_as
 from utils.media.videos import FrameFolder, Video, VideoFile, list_videos
 
 SIZE_FOLDERS = ("480p", "1080p", "Full-Resolution")  # of DAVIS, between JPEGImages and the videos
@@ -117,6 +117,7 @@ def choose_sequences(dataset_dir: Path, names: Sequence[str]) -> list[str]:
             f"{dataset_dir}: no sequences, expected folders of frames in JPEGImages/480p/SEQ or "
             "JPEGImages/SEQ. Put them there, or name another --dataset."
         )
+    names = [spelled_as(name, known) for name in names]
     for name in names:
         if name not in known:
             raise UsageError(
@@ -206,7 +207,7 @@ def find_sequences(
     for own, path in found.items():
         if name is not None:
             check_name(name, "--name")
-        elif own in (".", ".."):  # the stem of a file named ...mp4
+        else:  # "..mp4" has the stem ".", and the root of a disk has no name
             check_name(own, str(path))
     if labels and len(found) > 1:
         raise UsageError(

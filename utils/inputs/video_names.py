@@ -6,6 +6,11 @@ from pathlib import Path
 
 from utils.errors import UsageError
 
+IS_WINDOWS = os.name == "nt"
+FORBIDDEN = "/\\\0\r\n\t" + ('<>:"|?*' if IS_WINDOWS else "")
+_PORTS = {f"{port}{number}" for port in ("COM", "LPT") for number in range(10)}
+_DEVICES = {"CON", "PRN", "AUX", "NUL", *_PORTS}
+
 
 def video_name(path: Path) -> str:
     """Returns the name of a video's results: a folder's (or link's) own name, or a file's stem."""
@@ -20,13 +25,19 @@ def check_name(name: str, source: str) -> None:
         source: the flag or file that it comes from, for the message.
 
     Raises:
-        UsageError: if it is empty or leads to another folder, as `..` and `a/b` do.
+        UsageError: if it is empty, leads to another folder, as `..` and `a/b` do, or cannot be that
+            of a folder on this system.
     """
-    if name in ("", ".", "..") or any(char in name for char in "/\\\0\r\n\t"):
+    if name in ("", ".", "..") or any(char in name for char in FORBIDDEN) or _is_device(name):
         raise UsageError(
             f"{source}: results are stored in a folder of their own, which cannot have the name "
             f"{name!r}. Choose one without slashes and line breaks: --name NAME."
         )
+
+
+def _is_device(name):
+    """Whether Windows takes a name for another one, or for a device."""
+    return IS_WINDOWS and (name[-1] in ". " or name.partition(".")[0].rstrip().upper() in _DEVICES)
 
 
 def name_videos(videos: Sequence[Path]) -> dict[str, Path]:

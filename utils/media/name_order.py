@@ -14,6 +14,13 @@ _SIGNED = re.compile(r"^(.*?)(-?)[0-9]+$")  # the text before the last number, a
 _COUNTER_DIGITS = 4  # where nothing else tells, a longer number after a point is a fraction
 
 
+def spelled_as(name: str, known: Sequence[str]) -> str:
+    """The known name that is this one but for how its accents are composed, as Macs store them;
+    else the name itself."""
+    composed = {unicodedata.normalize("NFC", other): other for other in known}
+    return name if name in known else composed.get(unicodedata.normalize("NFC", name), name)
+
+
 def natural_key(name: str, *, decimal: bool = False, negative: bool = False) -> tuple:
     """The key of the natural order: `frame2` before `frame10`, whatever the letter case.
 

@@ -597,4 +597,6 @@ def clear_results(results_dir: Path, video: Video) -> None:
     for folder in (results_dir / paths.SEGMENTATION / video.name, run_dir / paths.UNCORRECTED):
         shutil.rmtree(folder, ignore_errors=True)
     for suffix in (".mp4", ".png"):
-        (results_dir / paths.OVERLAY / f"{video.name}{suffix}").unlink(missing_ok=True)
+        # A player may have it open, on Windows: `write_overlays` says so then.
+        with contextlib.suppress(PermissionError):
+            (results_dir / paths.OVERLAY / f"{video.name}{suffix}").unlink(missing_ok=True)

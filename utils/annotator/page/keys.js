@@ -126,7 +126,10 @@ export function connectButtons() {
   $("canvas").addEventListener("dblclick", () => {
     if (state.tool === "polygon") parts.tools.polygon.close();
   });
-  $("video-dialog").addEventListener("close", () => $("video").pause());
+  $("video-dialog").addEventListener("close", () => {
+    $("video").removeAttribute("src"); // the server keeps the file open for as long as it is read
+    $("video").load();
+  });
 }
 
 export function connectKeys() {
@@ -164,7 +167,8 @@ function onKey(event) {
     }
     return;
   }
-  if (event.altKey || target.matches("select, input[type=number]")) return;
+  const isBracket = key === "[" || key === "]"; // with Alt on some keyboards
+  if ((event.altKey && !isBracket) || target.matches("select, input[type=number]")) return;
   const isSlider = target.matches("input[type=range]");
   const isControl = isSlider || target.closest("button, summary, input, video");
   if (key === "ArrowLeft" || key === "ArrowRight") {

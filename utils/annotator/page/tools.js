@@ -17,9 +17,10 @@ export function createTools(editor) {
   };
 }
 
-/** Whether a press means "not this": right button, Alt key, or the switch of the page. */
-function isNegative(place) {
-  return place.event.button === 2 || place.event.altKey || state.isExcluding;
+/** Whether a press means "not this": right button (Control-click on a Mac), Alt key, or the switch
+ * of the page. */
+function isNegative({ event }) {
+  return event.button === 2 || event.ctrlKey || event.altKey || state.isExcluding;
 }
 
 function createClickTool(editor) {
