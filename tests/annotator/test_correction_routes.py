@@ -405,6 +405,28 @@ def test_whatever_goes_wrong_with_a_mask_is_told_and_the_writer_goes_on(world, o
     np.testing.assert_array_equal(world.mask(END), truth(END))
 
 
+def test_a_frame_that_cannot_be_written_does_not_hold_up_the_others(world, open_page):
+    client = open_page(world)
+    write_mask = client.writer._write_mask
+
+    def write(frame):
+        if frame == SWAPPED_FROM:
+            raise OSError("no room for this frame")
+        write_mask(frame)
+
+    client.writer._write_mask = write
+    swap(client)
+    status = wait_for(client, "/api/corrections", lambda a: a["writing"]["masks"] == 1)["writing"]
+    client.writer.pause()  # waits for the mask that is being written
+    assert "no room for this frame" in status["error"] and status["overlay"]
+    np.testing.assert_array_equal(world.mask(END), truth(END))
+    assert not json.loads((world.run_dir / "corrections.json").read_text())["are_masks_written"]
+    client.writer._write_mask = write_mask
+    correct(client, "piece", frame=0, x=170, y=80, animal=0)
+    written(client)
+    np.testing.assert_array_equal(world.mask(SWAPPED_FROM), truth(SWAPPED_FROM))
+
+
 def test_what_another_page_of_this_video_corrected_is_not_lost(world, open_page):
     first, second = open_page(world), open_page(world)
     for client in (first, second):

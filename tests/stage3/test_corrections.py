@@ -1,9 +1,14 @@
 """Corrections as operations on label maps, their files, and what a new run makes of them."""
 
+import errno
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from tests.crossing_animals import NUM_FRAMES, SWAPPED_FROM, Crossing, segmented, truth
+from utils import files
 from utils.errors import InputError
 from utils.media.labels import read_label, write_label
 from utils.stage3.correction_files import (
@@ -147,6 +152,24 @@ def test_masks_on_disk_follow_and_undoing_gives_the_same_file_back(world):
     for frame in entry.holds_in:
         corrections.write_mask(frame)
     assert [world.mask_path(frame).read_bytes() for frame in range(NUM_FRAMES)] == before
+    assert not list((world.run_dir / "uncorrected").iterdir())
+
+
+def test_undoing_reaches_masks_on_another_disk(world, monkeypatch):
+    before = world.mask_path(END).read_bytes()
+    corrections = open_list(world)
+    add(corrections, Swap((1, 2), END, END), {END: segmented(END)})
+    real = os.replace
+
+    def replace(source, target):
+        if Path(source).parent != Path(target).parent:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        real(source, target)
+
+    monkeypatch.setattr(files.os, "replace", replace)
+    corrections.entries.pop()
+    corrections.write_mask(END)
+    assert world.mask_path(END).read_bytes() == before
     assert not list((world.run_dir / "uncorrected").iterdir())
 
 
