@@ -252,6 +252,23 @@ def test_a_run_that_is_right_by_itself_is_left_alone_and_the_next_mistake_is_cor
     np.testing.assert_array_equal(swapped.mask(END), truth(END))
 
 
+@pytest.mark.parametrize("last", [SWAPPED_FROM, END])
+def test_a_swap_from_a_frame_that_shows_neither_animal_is_tried_again(world, last):
+    def masks(frame):
+        return segmented(frame) * np.uint8(frame != SWAPPED_FROM)
+
+    def right(frame):
+        return truth(frame) * np.uint8(frame != SWAPPED_FROM)
+
+    kept = {frame: masks(frame) for frame in {SWAPPED_FROM, last}}
+    add(open_list(world), Swap((1, 2), SWAPPED_FROM, last), kept)
+    assert len(segment_again(world, masks)) == 1
+    assert world.list()[0]["holds_in"] == [[SWAPPED_FROM, last]]
+    if last == END:  # the last frame says that the new masks are right
+        assert "do not confuse" in segment_again(world, right)[1]
+        np.testing.assert_array_equal(world.mask(END), truth(END))
+
+
 def test_an_animal_that_is_gone_takes_its_corrections_with_it(swapped):
     notes = segment_again(swapped, lambda f: np.uint8(truth(f) == 1), animals=(1,))
     assert "no animal 2" in notes[1]
