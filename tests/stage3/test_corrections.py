@@ -297,6 +297,31 @@ def test_a_redrawn_mask_holds_where_it_was_drawn_and_on_until_the_new_masks_agre
     assert world.list()[0]["holds_in"] == [[2, 4]] and len(notes) == 1
 
 
+def exchanged(frame) -> np.ndarray:
+    """The truth with the numbers of the two animals exchanged."""
+    return np.array([0, 2, 1], np.uint8)[truth(frame)]
+
+
+def test_a_redrawn_mask_is_left_out_where_its_animal_has_another_number(world):
+    drawn = {frame: np.where(truth(frame) == 1, truth(frame), 0) for frame in (2, 3)}
+    add(open_list(world), Redraw((1,), 2, 3, drawn=3), drawn)
+    notes = segment_again(world, exchanged)
+    assert "left out: what was drawn as animal 1 is animal 2 in the new masks" in notes[1]
+    for frame in (2, 3):
+        np.testing.assert_array_equal(world.mask(frame), exchanged(frame))
+    segment_again(world, lambda frame: truth(frame) * np.uint8(truth(frame) != 1))
+    np.testing.assert_array_equal(world.mask(3), truth(3))
+
+
+@pytest.mark.parametrize("agrees_from, is_kept", [(0.0, False), (0.7, False), (0.6, True)])
+def test_two_redrawn_animals_keep_the_correction_of_a_run_that_confused_them(
+    world, agrees_from, is_kept
+):
+    add(open_list(world), Redraw((1, 2), 3, 3, 3, agrees_from), {3: truth(3)})
+    segment_again(world, exchanged)
+    np.testing.assert_array_equal(world.mask(3), truth(3) if is_kept else exchanged(3))
+
+
 def test_a_run_that_lacks_the_pixels_of_a_correction_says_so_and_ends(world):
     add(open_list(world), Redraw((1,), 3, 3, drawn=3), {3: truth(3)})
     (path,) = (world.run_dir / "corrections").iterdir()

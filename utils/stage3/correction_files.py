@@ -271,8 +271,9 @@ def correct_masks(results: Path, video: Video, animals: Sequence[int]) -> list[s
     masks = MaskFolder(results, video.name, video.frame_names, tuple(animals), video.sha256())
     try:
         corrections = Corrections(masks)
+        corrections.are_masks_written = False  # also if `refit` lacks a file
+        corrections.save()
         notes = corrections.refit()
-        corrections.are_masks_written = False
         corrections.save()
         for frame in corrections.frames():
             corrections.write_mask(frame)
