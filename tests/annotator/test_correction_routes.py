@@ -289,6 +289,22 @@ def test_an_export_that_fails_is_told_and_the_overlay_is_there(world, open_page)
     assert content["is_overlay_written"]
 
 
+def test_the_tables_follow_where_what_is_undone_held_in_no_frame(world, open_page):
+    import export
+
+    export.main(export.Config("csv", results=world.results))
+    client = open_page(world)
+    correct(client, "piece", frame=3, x=60, y=50, animal=0)
+    written(client)
+    path = world.run_dir / "corrections.json"
+    content = json.loads(path.read_text())
+    content["corrections"][0] |= {"holds_in": [], "note": "as after another run"}
+    path.write_text(json.dumps(content))
+    assert correct(client, "undo")["changed"] == []
+    answer = wait_for(client, "/api/corrections", lambda a: not a["writing"]["overlay"])
+    assert answer["writing"]["error"] is None
+
+
 def test_nothing_is_corrected_while_a_run_is_at_work_or_before_there_is_a_result(world, open_page):
     client = open_page(world)
     with hold_lock(world.run_dir / paths.LOCK_FILE, "pair"):

@@ -454,6 +454,9 @@ def test_corrections_by_hand_are_counted_and_located(made, capsys):
         assert "corrected" not in text and "of corrected masks" not in capsys.readouterr().out
         assert "by hand" not in (made.results / "scores.json").read_text("utf-8")
     content["are_masks_written"] = False
-    made.write_record("hen", content, "corrections.json")
-    evaluate.main(evaluate.Config(dataset=made.dataset, results=made.results, report=True))
-    assert "open annotate.py once more" in Page(made.results / "report" / "index.html").text
+    nowhere = entry | {"holds_in": [], "note": "the new mask has no such piece"}
+    for entries in ([entry], [nowhere], []):
+        made.write_record("hen", content | {"corrections": entries}, "corrections.json")
+        evaluate.main(evaluate.Config(dataset=made.dataset, results=made.results, report=True))
+        text = Page(made.results / "report" / "index.html").text
+        assert "open annotate.py once more" in text

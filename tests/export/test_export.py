@@ -556,6 +556,35 @@ def test_an_unfinished_video_is_refused_and_the_others_are_exported(made, capsys
     assert not [path for path in written if "killed" in path or "missing" in path]
 
 
+def correct(made, name: str, entries, are_masks_written: bool = True) -> None:
+    """Writes a list of corrections; an entry is kind, animals, first and last frame."""
+    listed = [
+        {"number": number, "kind": kind, "animals": list(animals), "first": first, "last": last}
+        | {"holds_in": [[first, last]], "note": ""}
+        | ({"drawn": first} if kind == "masks" else {})
+        for number, (kind, animals, first, last) in enumerate(entries, start=1)
+    ]
+    content = {"num_frames": NUM_FRAMES, "frames_sha256": "", "corrections": listed}
+    content |= {"are_masks_written": are_masks_written, "is_overlay_written": True}
+    made.write_record(name, content, "corrections.json")
+
+
+@pytest.mark.parametrize("what", get_args(export.Format))
+@pytest.mark.parametrize("entries", [[("piece", (1, 0), 4, 4)], []], ids=["made", "undone"])
+def test_masks_of_half_written_corrections_are_refused_and_others_exported(
+    made, capsys, what, entries
+):
+    made.add("cow")
+    made.add("hen")
+    correct(made, "cow", [("piece", (1, 0), 4, 4)])
+    correct(made, "hen", entries, are_masks_written=False)
+    assert run(made, what) == 1
+    (error,) = capsys.readouterr().err.splitlines()
+    assert error.startswith("error: hen: ") and "open annotate.py on this video" in error
+    written = contents(made.results / "export")
+    assert any("cow" in path for path in written) and not any("hen" in path for path in written)
+
+
 def test_a_finished_video_with_leftover_state_is_exported(made):
     made.add("hen")
     (made.results / "runs" / "hen" / "partial").mkdir()

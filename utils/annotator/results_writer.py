@@ -179,13 +179,15 @@ class ResultsWriter:
                     return  # once more, later
             if notes:
                 raise InputError(notes[0])
+        self._note_written("masks")  # export.py refuses those that lack corrections
         failure = self._export_again()
         with self._changed:
             if self._pending or self._is_paused:
                 return
         self._note_written("overlay")  # also if export.py failed: the overlay would be made again
         with self._changed:
-            self._is_overlay_due, self._error = bool(self._pending), failure
+            if not self._pending:  # else the files are of masks that have changed since
+                self._is_overlay_due, self._error = False, failure
 
     def _export_again(self) -> str | None:
         """Files that export.py has written of these masks are written anew. Returns: what failed,

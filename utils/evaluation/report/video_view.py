@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from utils.errors import InputError
+from utils.evaluation.corrected_masks import describe_corrections
 from utils.evaluation.report.charts import Chart, Series, lay_out_chart
 from utils.evaluation.report.embedding import embed_file, embed_image, link_file
 from utils.evaluation.report.run_details import group_record
 from utils.evaluation.report.video_report import VideoReport
-from utils.evaluation.results import describe_corrections
 from utils.media.images import read_image, resize_image
 from utils.media.videos import VideoFile
 
