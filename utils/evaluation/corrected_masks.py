@@ -46,6 +46,22 @@ def require_corrected(video: SegmentedVideo) -> None:
         )
 
 
+def corrected_frames(video: SegmentedVideo) -> dict[int, set[int]]:
+    """The frames in which a person corrected an animal's mask.
+
+    Args:
+        video: from `open_segmented`.
+
+    Returns: the animal's number -> indices of frames; without animals that were not corrected.
+    """
+    corrections = _open_corrections(_folder_of(video))
+    frames: dict[int, set[int]] = {}
+    for entry in corrections.entries if corrections else ():
+        for animal in filter(None, entry.operation.animals):  # 0 is the background
+            frames.setdefault(animal, set()).update(entry.holds_in)
+    return frames
+
+
 def _folder_of(video: SegmentedVideo) -> MaskFolder:
     sha256 = video.frames_sha256
     return MaskFolder(video.results, video.name, video.frame_names, video.animals, sha256)
