@@ -289,6 +289,28 @@ def test_an_export_that_fails_is_told_and_the_overlay_is_there(world, open_page)
     assert content["is_overlay_written"]
 
 
+def test_every_format_is_tried_and_all_that_went_wrong_is_told(world, open_page, monkeypatch):
+    from utils.annotator import results_writer
+
+    world.write_overlay()
+    for path in ("csv/pair.csv", "coco/pair.json", "cutout/pair.webm"):
+        (world.results / "export" / path).parent.mkdir(parents=True)
+        (world.results / "export" / path).touch()
+    export = world.results.with_name("failing_export.py")
+    export.write_text(
+        "import pathlib, sys\n"
+        "pathlib.Path(__file__).with_name(sys.argv[1] + '.tried').touch()\n"
+        "if sys.argv[1] != 'coco':\n    sys.exit('error: no room')\n"
+    )
+    client = open_page(world, export=export)
+    monkeypatch.setattr(results_writer, "write_overlays", lambda *_: ["pair.mp4: without sound."])
+    correct(client, "piece", frame=3, x=60, y=50, animal=0)
+    answer = wait_for(client, "/api/corrections", lambda answer: answer["writing"]["error"])
+    assert len(list(export.parent.glob("*.tried"))) == 3
+    for told in ("without sound", "export.py csv failed", "export.py cutout failed"):
+        assert told in answer["writing"]["error"]
+
+
 def test_the_tables_follow_where_what_is_undone_held_in_no_frame(world, open_page):
     import export
 

@@ -169,6 +169,7 @@ class ResultsWriter:
                     raise _InterruptedError
             return task.read_result(index)
 
+        notes = []
         if status["has_overlay"]:
             with closing(type(task.video)(task.video.path, task.video.name)) as video:
                 aside = task.results / paths.RUNS / task.sequence.name / paths.CORRECTIONS
@@ -177,21 +178,21 @@ class ResultsWriter:
             with self._changed:
                 if self._pending or self._is_paused:
                     return  # once more, later
-            if notes:
-                raise InputError(notes[0])
         self._note_written("masks")  # export.py refuses those that lack corrections
-        failure = self._export_again()
+        failures = self._export_again()
         with self._changed:
             if self._pending or self._is_paused:
                 return
+        if notes:
+            raise InputError("; ".join([*notes, *failures]))
         self._note_written("overlay")  # also if export.py failed: the overlay would be made again
         with self._changed:
             if not self._pending:  # else the files are of masks that have changed since
-                self._is_overlay_due, self._error = False, failure
+                self._is_overlay_due, self._error = False, "; ".join(failures) or None
 
-    def _export_again(self) -> str | None:
+    def _export_again(self) -> list[str]:
         """Files that export.py has written of these masks are written anew. Returns: what failed,
-        None if nothing did."""
+        a line each."""
         task, folder = self._task, self._task.results / paths.EXPORT
         name = task.sequence.name
         written = {
@@ -201,6 +202,7 @@ class ResultsWriter:
             ("cutout", "--cutout-as", "png"): (folder / "cutout" / name).is_dir(),
             ("cutout", "--cutout-as", "webm"): (folder / "cutout" / f"{name}.webm").is_file(),
         }
+        failures = []
         for arguments, is_there in written.items():
             if not is_there:
                 continue
@@ -209,7 +211,6 @@ class ResultsWriter:
             done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
             if done.returncode:
                 reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
-                return (
-                    f"export.py {arguments[0]} failed after the correction; run it again: {reason}"
-                )
-        return None
+                what = f"export.py {arguments[0]} failed after the correction; run it again"
+                failures.append(f"{what}: {reason}")
+        return failures
