@@ -88,6 +88,41 @@ def test_with_a_scale_there_are_centimetres_beside_pixels(made, monkeypatch, tmp
     assert f"<span>{area} px</span><span>{area / 16:.1f} cm²</span>" in row
 
 
+def sort_values(source: str, name: str) -> list[str]:
+    """By which the row is sorted: area and speed."""
+    cell = r"<td data-value=\"([^\"]*)\"><svg class=\"spark [jf]\""
+    return re.findall(cell, row_of(source, name))
+
+
+def test_area_and_speed_are_sorted_by_one_unit_that_the_page_names(made, monkeypatch, tmp_path):
+    monkeypatch.setattr("utils.paths.LABELS", tmp_path / "labels")
+    made.add("own", is_file=True)
+    made.add("second", is_file=True)
+    save_scale("own", None, Scale(0, ((0, 0), (0, 40)), 10, (HEIGHT, WIDTH)))
+    source, area = write_report(made), int(animal(0).sum())
+    for name in ("own", "second"):  # one of them has no centimetres
+        assert [float(one) for one in sort_values(source, name)] == pytest.approx([area, 20])
+    assert "area in px and of speed in px/s" in source
+    save_scale("second", None, Scale(0, ((0, 0), (0, 40)), 20, (HEIGHT, WIDTH)))
+    source = write_report(made)
+    values = [[float(one) for one in sort_values(source, name)] for name in ("own", "second")]
+    assert values == [pytest.approx([area / 16, 5]), pytest.approx([area / 4, 10])]
+    assert "area in cm² and of speed in cm/s" in source
+    made.add("folder")
+    source = write_report(made)
+    assert sort_values(source, "folder")[1] == "nan"
+    assert [float(sort_values(source, name)[1]) for name in ("own", "second")] == [
+        pytest.approx(20),
+        pytest.approx(20),
+    ]
+
+
+def test_frames_without_times_are_sorted_by_what_they_have(made):
+    made.add("folder")
+    made.add("other")
+    assert sort_values(write_report(made), "folder")[1] == "2.0"
+
+
 @pytest.mark.parametrize("overlay", [True, False])
 def test_the_strip_shows_the_way_of_the_animal(made, overlay):
     made.add("own", overlay=overlay)
