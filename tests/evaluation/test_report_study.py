@@ -14,6 +14,7 @@ from utils.evaluation.mask_tracks import follow_animals
 from utils.evaluation.report import page
 from utils.evaluation.report.sparkline import draw_per_animal
 from utils.evaluation.report.strip import TILE_HEIGHT_PX, make_strip
+from utils.evaluation.report.study_table import format_number
 from utils.evaluation.results import open_segmented, read_masks
 from utils.evaluation.scale import Scale, save_scale
 from utils.media.labels import write_label
@@ -136,6 +137,23 @@ def test_the_strip_shows_the_way_of_the_animal(made, overlay):
     x, y = tracks[1].shapes[0, 1:3] * TILE_HEIGHT_PX / HEIGHT  # where the animal was at first
     near = last[int(y) - 1 : int(y) + 4, int(x) - 1 : int(x) + 4].reshape(-1, 3)
     assert np.abs(near - animal_colour(1)).sum(axis=1).min() < 150
+
+
+@pytest.mark.parametrize(
+    "value, text",
+    [
+        (0.0216, "0.0216"),
+        (0.0034, "0.00340"),
+        (0.12345, "0.123"),
+        (0.0, "0.00"),
+        (1.2345, "1.23"),
+        (12.345, "12.3"),
+        (12345.6, "12\N{NARROW NO-BREAK SPACE}346"),
+        (float("nan"), "–"),
+    ],
+)
+def test_numbers_have_three_digits_or_more(value, text):
+    assert format_number(value) == text
 
 
 def test_curves_keep_a_short_dip_and_are_interrupted_where_nothing_is_known():

@@ -205,9 +205,11 @@ def _median(values: Sequence[np.ndarray]) -> float:
 
 
 def format_number(value: float) -> str:
-    """A number with three digits or more, "–" for NaN: 0.123, 12.3, 12 345."""
+    """A number with three digits or more, "–" for NaN: 0.0123, 1.23, 12 345."""
     if not np.isfinite(value):
         return "–"
+    if abs(value) < 1:
+        return f"{value:#.3g}"  # with zeros at the end, 0.500
     digits = 0 if value >= 100 else 1 if value >= 10 else 2
     return f"{value:,.{digits}f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
