@@ -16,6 +16,7 @@ from utils.evaluation.report import page
 from utils.evaluation.report.charts import HEIGHT, MAX_POINTS, WIDTH, Series, lay_out_chart
 from utils.evaluation.report.video_report import make_video_report
 from utils.media.labels import write_label
+from utils.media.videos import VideoFile
 
 EVERY_FRAME = range(NUM_FRAMES)
 
@@ -420,6 +421,23 @@ def test_in_a_browser_the_page_fits_a_phone(made):
         for figure in page.locator(".chart").all():
             assert figure.bounding_box()["width"] > 250
         assert page.complaints == []
+
+
+def test_the_facts_say_what_to_know_of_times_and_pixels(made, monkeypatch):
+    made.add("own", is_file=True)
+    made.add("moved", is_file=True)
+    (made.root / "moved.mp4").unlink()
+    made.add("folder")
+    made.add("copied", labelled=None)
+    assert "estimated" not in make_page(made, sequences=("own",))[1].text
+    monkeypatch.setattr(VideoFile, "has_times", False)
+    monkeypatch.setattr(VideoFile, "pixel_aspect", 1.5)
+    facts = re.findall(r"<dt>(times|pixels)</dt><dd>(.*?)</dd>", make_page(made)[1].source)
+    (moved,) = [text for _, text in facts if "moved" in text]
+    assert moved.startswith("not known: ") and "moved.mp4" in moved
+    others = [(name, text.partition(" ")[0]) for name, text in facts if text != moved]
+    assert others == [("times", "estimated"), ("pixels", "1.5")]
+    assert "time_seconds" not in str(facts)
 
 
 def test_corrections_by_hand_are_counted_and_located(made, capsys):

@@ -162,6 +162,12 @@ def _list_facts(report: VideoReport) -> dict[str, str]:
     if "part" in video.record:
         first, end = video.record["part"]
         facts["frames"] += f"; frames {first} to {end - 1} of the video, counted from 0 here"
+    times = report.frame_times
+    if times.times_note and video.input_path:  # else nobody said where the frames are
+        is_known = times.times_seconds is not None
+        facts["times"] = times.times_note if is_known else f"not known: {times.times_note}"
+    if times.pixels_note:
+        facts["pixels"] = times.pixels_note
     corrections = describe_corrections(video)
     if corrections:
         facts["corrected"] = corrections
