@@ -197,6 +197,23 @@ def test_in_a_browser_the_table_is_sorted_and_leads_to_a_frame_of_a_video(made, 
         assert shown.complaints == []
 
 
+def test_in_a_browser_only_the_first_heading_stays_when_the_table_is_scrolled(made):
+    add(made, "ant", 6)
+    write_report(made)
+    with open_page(made.results / "report" / "index.html", 500, 700) as shown:
+        headings = shown.locator(".study thead th")
+        before = [one.bounding_box()["x"] for one in headings.all()]
+        moved = shown.evaluate(
+            "(() => { const one = document.querySelector('.study').parentElement;"
+            " one.scrollLeft = 300; return one.scrollLeft; })()"
+        )
+        after = [one.bounding_box()["x"] for one in headings.all()]
+        ways = [old - new for old, new in zip(before, after, strict=True)]
+        assert moved == 300 and ways == pytest.approx([0] + [300] * (len(ways) - 1), abs=1)
+        row = shown.locator(".study tbody th").bounding_box()
+        assert row["x"] == pytest.approx(after[0], abs=1)
+
+
 @pytest.mark.parametrize("name", ["a b#1?%20", "'\"><b>&amp;", "été"])
 def test_links_to_pages_of_odd_names_lead_there(made, monkeypatch, name):
     monkeypatch.setattr(page, "MAX_VIDEOS", 0)
