@@ -37,11 +37,11 @@ from utils import paths
 from utils.command_line import run_script, setting
 from utils.environment import git_commit
 from utils.errors import InputError, UsageError
+from utils.evaluation.corrected_masks import describe_corrections
 from utils.evaluation.measures import NUMBERS
 from utils.evaluation.report.page import write_report
 from utils.evaluation.report.video_report import VideoReport, make_video_report
 from utils.evaluation.results import (
-    describe_corrections,
     list_results,
     open_segmented,
     require_finished,

@@ -12,7 +12,8 @@
              background; needs the video that was segmented where run.json says it is
 
 Reads RESULTS/segmentation/SEQ/*.png and RESULTS/runs/SEQ/run.json. Without an argument, it lists
-what there is to export. A video whose run has not finished is not exported.
+what there is to export. A video is not exported before its run has finished, and before all of its
+corrections by hand are in the masks.
 Command:
     python export.py csv
 """
@@ -33,6 +34,7 @@ from utils import paths
 from utils.command_line import run_script, setting
 from utils.errors import InputError, UsageError, one_line
 from utils.evaluation.confidence import read_confidence
+from utils.evaluation.corrected_masks import corrected_frames, require_corrected
 from utils.evaluation.frame_times import read_frame_times
 from utils.evaluation.mask_tracks import follow_animals
 from utils.evaluation.results import (
@@ -85,6 +87,7 @@ def main(config: Config) -> int:
         try:
             video = open_segmented(config.results, name)
             require_finished(video)
+            require_corrected(video)
             for path in export(video, config):
                 print(f"{name}: {path}", flush=True)
                 if path.parent.name == "csv":
@@ -164,9 +167,11 @@ def export_tables(folder: Path, video: SegmentedVideo, masks: Iterable[np.ndarra
     for note in frames.notes:
         print(f"{video.name}: {note}")
     times, scale = frames.times_seconds, find_scale(video.name, video.input_path, size)
-    export_table(tables[0], video, tracks, times, confidence, frames.pixel_aspect, scale)
-    export_deeplabcut(tables[1], tracks, confidence, video.first_frame)
-    export_via_tracks(tables[2], video, tracks, confidence)
+    by_hand = corrected_frames(video)
+    shown = frames.pixel_aspect, scale
+    export_table(tables[0], video, tracks, times, confidence, *shown, corrected=by_hand)
+    export_deeplabcut(tables[1], tracks, confidence, video.first_frame, corrected=by_hand)
+    export_via_tracks(tables[2], video, tracks, confidence, corrected=by_hand)
     return tables
 
 

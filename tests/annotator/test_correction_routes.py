@@ -289,6 +289,44 @@ def test_an_export_that_fails_is_told_and_the_overlay_is_there(world, open_page)
     assert content["is_overlay_written"]
 
 
+def test_every_format_is_tried_and_all_that_went_wrong_is_told(world, open_page, monkeypatch):
+    from utils.annotator import results_writer
+
+    world.write_overlay()
+    for path in ("csv/pair.csv", "coco/pair.json", "cutout/pair.webm"):
+        (world.results / "export" / path).parent.mkdir(parents=True)
+        (world.results / "export" / path).touch()
+    export = world.results.with_name("failing_export.py")
+    export.write_text(
+        "import pathlib, sys\n"
+        "pathlib.Path(__file__).with_name(sys.argv[1] + '.tried').touch()\n"
+        "if sys.argv[1] != 'coco':\n    sys.exit('error: no room')\n"
+    )
+    client = open_page(world, export=export)
+    monkeypatch.setattr(results_writer, "write_overlays", lambda *_: ["pair.mp4: without sound."])
+    correct(client, "piece", frame=3, x=60, y=50, animal=0)
+    answer = wait_for(client, "/api/corrections", lambda answer: answer["writing"]["error"])
+    assert len(list(export.parent.glob("*.tried"))) == 3
+    for told in ("without sound", "export.py csv failed", "export.py cutout failed"):
+        assert told in answer["writing"]["error"]
+
+
+def test_the_tables_follow_where_what_is_undone_held_in_no_frame(world, open_page):
+    import export
+
+    export.main(export.Config("csv", results=world.results))
+    client = open_page(world)
+    correct(client, "piece", frame=3, x=60, y=50, animal=0)
+    written(client)
+    path = world.run_dir / "corrections.json"
+    content = json.loads(path.read_text())
+    content["corrections"][0] |= {"holds_in": [], "note": "as after another run"}
+    path.write_text(json.dumps(content))
+    assert correct(client, "undo")["changed"] == []
+    answer = wait_for(client, "/api/corrections", lambda a: not a["writing"]["overlay"])
+    assert answer["writing"]["error"] is None
+
+
 def test_nothing_is_corrected_while_a_run_is_at_work_or_before_there_is_a_result(world, open_page):
     client = open_page(world)
     with hold_lock(world.run_dir / paths.LOCK_FILE, "pair"):
@@ -403,6 +441,28 @@ def test_whatever_goes_wrong_with_a_mask_is_told_and_the_writer_goes_on(world, o
     correct(client, "piece", frame=0, x=170, y=80, animal=0)
     written(client)
     np.testing.assert_array_equal(world.mask(END), truth(END))
+
+
+def test_a_frame_that_cannot_be_written_does_not_hold_up_the_others(world, open_page):
+    client = open_page(world)
+    write_mask = client.writer._write_mask
+
+    def write(frame):
+        if frame == SWAPPED_FROM:
+            raise OSError("no room for this frame")
+        write_mask(frame)
+
+    client.writer._write_mask = write
+    swap(client)
+    status = wait_for(client, "/api/corrections", lambda a: a["writing"]["masks"] == 1)["writing"]
+    client.writer.pause()  # waits for the mask that is being written
+    assert "no room for this frame" in status["error"] and status["overlay"]
+    np.testing.assert_array_equal(world.mask(END), truth(END))
+    assert not json.loads((world.run_dir / "corrections.json").read_text())["are_masks_written"]
+    client.writer._write_mask = write_mask
+    correct(client, "piece", frame=0, x=170, y=80, animal=0)
+    written(client)
+    np.testing.assert_array_equal(world.mask(SWAPPED_FROM), truth(SWAPPED_FROM))
 
 
 def test_what_another_page_of_this_video_corrected_is_not_lost(world, open_page):

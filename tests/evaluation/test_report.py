@@ -16,6 +16,7 @@ from utils.evaluation.report import page
 from utils.evaluation.report.charts import HEIGHT, MAX_POINTS, WIDTH, Series, lay_out_chart
 from utils.evaluation.report.video_report import make_video_report
 from utils.media.labels import write_label
+from utils.media.videos import VideoFile
 
 EVERY_FRAME = range(NUM_FRAMES)
 
@@ -422,6 +423,23 @@ def test_in_a_browser_the_page_fits_a_phone(made):
         assert page.complaints == []
 
 
+def test_the_facts_say_what_to_know_of_times_and_pixels(made, monkeypatch):
+    made.add("own", is_file=True)
+    made.add("moved", is_file=True)
+    (made.root / "moved.mp4").unlink()
+    made.add("folder")
+    made.add("copied", labelled=None)
+    assert "estimated" not in make_page(made, sequences=("own",))[1].text
+    monkeypatch.setattr(VideoFile, "has_times", False)
+    monkeypatch.setattr(VideoFile, "pixel_aspect", 1.5)
+    facts = re.findall(r"<dt>(times|pixels)</dt><dd>(.*?)</dd>", make_page(made)[1].source)
+    (moved,) = [text for _, text in facts if "moved" in text]
+    assert moved.startswith("not known: ") and "moved.mp4" in moved
+    others = [(name, text.partition(" ")[0]) for name, text in facts if text != moved]
+    assert others == [("times", "estimated"), ("pixels", "1.5")]
+    assert "time_seconds" not in str(facts)
+
+
 def test_corrections_by_hand_are_counted_and_located(made, capsys):
     key = {"sha256": {"frames": "of this video"}}
     made.add("hen", annotated=range(NUM_FRAMES), key=key)
@@ -454,6 +472,9 @@ def test_corrections_by_hand_are_counted_and_located(made, capsys):
         assert "corrected" not in text and "of corrected masks" not in capsys.readouterr().out
         assert "by hand" not in (made.results / "scores.json").read_text("utf-8")
     content["are_masks_written"] = False
-    made.write_record("hen", content, "corrections.json")
-    evaluate.main(evaluate.Config(dataset=made.dataset, results=made.results, report=True))
-    assert "open annotate.py once more" in Page(made.results / "report" / "index.html").text
+    nowhere = entry | {"holds_in": [], "note": "the new mask has no such piece"}
+    for entries in ([entry], [nowhere], []):
+        made.write_record("hen", content | {"corrections": entries}, "corrections.json")
+        evaluate.main(evaluate.Config(dataset=made.dataset, results=made.results, report=True))
+        text = Page(made.results / "report" / "index.html").text
+        assert "open annotate.py once more" in text

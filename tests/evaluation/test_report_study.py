@@ -14,6 +14,7 @@ from utils.evaluation.mask_tracks import follow_animals
 from utils.evaluation.report import page
 from utils.evaluation.report.sparkline import draw_per_animal
 from utils.evaluation.report.strip import TILE_HEIGHT_PX, make_strip
+from utils.evaluation.report.study_table import format_number
 from utils.evaluation.results import open_segmented, read_masks
 from utils.evaluation.scale import Scale, save_scale
 from utils.media.labels import write_label
@@ -88,6 +89,41 @@ def test_with_a_scale_there_are_centimetres_beside_pixels(made, monkeypatch, tmp
     assert f"<span>{area} px</span><span>{area / 16:.1f} cm²</span>" in row
 
 
+def sort_values(source: str, name: str) -> list[str]:
+    """By which the row is sorted: area and speed."""
+    cell = r"<td data-value=\"([^\"]*)\"><svg class=\"spark [jf]\""
+    return re.findall(cell, row_of(source, name))
+
+
+def test_area_and_speed_are_sorted_by_one_unit_that_the_page_names(made, monkeypatch, tmp_path):
+    monkeypatch.setattr("utils.paths.LABELS", tmp_path / "labels")
+    made.add("own", is_file=True)
+    made.add("second", is_file=True)
+    save_scale("own", None, Scale(0, ((0, 0), (0, 40)), 10, (HEIGHT, WIDTH)))
+    source, area = write_report(made), int(animal(0).sum())
+    for name in ("own", "second"):  # one of them has no centimetres
+        assert [float(one) for one in sort_values(source, name)] == pytest.approx([area, 20])
+    assert "area in px and of speed in px/s" in source
+    save_scale("second", None, Scale(0, ((0, 0), (0, 40)), 20, (HEIGHT, WIDTH)))
+    source = write_report(made)
+    values = [[float(one) for one in sort_values(source, name)] for name in ("own", "second")]
+    assert values == [pytest.approx([area / 16, 5]), pytest.approx([area / 4, 10])]
+    assert "area in cm² and of speed in cm/s" in source
+    made.add("folder")
+    source = write_report(made)
+    assert sort_values(source, "folder")[1] == "nan"
+    assert [float(sort_values(source, name)[1]) for name in ("own", "second")] == [
+        pytest.approx(20),
+        pytest.approx(20),
+    ]
+
+
+def test_frames_without_times_are_sorted_by_what_they_have(made):
+    made.add("folder")
+    made.add("other")
+    assert sort_values(write_report(made), "folder")[1] == "2.0"
+
+
 @pytest.mark.parametrize("overlay", [True, False])
 def test_the_strip_shows_the_way_of_the_animal(made, overlay):
     made.add("own", overlay=overlay)
@@ -101,6 +137,23 @@ def test_the_strip_shows_the_way_of_the_animal(made, overlay):
     x, y = tracks[1].shapes[0, 1:3] * TILE_HEIGHT_PX / HEIGHT  # where the animal was at first
     near = last[int(y) - 1 : int(y) + 4, int(x) - 1 : int(x) + 4].reshape(-1, 3)
     assert np.abs(near - animal_colour(1)).sum(axis=1).min() < 150
+
+
+@pytest.mark.parametrize(
+    "value, text",
+    [
+        (0.0216, "0.0216"),
+        (0.0034, "0.00340"),
+        (0.12345, "0.123"),
+        (0.0, "0.00"),
+        (1.2345, "1.23"),
+        (12.345, "12.3"),
+        (12345.6, "12\N{NARROW NO-BREAK SPACE}346"),
+        (float("nan"), "–"),
+    ],
+)
+def test_numbers_have_three_digits_or_more(value, text):
+    assert format_number(value) == text
 
 
 def test_curves_keep_a_short_dip_and_are_interrupted_where_nothing_is_known():
@@ -142,6 +195,23 @@ def test_in_a_browser_the_table_is_sorted_and_leads_to_a_frame_of_a_video(made, 
         shown.locator("header a").click()
         wait_until(shown, "document.querySelector('.study') !== null")
         assert shown.complaints == []
+
+
+def test_in_a_browser_only_the_first_heading_stays_when_the_table_is_scrolled(made):
+    add(made, "ant", 6)
+    write_report(made)
+    with open_page(made.results / "report" / "index.html", 500, 700) as shown:
+        headings = shown.locator(".study thead th")
+        before = [one.bounding_box()["x"] for one in headings.all()]
+        moved = shown.evaluate(
+            "(() => { const one = document.querySelector('.study').parentElement;"
+            " one.scrollLeft = 300; return one.scrollLeft; })()"
+        )
+        after = [one.bounding_box()["x"] for one in headings.all()]
+        ways = [old - new for old, new in zip(before, after, strict=True)]
+        assert moved == 300 and ways == pytest.approx([0] + [300] * (len(ways) - 1), abs=1)
+        row = shown.locator(".study tbody th").bounding_box()
+        assert row["x"] == pytest.approx(after[0], abs=1)
 
 
 @pytest.mark.parametrize("name", ["a b#1?%20", "'\"><b>&amp;", "été"])

@@ -323,6 +323,55 @@ def test_confidence_of_stage_3_is_exported(made, file):
     assert likelihood == values
 
 
+def correct(made, name: str, entries, are_masks_written: bool = True) -> None:
+    """Writes a list of corrections; an entry is kind, animals, first and last frame."""
+    listed = [
+        {"number": number, "kind": kind, "animals": list(animals), "first": first, "last": last}
+        | {"holds_in": [[first, last]], "note": ""}
+        | ({"drawn": first} if kind == "masks" else {})
+        for number, (kind, animals, first, last) in enumerate(entries, start=1)
+    ]
+    content = {"num_frames": NUM_FRAMES, "frames_sha256": "", "corrections": listed}
+    content |= {"are_masks_written": are_masks_written, "is_overlay_written": True}
+    made.write_record(name, content, "corrections.json")
+
+
+def test_a_mask_by_hand_has_no_confidence_and_is_certain_to_deeplabcut(made):
+    made.add("two", [pair(index) for index in range(NUM_FRAMES)])
+    made.write_record("two", {"confidence": [0.5] * NUM_FRAMES}, "confidence.json")
+    entries = [("piece", (1, 0), 2, 2), ("swap", (1, 2), 5, 6), ("masks", (2,), 3, 3)]
+    correct(made, "two", entries)
+    by_hand = {1: {2, 5, 6}, 2: {3, 5, 6}}
+    assert run(made, "csv", all=True) == 0
+    folder = made.results / "export"
+    for path in (folder / "csv" / "two.csv", folder / "all.csv"):
+        for row in read_rows(path):
+            is_by_hand = int(row["frame"]) in by_hand[int(row["animal"])]
+            assert row["confidence"] == ("" if is_by_hand else "0.5000")
+    with (folder / "deeplabcut" / "two.csv").open(newline="") as file:
+        rows = list(csv.reader(file))[4:]
+    for index, row in enumerate(rows):
+        assert row[3] == ("1.0000" if index in by_hand[1] else "0.5000")
+        # Animal 2 is away in 3 and 4; also where a person said so there is no point to rely on.
+        seen = "1.0000" if index in by_hand[2] else "0.5000"
+        assert row[6] == ("0.0" if index in (3, 4) else seen)
+    for row in read_rows(folder / "via_tracks" / "two.csv"):
+        region = json.loads(row["region_attributes"])
+        index = json.loads(row["file_attributes"])["frame"]
+        assert ("confidence" in region) == (index not in by_hand[int(region["track"])])
+
+
+def test_without_confidence_a_mask_by_hand_is_certain_to_deeplabcut_as_well(made):
+    masks = [animal(index) for index in range(NUM_FRAMES)]
+    masks[4][:, :38] = 0
+    made.add("hen", masks)
+    correct(made, "hen", [("masks", (1,), 4, 4)])
+    assert run(made, "csv") == 0
+    with (made.results / "export" / "deeplabcut" / "hen.csv").open(newline="") as file:
+        likelihood = [row[3] for row in list(csv.reader(file))[3:]]
+    assert likelihood[4] == "1.0000" and max(likelihood[3], likelihood[5]) < "0.9"
+
+
 @pytest.mark.parametrize(
     "content",
     ["{", [], {}, {"confidence": [0.5]}, {"confidence": [2.0] * NUM_FRAMES}, {"confidence": "1"}]
@@ -554,6 +603,22 @@ def test_an_unfinished_video_is_refused_and_the_others_are_exported(made, capsys
     written = contents(made.results / "export")
     assert any("finished" in path for path in written)
     assert not [path for path in written if "killed" in path or "missing" in path]
+
+
+@pytest.mark.parametrize("what", get_args(export.Format))
+@pytest.mark.parametrize("entries", [[("piece", (1, 0), 4, 4)], []], ids=["made", "undone"])
+def test_masks_of_half_written_corrections_are_refused_and_others_exported(
+    made, capsys, what, entries
+):
+    made.add("cow")
+    made.add("hen")
+    correct(made, "cow", [("piece", (1, 0), 4, 4)])
+    correct(made, "hen", entries, are_masks_written=False)
+    assert run(made, what) == 1
+    (error,) = capsys.readouterr().err.splitlines()
+    assert error.startswith("error: hen: ") and "open annotate.py on this video" in error
+    written = contents(made.results / "export")
+    assert any("cow" in path for path in written) and not any("hen" in path for path in written)
 
 
 def test_a_finished_video_with_leftover_state_is_exported(made):

@@ -1,9 +1,14 @@
 """Corrections as operations on label maps, their files, and what a new run makes of them."""
 
+import errno
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from tests.crossing_animals import NUM_FRAMES, SWAPPED_FROM, Crossing, segmented, truth
+from utils import files
 from utils.errors import InputError
 from utils.media.labels import read_label, write_label
 from utils.stage3.correction_files import (
@@ -150,6 +155,24 @@ def test_masks_on_disk_follow_and_undoing_gives_the_same_file_back(world):
     assert not list((world.run_dir / "uncorrected").iterdir())
 
 
+def test_undoing_reaches_masks_on_another_disk(world, monkeypatch):
+    before = world.mask_path(END).read_bytes()
+    corrections = open_list(world)
+    add(corrections, Swap((1, 2), END, END), {END: segmented(END)})
+    real = os.replace
+
+    def replace(source, target):
+        if Path(source).parent != Path(target).parent:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        real(source, target)
+
+    monkeypatch.setattr(files.os, "replace", replace)
+    corrections.entries.pop()
+    corrections.write_mask(END)
+    assert world.mask_path(END).read_bytes() == before
+    assert not list((world.run_dir / "uncorrected").iterdir())
+
+
 def test_a_later_correction_works_on_what_earlier_ones_made(swapped):
     corrections = open_list(swapped)
     piece = piece_at(corrections.corrected(9), x=140, y=50)
@@ -229,6 +252,23 @@ def test_a_run_that_is_right_by_itself_is_left_alone_and_the_next_mistake_is_cor
     np.testing.assert_array_equal(swapped.mask(END), truth(END))
 
 
+@pytest.mark.parametrize("last", [SWAPPED_FROM, END])
+def test_a_swap_from_a_frame_that_shows_neither_animal_is_tried_again(world, last):
+    def masks(frame):
+        return segmented(frame) * np.uint8(frame != SWAPPED_FROM)
+
+    def right(frame):
+        return truth(frame) * np.uint8(frame != SWAPPED_FROM)
+
+    kept = {frame: masks(frame) for frame in {SWAPPED_FROM, last}}
+    add(open_list(world), Swap((1, 2), SWAPPED_FROM, last), kept)
+    assert len(segment_again(world, masks)) == 1
+    assert world.list()[0]["holds_in"] == [[SWAPPED_FROM, last]]
+    if last == END:  # the last frame says that the new masks are right
+        assert "do not confuse" in segment_again(world, right)[1]
+        np.testing.assert_array_equal(world.mask(END), truth(END))
+
+
 def test_an_animal_that_is_gone_takes_its_corrections_with_it(swapped):
     notes = segment_again(swapped, lambda f: np.uint8(truth(f) == 1), animals=(1,))
     assert "no animal 2" in notes[1]
@@ -255,6 +295,31 @@ def test_a_redrawn_mask_holds_where_it_was_drawn_and_on_until_the_new_masks_agre
     np.testing.assert_array_equal(world.mask(3), truth(3))
     notes = segment_again(world, lambda frame: np.uint8(2 * (truth(frame) == 2)))
     assert world.list()[0]["holds_in"] == [[2, 4]] and len(notes) == 1
+
+
+def exchanged(frame) -> np.ndarray:
+    """The truth with the numbers of the two animals exchanged."""
+    return np.array([0, 2, 1], np.uint8)[truth(frame)]
+
+
+def test_a_redrawn_mask_is_left_out_where_its_animal_has_another_number(world):
+    drawn = {frame: np.where(truth(frame) == 1, truth(frame), 0) for frame in (2, 3)}
+    add(open_list(world), Redraw((1,), 2, 3, drawn=3), drawn)
+    notes = segment_again(world, exchanged)
+    assert "left out: what was drawn as animal 1 is animal 2 in the new masks" in notes[1]
+    for frame in (2, 3):
+        np.testing.assert_array_equal(world.mask(frame), exchanged(frame))
+    segment_again(world, lambda frame: truth(frame) * np.uint8(truth(frame) != 1))
+    np.testing.assert_array_equal(world.mask(3), truth(3))
+
+
+@pytest.mark.parametrize("agrees_from, is_kept", [(0.0, False), (0.7, False), (0.6, True)])
+def test_two_redrawn_animals_keep_the_correction_of_a_run_that_confused_them(
+    world, agrees_from, is_kept
+):
+    add(open_list(world), Redraw((1, 2), 3, 3, 3, agrees_from), {3: truth(3)})
+    segment_again(world, exchanged)
+    np.testing.assert_array_equal(world.mask(3), truth(3) if is_kept else exchanged(3))
 
 
 def test_a_run_that_lacks_the_pixels_of_a_correction_says_so_and_ends(world):

@@ -49,6 +49,7 @@ class ResultsWriter:
         self._note_written = note_written
         self._changed = threading.Condition()
         self._pending: set[int] = set()
+        self._failed: set[int] = set()  # tried again with the next correction
         self._is_overlay_due = False
         self._is_busy = self._is_leaving = self._is_paused = False
         self._error: str | None = None
@@ -57,7 +58,8 @@ class ResultsWriter:
     def write(self, frames: Iterable[int]) -> None:
         """The masks of these frames have changed."""
         with self._changed:
-            self._pending |= set(frames)
+            self._pending |= {*frames, *self._failed}
+            self._failed.clear()
             self._is_overlay_due, self._is_paused, self._error = True, False, None
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, daemon=True)
@@ -67,13 +69,13 @@ class ResultsWriter:
     def has_pending(self) -> bool:
         """Whether masks are still to be written."""
         with self._changed:
-            return bool(self._pending)
+            return bool(self._pending or self._failed)
 
     def status(self) -> dict[str, Any]:
         """For JSON: how many masks are to be written, whether the overlay is, what went wrong."""
         with self._changed:
             return {
-                "masks": len(self._pending),
+                "masks": len(self._pending) + len(self._failed),
                 "overlay": self._is_overlay_due,
                 "error": self._error,
             }
@@ -95,6 +97,7 @@ class ResultsWriter:
         """There are other results: what was to be written is not any more."""
         with self._changed:
             self._pending.clear()
+            self._failed.clear()
             self._is_overlay_due, self._error = False, None
 
     def finish(self) -> None:
@@ -111,8 +114,9 @@ class ResultsWriter:
             print(f"warning: {self._error}", flush=True)
 
     def _has_work(self) -> bool:
-        is_stopped = self._is_paused or self._error
-        return not is_stopped and (bool(self._pending) or self._is_overlay_due)
+        if self._is_paused:
+            return False
+        return bool(self._pending) or (self._is_overlay_due and not self._error)
 
     def _work(self) -> None:
         while True:
@@ -136,7 +140,7 @@ class ResultsWriter:
             except OutdatedError:  # a run has replaced the results
                 self.forget()
             except Exception as error:  # of whatever kind: an end of this thread would go unnoticed
-                with self._changed:  # tried again with the next correction
+                with self._changed:
                     self._error = one_line(error)
 
     def _is_disturbed(self) -> bool:
@@ -145,9 +149,11 @@ class ResultsWriter:
     def _write_one(self, frame: int) -> None:
         try:
             self._write_mask(frame)
+        except OutdatedError:
+            raise
         except Exception:
             with self._changed:
-                self._pending.add(frame)
+                self._failed.add(frame)  # the other frames do not wait for it
             raise
         if not self.has_pending():
             self._note_written("masks")
@@ -163,6 +169,7 @@ class ResultsWriter:
                     raise _InterruptedError
             return task.read_result(index)
 
+        notes = []
         if status["has_overlay"]:
             with closing(type(task.video)(task.video.path, task.video.name)) as video:
                 aside = task.results / paths.RUNS / task.sequence.name / paths.CORRECTIONS
@@ -171,19 +178,21 @@ class ResultsWriter:
             with self._changed:
                 if self._pending or self._is_paused:
                     return  # once more, later
-            if notes:
-                raise InputError(notes[0])
-        failure = self._export_again()
+        self._note_written("masks")  # export.py refuses those that lack corrections
+        failures = self._export_again()
         with self._changed:
             if self._pending or self._is_paused:
                 return
+        if notes:
+            raise InputError("; ".join([*notes, *failures]))
         self._note_written("overlay")  # also if export.py failed: the overlay would be made again
         with self._changed:
-            self._is_overlay_due, self._error = bool(self._pending), failure
+            if not self._pending:  # else the files are of masks that have changed since
+                self._is_overlay_due, self._error = False, "; ".join(failures) or None
 
-    def _export_again(self) -> str | None:
+    def _export_again(self) -> list[str]:
         """Files that export.py has written of these masks are written anew. Returns: what failed,
-        None if nothing did."""
+        a line each."""
         task, folder = self._task, self._task.results / paths.EXPORT
         name = task.sequence.name
         written = {
@@ -193,6 +202,7 @@ class ResultsWriter:
             ("cutout", "--cutout-as", "png"): (folder / "cutout" / name).is_dir(),
             ("cutout", "--cutout-as", "webm"): (folder / "cutout" / f"{name}.webm").is_file(),
         }
+        failures = []
         for arguments, is_there in written.items():
             if not is_there:
                 continue
@@ -201,7 +211,6 @@ class ResultsWriter:
             done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
             if done.returncode:
                 reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
-                return (
-                    f"export.py {arguments[0]} failed after the correction; run it again: {reason}"
-                )
-        return None
+                what = f"export.py {arguments[0]} failed after the correction; run it again"
+                failures.append(f"{what}: {reason}")
+        return failures

@@ -15,12 +15,23 @@ class FrameTimes:
     Attributes:
         times_seconds: from the start of the video to each frame; None where they are not known.
         pixel_aspect: width of a pixel as shown over its height; None where it is not known.
-        notes: what a reader of these numbers has to know of them, in words.
+        times_note: what a reader of the times has to know of them, in words; empty if nothing.
+        pixels_note: the same of lengths, areas and angles.
     """
 
     times_seconds: list[float] | None
     pixel_aspect: float | None
-    notes: tuple[str, ...] = ()
+    times_note: str = ""
+    pixels_note: str = ""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The same of the columns of the table."""
+        if self.pixel_aspect is None:
+            return (f"time_seconds and pixel_aspect stay empty: {self.times_note}",)
+        times = self.times_note and f"time_seconds is {self.times_note}."
+        pixels = self.pixels_note and f"its pixels are {self.pixels_note}."
+        return tuple(filter(None, (pixels, times)))
 
 
 def read_frame_times(video: SegmentedVideo) -> FrameTimes:
@@ -32,23 +43,22 @@ def read_frame_times(video: SegmentedVideo) -> FrameTimes:
     try:
         frames = open_input(video)
     except InputError as error:
-        note = f"time_seconds and pixel_aspect stay empty: {error}"
-        return FrameTimes(None, None, (note,))
+        return FrameTimes(None, None, str(error))
     with frames:
-        notes = []
-        if frames.pixel_aspect != 1:
-            notes.append(
-                f"its pixels are {frames.pixel_aspect:.4g} times as wide as high; lengths, areas "
-                "and angles are in stored pixels."
+        aspect, pixels_note, times_note = frames.pixel_aspect, "", ""
+        if aspect != 1:
+            pixels_note = (
+                f"{aspect:.4g} times as wide as high; lengths, areas and angles are in stored "
+                "pixels"
             )
         # A folder of frames does not say how fast they were taken.
         if isinstance(getattr(frames, "whole", frames), FrameFolder):
-            return FrameTimes(None, frames.pixel_aspect, tuple(notes))
+            return FrameTimes(None, aspect, pixels_note=pixels_note)
         if not frames.has_times:
-            notes.append(
-                f"time_seconds is estimated at {frames.frames_per_second:.4g} frames per second, "
-                "since the file has no times."
+            times_note = (
+                f"estimated at {frames.frames_per_second:.4g} frames per second, since the file "
+                "has no times"
             )
         is_part = isinstance(frames, VideoPart)
         times = frames.times_in_whole() if is_part else frames.times_seconds()
-        return FrameTimes(times, frames.pixel_aspect, tuple(notes))
+        return FrameTimes(times, aspect, times_note, pixels_note)

@@ -21,7 +21,6 @@ from utils.media.labels import VOID, iterate_labels, read_label
 from utils.media.name_order import natural_key, spelled_as
 from utils.media.video_part import take_part
 from utils.media.videos import FrameFolder, Video, VideoFile
-from utils.stage3.correction_files import Corrections, MaskFolder, summarise
 
 
 class State(enum.StrEnum):
@@ -259,33 +258,6 @@ def open_input(video: SegmentedVideo) -> Video:
             "one."
         )
     return frames
-
-
-def describe_corrections(video: SegmentedVideo) -> str:
-    """How many corrections a person made in the masks, and where, in words.
-
-    Args:
-        video: from `open_segmented`.
-
-    Returns: empty if there are none, or none that hold in these masks.
-    """
-    sha256 = video.frames_sha256
-    masks = MaskFolder(video.results, video.name, video.frame_names, video.animals, sha256)
-    return describe_applied(masks, video.first_frame)
-
-
-def describe_applied(masks: MaskFolder, first_frame: int = 0) -> str:
-    """As `describe_corrections`, also before the run of these masks has its record."""
-    try:
-        corrections = Corrections(masks)
-    except InputError:  # damaged, or of other frames: they were not applied
-        return ""
-    if not corrections.frames():
-        return ""
-    summary = summarise(corrections.entries, first_frame)
-    if not corrections.are_masks_written:
-        return f"{summary}; not all of them are in the masks yet: open annotate.py once more"
-    return summary
 
 
 def _find_state(run_dir: Path, record: dict[str, Any], num_masks: int) -> State:

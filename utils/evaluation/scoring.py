@@ -20,8 +20,8 @@ from tabulate import SEPARATING_LINE, tabulate
 
 from utils import paths
 from utils.errors import InputError
+from utils.evaluation.corrected_masks import describe_applied
 from utils.evaluation.measures import NUMBERS, match_animals, mean_scores, score_sequence
-from utils.evaluation.results import describe_applied
 from utils.evaluation.temporal_stability import temporal_stability
 from utils.inputs.sequences import VideoSequence
 from utils.media.images import list_frames

@@ -3,8 +3,9 @@ them, and boxes as VIA does."""
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -32,7 +33,7 @@ TABLE_HEADER = (
     "speed_px_per_second",  # of the centroid, since the frame before; empty where there is none
     *CM_COLUMNS,  # empty where no scale was drawn
     "consistency",  # 0..1, from the masks alone: utils/evaluation/confidence.py
-    "confidence",  # 0..1, the network's own; empty where stage 3 saved none
+    "confidence",  # 0..1, the network's own; empty where none was saved or a person corrected
     "labelled",  # whether a person labelled this frame
     "pixel_aspect",  # width of a pixel as shown over its height; shapes are in stored pixels
 )
@@ -45,6 +46,9 @@ _WHOLE_NUMBERS = (
     "area_px", "num_components", "largest_component_px", "box_x", "box_y", "box_width", "box_height"
 )  # fmt: skip
 
+Corrected = Mapping[int, Collection[int]]  # animal -> indices of frames
+NOT_CORRECTED: Corrected = MappingProxyType({})
+
 
 def export_table(
     path: Path,
@@ -54,6 +58,8 @@ def export_table(
     confidence: Confidence | None,
     pixel_aspect: float | None = None,
     scale: Scale | None = None,
+    *,
+    corrected: Corrected = NOT_CORRECTED,
 ) -> None:
     """Writes a CSV file with a line per frame and animal, `TABLE_HEADER` on top.
 
@@ -65,6 +71,7 @@ def export_table(
         confidence: the network's own; None leaves the column empty.
         pixel_aspect: of the video's pixels; None leaves the column empty.
         scale: how long a pixel is; None leaves the columns of `CM_COLUMNS` empty.
+        corrected: frames whose mask is not the network's, so that it has no confidence.
     """
     consistencies = {animal: consistency(track) for animal, track in tracks.items()}
     speeds = {animal: compute_speed(track, times_seconds) for animal, track in tracks.items()}
@@ -76,9 +83,6 @@ def export_table(
             time = "" if times_seconds is None else f"{times_seconds[frame]:.6f}"
             for animal, track in tracks.items():
                 shape = dict(zip(COLUMNS, track.shapes[frame], strict=True))
-                confidence_text = (
-                    "" if confidence is None else f"{confidence.of(animal)[frame]:.4f}"
-                )
                 yield [
                     video.first_frame + frame,
                     mask_path.name,
@@ -89,7 +93,7 @@ def export_table(
                     _format_number("speed_px_per_second", speeds[animal][frame]),
                     *("" if np.isnan(one) else f"{one:.6g}" for one in centimetres[animal][frame]),
                     f"{consistencies[animal][frame]:.4f}",
-                    confidence_text,
+                    _format_confidence(confidence, corrected, animal, frame),
                     frame in labelled,
                     "" if pixel_aspect is None else f"{pixel_aspect:.4g}",
                 ]
@@ -115,6 +119,15 @@ def _in_centimetres(
     return np.stack([columns[name] for name in CM_COLUMNS], axis=1)
 
 
+def _format_confidence(
+    confidence: Confidence | None, corrected: Corrected, animal: int, frame: int
+) -> str:
+    """The network's own of its own mask; empty where there is none."""
+    if confidence is None or frame in corrected.get(animal, ()):
+        return ""
+    return f"{confidence.of(animal)[frame]:.4f}"
+
+
 def _format_number(name: str, value: float) -> str:
     if np.isnan(value):
         return ""
@@ -126,19 +139,22 @@ def export_deeplabcut(
     tracks: dict[int, MaskTrack],
     confidence: Confidence | None,
     first_frame: int = 0,
+    *,
+    corrected: Corrected = NOT_CORRECTED,
 ) -> None:
     """Writes the centroids as DeepLabCut writes its points.
 
     The header rows are scorer, bodyparts and coords (with several animals, individuals after
     scorer); then follow x, y and likelihood per frame. The likelihood is the network's confidence
-    where stage 3 saved it, else the masks' consistency. Where the animal is not visible, it is 0,
-    and x and y are empty.
+    where stage 3 saved it, else the masks' consistency; 1 where a person corrected the mask. Where
+    the animal is not visible, it is 0, and x and y are empty.
 
     Args:
         path: the file to write.
         tracks: from `utils.evaluation.mask_tracks.follow_animals`; at least one.
         confidence: the network's own, None if there is none.
         first_frame: the number of the first frame.
+        corrected: frames whose mask a person corrected.
     """
     animals = list(tracks)
     header = [["scorer", *[PROGRAM] * 3 * len(animals)]]
@@ -147,9 +163,11 @@ def export_deeplabcut(
     header += [["bodyparts", *["centroid"] * 3 * len(animals)]]
     header += [["coords", *["x", "y", "likelihood"] * len(animals)]]
     likelihood = {
-        animal: consistency(track) if confidence is None else confidence.of(animal)
+        animal: (consistency(track) if confidence is None else confidence.of(animal)).copy()
         for animal, track in tracks.items()
     }
+    for animal in likelihood.keys() & corrected.keys():
+        likelihood[animal][list(corrected[animal])] = 1
 
     def rows() -> Iterator[list]:
         for frame in range(len(tracks[animals[0]].shapes)):
@@ -170,6 +188,8 @@ def export_via_tracks(
     video: SegmentedVideo,
     tracks: dict[int, MaskTrack],
     confidence: Confidence | None,
+    *,
+    corrected: Corrected = NOT_CORRECTED,
 ) -> None:
     """Writes the bounding boxes as VIA writes its tracks: a line per frame and animal in it.
 
@@ -178,6 +198,7 @@ def export_via_tracks(
         video: gives the names of the masks, which are those of the frames.
         tracks: from `utils.evaluation.mask_tracks.follow_animals`.
         confidence: the network's own; None leaves it out.
+        corrected: frames whose mask is not the network's; it is left out there.
     """
 
     def rows() -> Iterator[list]:
@@ -189,8 +210,9 @@ def export_via_tracks(
                     for side in ("x", "y", "width", "height")
                 }
                 region = {"track": str(animal)}
-                if confidence is not None:
-                    region["confidence"] = f"{confidence.of(animal)[frame]:.4f}"
+                confidence_text = _format_confidence(confidence, corrected, animal, frame)
+                if confidence_text:
+                    region["confidence"] = confidence_text
                 yield [
                     mask_path.name,
                     -1,  # VIA's own "not known" for the size of the file

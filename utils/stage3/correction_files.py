@@ -6,7 +6,6 @@ RESULTS/segmentation/SEQ is always its uncorrected one with all corrections that
 in their order: to undo is to leave one out.
 """
 
-import os
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,7 +16,7 @@ import numpy as np
 
 from utils import paths
 from utils.errors import InputError
-from utils.files import read_json, write_atomically, write_json
+from utils.files import move_into_place, read_json, write_atomically, write_json
 from utils.media.labels import VOID, read_label, write_label
 from utils.media.videos import Video
 from utils.stage3.corrections import KINDS, Operation, Swap, describe
@@ -134,7 +133,7 @@ class Corrections:
         path, uncorrected = self.masks.mask_path(frame), self.masks.uncorrected_path(frame)
         if not any(frame in entry.holds_in for entry in self.entries):
             if uncorrected.is_file():
-                os.replace(uncorrected, path)
+                move_into_place(uncorrected, path)
             return
         labels = self.corrected(frame)
         if not uncorrected.is_file():
@@ -272,8 +271,9 @@ def correct_masks(results: Path, video: Video, animals: Sequence[int]) -> list[s
     masks = MaskFolder(results, video.name, video.frame_names, tuple(animals), video.sha256())
     try:
         corrections = Corrections(masks)
+        corrections.are_masks_written = False  # also if `refit` lacks a file
+        corrections.save()
         notes = corrections.refit()
-        corrections.are_masks_written = False
         corrections.save()
         for frame in corrections.frames():
             corrections.write_mask(frame)

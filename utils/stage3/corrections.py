@@ -19,6 +19,7 @@ AGREES_FROM = (0.6, 0.7)  # after a correction of the whole mask, and after a sm
 # IoU of a mask before and after it was drawn, from which on a correction stays in its frame.
 SMALL_FROM = 0.85
 SAME_PIECE_FROM = 0.5  # IoU at which a piece of a new mask is the one that was meant
+SAME_ANIMAL_FROM = 0.5  # IoU at which another number's new mask is the animal that was drawn
 
 ReadLabels = Callable[[int], np.ndarray]  # frame -> label map
 
@@ -43,11 +44,15 @@ class Swap:
 
     def refit(self, labels_of: ReadLabels, pixels_of: ReadLabels) -> tuple[list[int], str]:
         """Only where the two are confused as they were, in the first frame and not the other way
-        round in the last. Returns: the frames in which it holds, and what does not."""
-        straight, crossed = self._agreement(labels_of(self.first), pixels_of(self.first))
-        if straight <= crossed:
+        round in the last; a frame that shows neither says nothing. Returns: the frames in which it
+        holds, and what does not."""
+        at_first, at_last = (
+            self._agreement(labels_of(frame), pixels_of(frame)) for frame in (self.first, self.last)
+        )
+        straight, crossed = at_first if any(at_first) else at_last
+        if crossed and straight <= crossed:
             return [], "the new masks do not confuse these animals there"
-        straight, crossed = self._agreement(labels_of(self.last), pixels_of(self.last))
+        straight, crossed = at_last
         if crossed > straight:
             return [], "the new masks confuse these animals in other frames"
         return list(range(self.first, self.last + 1)), ""
@@ -111,8 +116,13 @@ class Redraw:
         return result
 
     def refit(self, labels_of: ReadLabels, pixels_of: ReadLabels) -> tuple[list[int], str]:
-        """In the frame that was drawn always; from there on until the new masks agree. Returns: as
-        of `Swap`."""
+        """In the frame that was drawn, unless the animal has another number now; from there on
+        until the new masks agree. Returns: as of `Swap`."""
+        labels, pixels = labels_of(self.drawn), pixels_of(self.drawn)
+        for animal in self.animals:
+            other = self._new_number(animal, labels, pixels == animal)
+            if other:
+                return [], f"what was drawn as animal {animal} is animal {other} in the new masks"
         kept = [self.drawn]
         for step, end in ((1, self.last), (-1, self.first)):
             for frame in range(self.drawn + step, end + step, step):
@@ -121,6 +131,20 @@ class Redraw:
                 kept.append(frame)
         fewer = len(kept) < self.last - self.first + 1
         return sorted(kept), "in its other frames the new masks are right" if fewer else ""
+
+    def _new_number(self, animal: int, labels: np.ndarray, drawn: np.ndarray) -> int:
+        """The other animal whose new mask is the one that was drawn, bool (h, w); 0 if none is."""
+        own = overlap(labels == animal, drawn)
+        for other in np.unique(labels[drawn]).tolist():
+            # Below the upper limit most of a mask was wrong: the redrawn animals may have had each
+            # other's pixels then, and a run that confuses them again is to be corrected again.
+            may_be_confused = other in self.animals and 0 < self.agrees_from < AGREES_FROM[1]
+            if other in (0, animal) or may_be_confused:
+                continue
+            shared = overlap(labels == other, drawn)
+            if shared >= SAME_ANIMAL_FROM and shared > own:
+                return other
+        return 0
 
 
 Operation = Swap | MovePiece | Redraw

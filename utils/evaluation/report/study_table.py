@@ -23,13 +23,17 @@ class Quantity:
 
     Attributes:
         curve: over the frames.
-        median: over frames and animals, to sort by; NaN where there is none.
-        texts: the median in pixels and, where the scale is known, in centimetres.
+        medians: unit -> median over frames and animals, NaN where there is none; in pixels and,
+            where the scale is known, in centimetres.
     """
 
     curve: Sparkline
-    median: float
-    texts: list[str]
+    medians: dict[str, float]
+
+    @property
+    def texts(self) -> list[str]:
+        """The medians with their units."""
+        return [f"{format_number(median)} {unit}" for unit, median in self.medians.items()]
 
 
 @dataclass(frozen=True)
@@ -90,12 +94,16 @@ class StudyTable:
         proposals: frames to label next, best first.
         trust_names: "confidence", "consistency" or both: what the rows' trust is.
         has_scale: whether some quantities are in centimetres.
+        area_unit: unit by which areas are sorted.
+        speed_unit: unit by which speeds are sorted; a video without it comes last.
     """
 
     rows: list[Row]
     proposals: list[Proposal]
     trust_names: list[str]
     has_scale: bool
+    area_unit: str
+    speed_unit: str
 
 
 def make_study_table(
@@ -130,7 +138,18 @@ def make_study_table(
         proposals=proposals,
         trust_names=sorted({report.trust_name for report in reports}),
         has_scale=any(report.scale for report in reports),
+        area_unit=_unit_to_sort_by([row.area for row in rows], ("cm²", "px")),
+        speed_unit=_unit_to_sort_by([row.speed for row in rows], ("cm/s", "px/s", "px/frame")),
     )
+
+
+def _unit_to_sort_by(quantities: Sequence[Quantity], units: Sequence[str]) -> str:
+    """The first of the units, centimetres, where all have it, else the first other one that any
+    has: numbers of different units are never compared."""
+    centimetres, *pixels = units
+    if all(centimetres in one.medians for one in quantities):
+        return centimetres
+    return next(unit for unit in pixels if any(unit in one.medians for one in quantities))
 
 
 def _make_proposal(one: LabelGain, video: SegmentedVideo, place: str) -> Proposal:
@@ -164,20 +183,19 @@ def _make_row(report: VideoReport, address: str, place: str, gain: float) -> Row
 def _measure_area(report: VideoReport) -> Quantity:
     areas = {animal: track.column("area_px") for animal, track in report.tracks.items()}
     median = _median([np.where(one > 0, one, np.nan) for one in areas.values()])
-    texts = [f"{format_number(median)} px"]
+    medians = {"px": median}
     if report.scale is not None:
-        texts.append(f"{format_number(median * report.scale.cm2_per_px)} cm²")
-    return Quantity(draw_per_animal(areas), median, texts)
+        medians["cm²"] = median * report.scale.cm2_per_px
+    return Quantity(draw_per_animal(areas), medians)
 
 
 def _measure_speed(report: VideoReport) -> Quantity:
     speeds = {animal: report.speed(animal) for animal in report.tracks}
-    median = _median(list(speeds.values()))
     has_times = report.times_seconds is not None
-    texts = [f"{format_number(median)} {'px/s' if has_times else 'px/frame'}"]
+    medians = {"px/s" if has_times else "px/frame": _median(list(speeds.values()))}
     if report.scale is not None and has_times:
-        texts.append(f"{format_number(_median(report.speeds_cm()))} cm/s")
-    return Quantity(draw_per_animal(speeds), median, texts)
+        medians["cm/s"] = _median(report.speeds_cm())
+    return Quantity(draw_per_animal(speeds), medians)
 
 
 def _median(values: Sequence[np.ndarray]) -> float:
@@ -187,9 +205,11 @@ def _median(values: Sequence[np.ndarray]) -> float:
 
 
 def format_number(value: float) -> str:
-    """A number with three digits or more, "–" for NaN: 0.123, 12.3, 12 345."""
+    """A number with three digits or more, "–" for NaN: 0.0123, 1.23, 12 345."""
     if not np.isfinite(value):
         return "–"
+    if abs(value) < 1:
+        return f"{value:#.3g}"  # with zeros at the end, 0.500
     digits = 0 if value >= 100 else 1 if value >= 10 else 2
     return f"{value:,.{digits}f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from utils import paths
 from utils.evaluation.confidence import Confidence, consistency, frames_to_check, read_confidence
-from utils.evaluation.frame_times import read_frame_times
+from utils.evaluation.frame_times import FrameTimes, read_frame_times
 from utils.evaluation.label_gain import find_labelled
 from utils.evaluation.mask_tracks import MaskTrack, compute_speed, follow_animals
 from utils.evaluation.report.strip import make_strip
@@ -28,7 +28,7 @@ class VideoReport:
         consistency: float64 (frames,), 0..1, of the least consistent animal.
         confidence: the network's own, None if none was saved.
         tracks: the number of each animal, increasing -> its track.
-        times_seconds: of the frames, None where they are not known.
+        frame_times: when the frames were taken, where that is known.
         scale: how long a pixel is, None if nobody has drawn it.
         labelled_now: frames with a label, whether or not the run had it.
         size: height and width of its masks.
@@ -41,7 +41,7 @@ class VideoReport:
     consistency: np.ndarray
     confidence: Confidence | None
     tracks: dict[int, MaskTrack]
-    times_seconds: list[float] | None
+    frame_times: FrameTimes
     scale: Scale | None
     labelled_now: list[int]
     size: tuple[int, int]
@@ -51,6 +51,11 @@ class VideoReport:
     def animals(self) -> tuple[int, ...]:
         """The numbers of its animals, increasing."""
         return tuple(self.tracks)
+
+    @property
+    def times_seconds(self) -> list[float] | None:
+        """Time of each frame, None where they are not known."""
+        return self.frame_times.times_seconds
 
     @property
     def trust(self) -> np.ndarray:
@@ -124,7 +129,7 @@ def make_video_report(
         consistency=np.min([consistency(track) for track in tracks.values()], axis=0),
         confidence=read_confidence(video),
         tracks=tracks,
-        times_seconds=read_frame_times(video).times_seconds,
+        frame_times=read_frame_times(video),
         scale=find_scale(name, video.input_path, size),
         labelled_now=find_labelled(video),
         size=size,

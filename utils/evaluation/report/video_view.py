@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from utils.errors import InputError
+from utils.evaluation.corrected_masks import describe_corrections
 from utils.evaluation.report.charts import Chart, Series, lay_out_chart
 from utils.evaluation.report.embedding import embed_file, embed_image, link_file
 from utils.evaluation.report.run_details import group_record
 from utils.evaluation.report.video_report import VideoReport
-from utils.evaluation.results import describe_corrections
 from utils.media.images import read_image, resize_image
 from utils.media.videos import VideoFile
 
@@ -162,6 +162,12 @@ def _list_facts(report: VideoReport) -> dict[str, str]:
     if "part" in video.record:
         first, end = video.record["part"]
         facts["frames"] += f"; frames {first} to {end - 1} of the video, counted from 0 here"
+    times = report.frame_times
+    if times.times_note and video.input_path:  # else nobody said where the frames are
+        is_known = times.times_seconds is not None
+        facts["times"] = times.times_note if is_known else f"not known: {times.times_note}"
+    if times.pixels_note:
+        facts["pixels"] = times.pixels_note
     corrections = describe_corrections(video)
     if corrections:
         facts["corrected"] = corrections
