@@ -47,13 +47,23 @@ def test_a_file_that_stays_held_is_an_error_and_leaves_nothing_behind(
     assert [p.name for p in tmp_path.iterdir()] == ["run.json"] and path.read_text() == "before"
 
 
-def test_an_export_that_cannot_be_replaced_stays_as_it_is(tmp_path, monkeypatch):
+@pytest.mark.parametrize("which", ["the old one", "the new one"])
+def test_an_export_that_cannot_be_replaced_stays_as_it_is(tmp_path, monkeypatch, which):
     """All or some of its files were removed, and then the new ones as well."""
     folder = tmp_path / "hen"
     folder.mkdir()
     (folder / "00000.png").write_text("before")
-    refuse(monkeypatch, 1)
-    with pytest.raises(HeldError):
+    real = os.replace
+
+    def replace(source, target):
+        is_new = target == folder and not source.name.endswith("-old")
+        if (source == folder) if which == "the old one" else is_new:
+            raise HeldError("in use")
+        return real(source, target)
+
+    with monkeypatch.context() as patched, pytest.raises(HeldError):
+        patched.setattr(files.os, "replace", replace)
+        patched.setattr(files, "_RETRY_SECONDS", (0, 0))
         with replaced_folder(folder) as new:
             (new / "00000.png").write_text("now")
     assert (folder / "00000.png").read_text() == "before"

@@ -67,8 +67,8 @@ def shown_command(script: Path, flags: Sequence[str]) -> str:
 
 
 def quote_for_windows(words: Sequence[str]) -> str:
-    """Returns a command for cmd.exe and PowerShell, which split words also at &, ( and ;."""
-    return " ".join(w if re.fullmatch(r"[\w.\\/:,=+-]+", w) else f'"{w}"' for w in words)
+    """Returns a command for cmd.exe and PowerShell, which split words also at &, ( and commas."""
+    return " ".join(w if re.fullmatch(r"[\w.\\/:=+-]+", w) else f'"{w}"' for w in words)
 
 
 def shard_slice(shard: str) -> slice:

@@ -46,7 +46,7 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
     temporary_path = path.with_name(f".writing-{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
     try:
         write(temporary_path)
-        _replace(temporary_path, path)
+        replace_path(temporary_path, path)
     finally:
         with contextlib.suppress(OSError):  # what went wrong before says more
             temporary_path.unlink(missing_ok=True)
@@ -56,7 +56,7 @@ def move_into_place(source: Path, target: Path) -> None:
     """Moves a finished file to where it belongs, so that it appears there whole even if that is on
     another disk (a results folder may hold links)."""
     try:
-        _replace(source, target)
+        replace_path(source, target)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
@@ -64,17 +64,23 @@ def move_into_place(source: Path, target: Path) -> None:
         source.unlink()
 
 
-def _replace(source, target):
-    """Renames a file. On Windows a virus scanner, or whoever reads the target, may hold one of them
-    for a moment."""
+def replace_path(source: Path, target: Path) -> None:
+    """Renames a file, in place of another one, or a folder.
+
+    On Windows a virus scanner, or whoever reads the target, may hold one of them for a moment.
+
+    Raises:
+        OSError: as `os.replace`.
+    """
     for seconds in _RETRY_SECONDS:
         try:
-            return os.replace(source, target)
+            os.replace(source, target)
+            return
         except OSError as error:
             if getattr(error, "winerror", None) not in _HELD_CODES:
                 raise
             time.sleep(seconds)
-    return os.replace(source, target)
+    os.replace(source, target)
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -90,6 +90,27 @@ def test_redrawing_begins_anew_when_the_result_is_another_one(make_session, tmp_
     assert label[55, 20] == 2  # as in the result now
 
 
+def test_redrawing_begins_anew_when_it_was_undone(make_session, tmp_path):
+    sequence = open_video_sequence(Crossing(tmp_path).frames, (), "auto")
+    session = make_session(sequence, 0, viewport={"width": 1280, "height": 820}).open()
+    page = session.page
+    paint(session, 100, 20)
+    for key, seen in (("r", "result"), ("m", "unsaved")):
+        page.keyboard.press(key)
+        session.wait_text("#frame-state", seen)
+        session.loaded()
+    page.keyboard.press("Control+z")
+    paint(session, 100, 130)
+    page.keyboard.press("r")
+    session.wait_text("#frame-state", "result")
+    session.loaded()
+    page.keyboard.press("m")
+    session.wait_text("#toast", "Redraw the animal")
+    session.loaded()
+    label = session.save(0)
+    assert label[55, 20] == 1 and not label[20, 110]
+
+
 def test_a_stroke_that_goes_on_when_the_frame_is_left_ends_there(make_session):
     session = make_session().open()
     page, mouse = session.page, session.page.mouse

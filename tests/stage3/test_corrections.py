@@ -252,8 +252,18 @@ def test_a_run_that_is_right_by_itself_is_left_alone_and_the_next_mistake_is_cor
     np.testing.assert_array_equal(swapped.mask(END), truth(END))
 
 
-@pytest.mark.parametrize("last", [SWAPPED_FROM, END])
-def test_a_swap_from_a_frame_that_shows_neither_animal_is_tried_again(world, last):
+def test_a_swap_of_animals_that_are_elsewhere_now_is_left_out(world):
+    """Without a common pixel at either end nothing says that they are confused."""
+    first, last = SWAPPED_FROM, END
+    kept = {first: segmented(first), last: segmented(last) * np.uint8(0)}
+    add(open_list(world), Swap((1, 2), first, last), kept)
+    assert "do not confuse" in segment_again(world, lambda f: np.roll(truth(f), 60, axis=0))[1]
+    assert world.list()[0]["holds_in"] == []
+
+
+def test_a_swap_from_a_frame_that_shows_neither_animal_is_tried_again(world):
+    last = END
+
     def masks(frame):
         return segmented(frame) * np.uint8(frame != SWAPPED_FROM)
 
@@ -264,9 +274,9 @@ def test_a_swap_from_a_frame_that_shows_neither_animal_is_tried_again(world, las
     add(open_list(world), Swap((1, 2), SWAPPED_FROM, last), kept)
     assert len(segment_again(world, masks)) == 1
     assert world.list()[0]["holds_in"] == [[SWAPPED_FROM, last]]
-    if last == END:  # the last frame says that the new masks are right
-        assert "do not confuse" in segment_again(world, right)[1]
-        np.testing.assert_array_equal(world.mask(END), truth(END))
+    # The last frame says that the new masks are right.
+    assert "do not confuse" in segment_again(world, right)[1]
+    np.testing.assert_array_equal(world.mask(END), truth(END))
 
 
 def test_an_animal_that_is_gone_takes_its_corrections_with_it(swapped):
@@ -330,6 +340,7 @@ def test_a_run_that_lacks_the_pixels_of_a_correction_says_so_and_ends(world):
     assert path.name in note
     assert not open_list(world).are_masks_written
     np.testing.assert_array_equal(world.mask(3), segmented(3))
+    assert open_list(world).to_write() == []  # nothing that held in the masks before
 
 
 def test_a_piece_that_the_new_mask_does_not_have_is_left_out(world):

@@ -92,6 +92,17 @@ def test_overwrite_that_was_cut_off_continues_without_the_flag(world):
     assert not (world.results / "runs" / "hen" / "partial").exists()
 
 
+def test_overwrite_that_was_cut_off_is_not_forgotten_by_an_update(world, monkeypatch):
+    world.add()
+    world.run()
+    world.run_cut_off(window, "predict_probability", overwrite=True)
+    monkeypatch.setattr(partial_run, "code_digest", lambda: "of a later version")
+    world.run_cut_off(window, "predict_probability")
+    before = (world.results / "runs/hen/run.json").stat().st_mtime_ns
+    assert world.run() == 0
+    assert (world.results / "runs/hen/run.json").stat().st_mtime_ns > before
+
+
 def test_other_code_does_not_continue_an_unfinished_run(world, monkeypatch):
     world.add()
     world.run_cut_off(window, "predict_probability")

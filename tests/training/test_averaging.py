@@ -111,6 +111,21 @@ def test_an_average_of_a_run_that_is_given_other_steps_is_dropped_if_it_began_to
         backup.on_epoch_end(0)
 
 
+def test_a_run_that_is_given_a_few_more_steps_still_ends_with_an_average(monkeypatch):
+    """Snapshots were as far apart as in the whole window, most of which was over."""
+    monkeypatch.setattr(averaging, "SNAPSHOTS", 4)
+    model = tiny_network()
+    average = WeightAverage(model, recipe(steps=40, average_from=0.5))
+    average.resume(0)
+    step_through(average, 40)
+    longer = WeightAverage(model, recipe(steps=42, average_from=0.5))
+    longer.count.assign(average.count.value)
+    longer.began.assign(average.began.value)
+    longer.resume(40)
+    step_through(longer, 2)
+    assert int(longer.count.numpy()) == 2
+
+
 def test_a_state_that_does_not_say_where_its_average_began_is_continued_as_before(tmp_path):
     model = tiny_network()
     model.compile("sgd", "mse")

@@ -138,7 +138,7 @@ def test_a_dry_run_reads_all_annotations_and_headers_and_names_the_first_that_do
 ):
     dry = stage_config(dry_run=True)
     train_pascal_base.main(dry)
-    assert "files: 6 images fit to their annotations" in capsys.readouterr().out
+    assert "files: 6 images fit their annotations" in capsys.readouterr().out
     whole = (pairs / "Annotations/5.png").read_bytes()
     (pairs / "Annotations/5.png").write_bytes(whole[:-30])
     with pytest.raises(InputError, match=r"^1 of 6 images .*5\.png: expected a whole image"):

@@ -106,8 +106,7 @@ class Corrector:
         """As `DoubtFinder.find`, for a moment."""
         with self._lock:
             results = self._results()
-            drawn = [e.operation for e in results.corrections.entries]
-            settled = {o.drawn for o in drawn if isinstance(o, Redraw)}
+            settled = _drawn_frames(results.corrections.entries)
             return results.doubts.find(start, step, settled, SECONDS_AT_ONCE)
 
     def find_crossing(self, frame: int, animals: tuple[int, int]) -> tuple[int | None, int]:
@@ -185,7 +184,7 @@ class Corrector:
             frame = outer + step
             if not 0 <= frame < len(self._task.video):
                 return [], "end"
-            if any(frame == getattr(e.operation, "drawn", None) for e in corrections.entries):
+            if frame in _drawn_frames(corrections.entries):
                 return [], "drawn"
             labels, now = corrections.corrected(outer), corrections.corrected(frame)
         start = proposals.Labelled(outer, labels)
@@ -321,6 +320,12 @@ class Corrector:
         if not self._is_open():
             raise OutdatedError
         return self._open
+
+
+def _drawn_frames(entries: Iterable[Correction]) -> set[int]:
+    """The frames whose masks a person drew, as far as this holds in the present masks."""
+    redrawn = [entry for entry in entries if isinstance(entry.operation, Redraw)]
+    return {e.operation.drawn for e in redrawn if e.operation.drawn in e.holds_in}
 
 
 def _is_lost(mask: np.ndarray, before: np.ndarray) -> bool:

@@ -10,6 +10,8 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from utils.files import replace_path
+
 _PREFIX = ".writing-"
 _MACHINE = f"{zlib.crc32(os.fsencode(platform.node())):08x}"
 _ABANDONED_SECONDS = 24 * 3600  # since the last file, where the process cannot be looked up
@@ -37,10 +39,15 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
     temporary_path.mkdir()
     try:
         yield temporary_path
+        # Nothing is lost if one cannot be moved: on Windows, a program may be working in it.
         if folder.exists():
-            # Nothing is lost if it cannot be moved: on Windows, a program may be working in it.
-            os.replace(folder, old)
-        os.replace(temporary_path, folder)
+            replace_path(folder, old)
+        try:
+            replace_path(temporary_path, folder)
+        except OSError:
+            if old.exists():
+                replace_path(old, folder)
+            raise
     finally:
         for path in (temporary_path, old):
             shutil.rmtree(path, ignore_errors=True)

@@ -31,7 +31,7 @@ def check_name(name: str, source: str) -> None:
     if name in ("", ".", "..") or any(char in name for char in FORBIDDEN) or _is_device(name):
         raise UsageError(
             f"{source}: results are stored in a folder of their own, which cannot have the name "
-            f"{name!r}. Choose one without slashes and line breaks: --name NAME."
+            f"{name!r} on this system. Choose another one: --name NAME."
         )
 
 

@@ -224,6 +224,10 @@ class Corrections:
                 notes.append(f"{describe(operation)}: {where}: {note}")
         return notes
 
+    def leave_out_all(self, note: str) -> None:
+        """No correction holds: where they held was decided in the masks of an earlier run."""
+        self.entries = [replace(e, holds_in=frozenset(), note=note) for e in self.entries]
+
     @property
     def _num_frames(self) -> int:
         return len(self.masks.frame_names)
@@ -271,13 +275,17 @@ def correct_masks(results: Path, video: Video, animals: Sequence[int]) -> list[s
     masks = MaskFolder(results, video.name, video.frame_names, tuple(animals), video.sha256())
     try:
         corrections = Corrections(masks)
-        corrections.are_masks_written = False  # also if `refit` lacks a file
-        corrections.save()
+    except InputError as error:
+        return [str(error)]
+    corrections.are_masks_written = False
+    try:
         notes = corrections.refit()
         corrections.save()
         for frame in corrections.frames():
             corrections.write_mask(frame)
-    except InputError as error:
+    except InputError as error:  # a file is missing or damaged
+        corrections.leave_out_all(str(error))
+        corrections.save()
         return [str(error)]
     corrections.are_masks_written = corrections.is_overlay_written = True
     corrections.save()

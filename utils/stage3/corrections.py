@@ -43,14 +43,14 @@ class Swap:
         return numbers[labels]
 
     def refit(self, labels_of: ReadLabels, pixels_of: ReadLabels) -> tuple[list[int], str]:
-        """Only where the two are confused as they were, in the first frame and not the other way
-        round in the last; a frame that shows neither says nothing. Returns: the frames in which it
-        holds, and what does not."""
+        """Only where the two are confused as they were, in the first frame (in the last, if the
+        first showed neither) and not the other way round in the last. Returns: the frames in which
+        it holds, and what does not."""
         at_first, at_last = (
             self._agreement(labels_of(frame), pixels_of(frame)) for frame in (self.first, self.last)
         )
-        straight, crossed = at_first if any(at_first) else at_last
-        if crossed and straight <= crossed:
+        straight, crossed = at_first if pixels_of(self.first).any() else at_last
+        if straight <= crossed:
             return [], "the new masks do not confuse these animals there"
         straight, crossed = at_last
         if crossed > straight:

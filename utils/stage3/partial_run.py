@@ -57,8 +57,9 @@ class PartialRun:
         self, results_dir: Path, name: str, key: dict[str, Any], starts_over: bool = False
     ):
         self.folder = partial_dir(results_dir, name)
+        is_redo = starts_over or is_redone(results_dir, name, key)  # also after an update
         open_state(self.folder, key, starts_over)
-        if starts_over:
+        if is_redo:
             (self.folder / _REDO).touch()
 
     def end_redo(self) -> None:

@@ -38,12 +38,17 @@ class WeightAverage(keras.callbacks.Callback):
         self.averages, self.count, self.began = [], None, None
         if not self.enabled:
             return
+        self.steps = recipe.steps
         self.start = round(recipe.average_from * recipe.steps)
-        self.every = max(1, (recipe.steps - self.start) // SNAPSHOTS)
+        self.every = self._every()
         self.count = self._make_variable((), "int32")
         self.began = self._make_variable((), "int32")
         self.began.assign(_UNKNOWN)
         self.averages = [self._make_variable(v.shape, v.dtype) for v in model.weights]
+
+    def _every(self) -> int:
+        """Updates from one snapshot to the next."""
+        return max(1, (self.steps - self.start) // SNAPSHOTS)
 
     @staticmethod
     def _make_variable(shape, dtype):
@@ -61,20 +66,24 @@ class WeightAverage(keras.callbacks.Callback):
     def resume(self, done: int) -> None:
         """Continues after `done` batches, with the state restored.
 
-        A run that is given more steps begins to average later: an earlier average is dropped. One
-        that is given fewer keeps its average, which begins later than it would have.
+        A run that is given more steps begins to average later: an earlier average is dropped, and a
+        new one begins at once if the run is past that point. One that is given fewer keeps its
+        average, which begins later than it would have.
         """
         self.done = done
         if not self.enabled:
             return
-        began = int(self.began.numpy())
+        updates, began = done // self.accumulate, int(self.began.numpy())
         is_early = began < self.start
         if began == _UNKNOWN:  # states of earlier versions do not say where their average began
-            is_early = done // self.accumulate <= self.start
+            is_early = updates <= self.start
         if is_early:
             self.count.assign(0)
-        if is_early or began == _UNKNOWN or not self._begun():
-            self.began.assign(self.start)
+            self.start = max(self.start, updates)
+        elif began != _UNKNOWN and self._begun():
+            self.start = began
+        self.every = self._every()
+        self.began.assign(self.start)
 
     def on_train_batch_end(self, batch, logs=None):
         self.done += 1

@@ -138,7 +138,7 @@ def check_files(samples: Sequence[FileSample]) -> None:
             f"{len(problems)} of {len(distinct)} images cannot be trained on. The first: "
             f"{problems[0]}"
         )
-    print(f"files: {len(distinct)} images fit to their annotations", flush=True)
+    print(f"files: {len(distinct)} images fit their annotations", flush=True)
 
 
 def print_plan(

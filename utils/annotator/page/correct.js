@@ -166,9 +166,7 @@ export async function correctFrame() {
 /** What was drawn is in the result now: the label is as it was before that, or as it was saved. */
 async function forgetFix(frame) {
   const work = state.works.get(frame);
-  const { before } = state.fixing.get(frame);
-  const isSavedSince = work.steps.indexOf(work.savedStep) > work.steps.indexOf(before);
-  work.returnTo(isSavedSince ? work.savedStep : before);
+  work.returnTo(state.fixing.get(frame).before);
   state.fixing.delete(frame);
   await keepDraft(frame, work);
 }

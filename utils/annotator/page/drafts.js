@@ -50,6 +50,8 @@ export async function sendLabel(frame, work) {
     return saved;
   });
   work.savedStep = step;
+  const fix = state.fixing.get(frame);
+  if (fix) fix.before = step; // what remains when the result has been corrected
   work.source = "label";
   work.hasLabel = true;
   parts.runPanel.noteNewLabels();

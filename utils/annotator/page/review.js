@@ -6,7 +6,7 @@ import { leaveFrame, reloadLabel } from "./frames.js";
 import { addStep, showLabel } from "./label.js";
 import { packRuns } from "./pixels.js";
 import { currentWork, parts, state } from "./state.js";
-import { showMarks } from "./status.js";
+import { showMarks, showState } from "./status.js";
 
 /** `mode`: "label" or "review". */
 export async function setMode(mode) {
@@ -37,16 +37,18 @@ export async function fixFrame() {
     showMessage("This is what was redrawn so far. Ctrl+Z leads back to the result.");
     return;
   }
-  state.fixing.set(frame, { result: packRuns(predicted), before: work.step });
+  const before = work.step;
   showLabel(predicted);
   addStep({});
+  state.fixing.set(frame, { result: packRuns(predicted), began: work.step, before });
+  showState();
   showMessage("Redraw the animal. Then correct the result, or save a further label and run again.");
 }
 
 /** Whether what is on the screen, and unsaved, began as this result. */
 function isBeingFixed(frame, work, predicted) {
   const fix = state.fixing.get(frame);
-  if (!fix || !work.isDirty || work.steps.indexOf(fix.before) >= work.at) return false;
+  if (!fix || !work.isDirty || !work.steps.slice(0, work.at + 1).includes(fix.began)) return false;
   const now = packRuns(predicted);
   return now.length === fix.result.length && now.every((value, i) => value === fix.result[i]);
 }
