@@ -8,8 +8,10 @@ from PIL import Image
 from tests import page_session
 from tests.bright_hen import NUM_FRAMES, picture
 from tests.browser import launch_browser
+from tests.crossing_animals import Crossing
 from tests.page_client import TOKEN
 from utils import paths
+from utils.annotator.background_network import BackgroundNetwork
 from utils.annotator.server import create_app
 from utils.annotator.task import AnnotationTask
 from utils.inputs.sequences import open_dataset_sequence, open_video_sequence
@@ -66,6 +68,19 @@ def video_path(tmp_path_factory) -> Path:
     frames = (page_session.picture(index) for index in range(page_session.NUM_FRAMES))
     write_video(path, frames, None, 10)
     return path
+
+
+@pytest.fixture
+def open_results(make_session):
+    """Opens the page on a frame of a segmented world."""
+
+    def open_page(world: Crossing, frame: int, segmenter=None, width=1280, height=820):
+        network = BackgroundNetwork(lambda: segmenter) if segmenter else None
+        sequence = open_video_sequence(world.frames, (), "auto")
+        viewport = {"width": width, "height": height}
+        return make_session(sequence, frame, network, viewport=viewport).open()
+
+    return open_page
 
 
 @pytest.fixture

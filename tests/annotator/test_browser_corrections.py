@@ -6,22 +6,17 @@ import pytest
 from tests.bright_parts import Finder
 from tests.crossing_animals import NUM_FRAMES, SWAPPED_FROM, Crossing, truth
 from utils.annotator import corrector
-from utils.annotator.background_network import BackgroundNetwork
 from utils.annotator.prompted_segmenter import PromptedSegmenter
-from utils.inputs.sequences import open_video_sequence
 
 END = NUM_FRAMES - 1
 
 
 @pytest.fixture
-def open_review(make_session, tmp_path):
+def open_review(open_results):
     """Opens the page on the results of a world, in review at a frame."""
 
     def make(world: Crossing, frame: int, segmenter=None):
-        network = BackgroundNetwork(lambda: segmenter) if segmenter else None
-        sequence = open_video_sequence(world.frames, (), "auto")
-        session = make_session(sequence, frame, network, viewport={"width": 1280, "height": 820})
-        session.open()
+        session = open_results(world, frame, segmenter)
         session.page.keyboard.press("r")
         session.wait_text("#frame-state", "result")
         session.loaded()

@@ -21,12 +21,17 @@ def paint(session, x, y):
     session.drag((x, y), (x + 20, y))
 
 
-def test_correcting_a_result_leaves_the_unsaved_label_of_that_frame(make_session, tmp_path):
+def switch(session, key, seen):
+    """To review, or to redrawing its mask."""
+    session.page.keyboard.press(key)
+    session.wait_text("#frame-state", seen)
+    session.loaded()
+
+
+def test_correcting_a_result_leaves_the_unsaved_label_of_that_frame(open_results, tmp_path):
     """It was deleted, with its draft and all steps before it."""
     world = Crossing(tmp_path, lambda f: truth(f) * np.uint8(f != 3 or truth(f) != 1))
-    network = BackgroundNetwork(lambda: PromptedSegmenter(Finder()))
-    sequence = open_video_sequence(world.frames, (), "auto")
-    session = make_session(sequence, 3, network, viewport={"width": 1280, "height": 820}).open()
+    session = open_results(world, 3, PromptedSegmenter(Finder()))
     page = session.page
     paint(session, 100, 20)
     page.wait_for_selector("#strip .draft")
@@ -50,12 +55,10 @@ def test_correcting_a_result_leaves_the_unsaved_label_of_that_frame(make_session
 
 
 def test_a_redrawn_frame_that_was_saved_as_a_label_stays_one_when_it_is_corrected(
-    make_session, tmp_path
+    open_results, tmp_path
 ):
     world = Crossing(tmp_path, lambda f: truth(f) * np.uint8(f != 3 or truth(f) != 1))
-    network = BackgroundNetwork(lambda: PromptedSegmenter(Finder()))
-    sequence = open_video_sequence(world.frames, (), "auto")
-    session = make_session(sequence, 3, network, viewport={"width": 1280, "height": 820}).open()
+    session = open_results(world, 3, PromptedSegmenter(Finder()))
     page = session.page
     page.keyboard.press("r")
     session.wait_text("#frame-state", "result")
@@ -71,15 +74,12 @@ def test_a_redrawn_frame_that_was_saved_as_a_label_stays_one_when_it_is_correcte
     assert label[55, 60] == 1 and page.locator("#strip .draft").count() == 0
 
 
-def test_redrawing_begins_anew_when_the_result_is_another_one(make_session, tmp_path):
+def test_redrawing_begins_anew_when_the_result_is_another_one(open_results, tmp_path):
     world = Crossing(tmp_path)
-    sequence = open_video_sequence(world.frames, (), "auto")
-    session = make_session(sequence, 0, viewport={"width": 1280, "height": 820}).open()
+    session = open_results(world, 0)
     page = session.page
     for key, seen in (("r", "result"), ("m", "unsaved"), ("r", "result")):
-        page.keyboard.press(key)
-        session.wait_text("#frame-state", seen)
-        session.loaded()
+        switch(session, key, seen)
     page.keyboard.press("f")  # swaps the animals of this frame
     session.wait_text("#corrections-text", "1 correction")
     session.loaded()
@@ -90,20 +90,15 @@ def test_redrawing_begins_anew_when_the_result_is_another_one(make_session, tmp_
     assert label[55, 20] == 2  # as in the result now
 
 
-def test_redrawing_begins_anew_when_it_was_undone(make_session, tmp_path):
-    sequence = open_video_sequence(Crossing(tmp_path).frames, (), "auto")
-    session = make_session(sequence, 0, viewport={"width": 1280, "height": 820}).open()
+def test_redrawing_begins_anew_when_it_was_undone(open_results, tmp_path):
+    session = open_results(Crossing(tmp_path), 0)
     page = session.page
     paint(session, 100, 20)
     for key, seen in (("r", "result"), ("m", "unsaved")):
-        page.keyboard.press(key)
-        session.wait_text("#frame-state", seen)
-        session.loaded()
+        switch(session, key, seen)
     page.keyboard.press("Control+z")
     paint(session, 100, 130)
-    page.keyboard.press("r")
-    session.wait_text("#frame-state", "result")
-    session.loaded()
+    switch(session, "r", "result")
     page.keyboard.press("m")
     session.wait_text("#toast", "Redraw the animal")
     session.loaded()

@@ -9,7 +9,6 @@ from tests.crossing_animals import Crossing
 from tests.page_session import HEIGHT as PAGE_HEIGHT
 from tests.page_session import WIDTH as PAGE_WIDTH
 from utils.evaluation.scale import find_scale
-from utils.inputs.sequences import open_video_sequence
 
 LINE = {"frame": 2, "points": [[10, 20], [16, 28]], "distance_cm": 5}
 
@@ -72,12 +71,10 @@ def test_in_the_browser_a_length_is_drawn_and_its_centimetres_are_typed(make_ses
 
 
 def test_a_length_is_drawn_from_the_review_of_a_result_and_on_a_narrow_screen(
-    make_session, tmp_path
+    open_results, tmp_path
 ):
     """Nothing was drawn in review, and on a narrow screen the panel covered the frame."""
-    world = Crossing(tmp_path)
-    sequence = open_video_sequence(world.frames, (), "auto")
-    session = make_session(sequence, 3, viewport={"width": 500, "height": 800}).open()
+    session = open_results(Crossing(tmp_path), 3, width=500, height=800)
     page = session.page
     page.keyboard.press("r")
     session.wait_text("#frame-state", "result")

@@ -1,5 +1,7 @@
 // What the page asks of the server. Every error is an Error whose message can be shown.
 
+export const RETRY_MS = 5000; // until what failed is asked again
+
 // Browsers may keep frames, and another session on this port may show another video.
 const SESSION = Date.now().toString(36);
 

@@ -12,7 +12,6 @@ import { parts, state } from "./state.js";
 import { showMarks, showState } from "./status.js";
 
 const POLL_MS = 500;
-const RETRY_MS = 5000; // after an error
 const SWAPPED = {
   crossing: "until they touch again",
   end: "to the end of the video",
@@ -48,7 +47,7 @@ export async function loadCorrections() {
     take(await api.getJson("/api/corrections"));
   } catch (error) {
     showError(error);
-    if (isWriting()) poll(RETRY_MS);
+    if (isWriting()) poll(api.RETRY_MS);
   }
 }
 

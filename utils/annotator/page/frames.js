@@ -143,11 +143,11 @@ async function loadLabel(visit) {
 /** Begins with the draft, the label or the annotation that there is. */
 async function openWork(frame) {
   const { saved, video } = state;
+  const hasLabel = saved.labelled.includes(frame);
   let source = "none";
   if (saved.drafts.includes(frame)) source = "draft";
-  else if (saved.labelled.includes(frame)) source = "label";
+  else if (hasLabel) source = "label";
   else if (video.annotated.includes(frame)) source = "annotation";
-  const hasLabel = saved.labelled.includes(frame);
   if (source === "none") return new Work(emptyValues(), source, hasLabel);
   const { values, voidPixels } = await api.getMask(source, frame);
   if (voidPixels) {

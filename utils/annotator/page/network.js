@@ -7,13 +7,12 @@ import { askForProposals } from "./proposals.js";
 import { state } from "./state.js";
 
 const POLL_MS = 400;
-const RETRY_MS = 5000; // after an error
 
 /** Asks until it is loaded, and says so meanwhile. */
 export async function watchNetwork() {
   const answer = await api.getJson("/api/network").catch(() => null);
   if (!answer) {
-    setTimeout(watchNetwork, RETRY_MS);
+    setTimeout(watchNetwork, api.RETRY_MS);
     return;
   }
   const { state: network, reason } = answer;

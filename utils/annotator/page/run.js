@@ -1,11 +1,10 @@
 // The panel of the next step: the command, the run with its progress, and its results.
 
-import { getJson, overlayAddress, postJson, previewAddress } from "./api.js";
+import { RETRY_MS, getJson, overlayAddress, postJson, previewAddress } from "./api.js";
 import { $, showError, showMessage } from "./dom.js";
 import { state } from "./state.js";
 
 const POLL_MS = 700;
-const RETRY_MS = 5000; // after an error
 const PRESET_TEXTS = {
   default: "default",
   fast: "fast, less exact",
