@@ -1,6 +1,7 @@
 """A person at the page of annotate.py in headless Chromium: a small video, a server, a window."""
 
 import json
+import socket
 import threading
 
 import numpy as np
@@ -66,12 +67,40 @@ record = {"num_frames": 12, "labelled_frames": [6]}
 """
 
 
+class Gate(list):
+    """Requests for paths that begin with `path`, each with an event that lets it through. They wait
+    in the server: playwright's own way misses a request now and then that is made soon after."""
+
+    def __init__(self, path: str):
+        super().__init__()
+        self.path, self.is_open, self.is_broken = path, False, False
+        self.lock = threading.Lock()
+
+    def let_all_through(self):
+        with self.lock:
+            self.is_open = True
+            for event in self:
+                event.set()
+
+    def pass_through(self, environ: dict):
+        with self.lock:
+            if self.is_open or not environ["PATH_INFO"].startswith(self.path):
+                return
+            self.append(event := threading.Event())
+        if self.is_broken:
+            environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+            raise ConnectionResetError
+        event.wait()
+
+
 class Session:
     """A server, a browser window, and what a person does in it; places are in frame pixels."""
 
     def __init__(self, browser, task, network=None, **context):
         self.task = task
+        self.gates = []
         app = create_app(task, TOKEN, network)
+        app.wsgi_app = self._guard(app.wsgi_app)
         self.run = app.extensions["run"]
         self.server = open_server(app, 0)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
@@ -87,10 +116,31 @@ class Session:
         self.ready()
         return self
 
+    def _guard(self, serve):
+        def pass_through(environ, start_response):
+            for gate in self.gates:
+                gate.pass_through(environ)
+            return serve(environ, start_response)
+
+        return pass_through
+
+    def hold(self, path: str) -> Gate:
+        """From now on requests for a path wait to be let through."""
+        self.gates.append(Gate(path))
+        return self.gates[-1]
+
+    def break_off(self, path: str) -> Gate:
+        """From now on requests for a path get no answer, until they are let through."""
+        gate = self.hold(path)
+        gate.is_broken = True
+        return gate
+
     def ready(self):
         self.page.wait_for_selector("body[data-ready=yes]")
 
     def close(self):
+        for gate in self.gates:
+            gate.let_all_through()
         self.context.close()
         self.run.cancel()
         self.server.shutdown()

@@ -105,23 +105,21 @@ def test_ctrl_enter_pressed_again_neither_corrects_nor_follows_a_second_time(tmp
         return truth(frame) * (truth(frame) != 1) if 2 <= frame <= 4 else truth(frame)
 
     session = open_review(Crossing(tmp_path, masks), 3, PromptedSegmenter(Finder()))
-    page, posted, held = session.page, [], []
+    page, posted = session.page, []
     page.on("request", lambda request: posted.append(request.url.rpartition("corrections/")[2]))
-    page.route("**/api/corrections/masks/*", lambda route: held.append(route))
-    page.route("**/api/corrections/follow/*", lambda route: held.append(route))
+    sending, following = map(session.hold, ("/api/corrections/masks/", "/api/corrections/follow/"))
     page.keyboard.press("m")
     session.wait_text("#frame-state", "unsaved")
     session.click(65, 55)
     session.answered()
     posted.clear()
-    for num_held in (1, 2):  # while the mask is being sent, and while it is being followed
+    for held in (sending, following):
         page.keyboard.press("Control+Enter")
         page.keyboard.press("Control+Enter")
-        session.wait(lambda count=num_held: len(held) == count)
+        session.wait(lambda gate=held: gate)
         page.keyboard.press("Control+Enter")
-        if num_held == 2:
-            page.route("**/api/corrections/follow/*", lambda route: route.continue_())
-        held[-1].continue_()
+        assert len(held) == 1
+        held.let_all_through()
     session.wait_text("#toast", "Frames 2 to 4 are corrected")
     session.wait_text("#frame-state", "result, corrected")
     sent = [what for what in posted if what.startswith(("masks", "follow"))]
@@ -131,8 +129,7 @@ def test_ctrl_enter_pressed_again_neither_corrects_nor_follows_a_second_time(tmp
 
 def test_a_search_that_was_broken_off_says_nothing(tmp_path, open_review):
     session = open_review(Crossing(tmp_path), 3)
-    page, held = session.page, []
-    page.route("**/api/doubts/**", lambda route: held.append(route))
+    page, held = session.page, session.hold("/api/doubts/")
     page.keyboard.press("d")
     session.wait(lambda: held)
     page.keyboard.press("ArrowLeft")
@@ -140,7 +137,7 @@ def test_a_search_that_was_broken_off_says_nothing(tmp_path, open_review):
     session.loaded()
     page.evaluate("document.getElementById('doubt-text').textContent = 'as it was'")
     with page.expect_response("**/api/doubts/**"):
-        held[0].continue_()
+        held[0].set()
     page.evaluate("() => new Promise((go) => setTimeout(go))")  # after what the answer sets off
     session.loaded()
     assert session.frame() == 2 and session.text("#doubt-text") == "as it was"
@@ -151,25 +148,23 @@ def test_the_search_for_the_next_touch_shows_how_far_it_is_and_can_be_stopped(
 ):
     monkeypatch.setattr(corrector, "SECONDS_AT_ONCE", 0)
     session = open_review(Crossing(tmp_path), 0)
-    page, held, posted = session.page, [], []
+    page, held, posted = session.page, session.hold("/api/crossings/"), []
     page.on("request", lambda r: posted.append(r.url) if r.method == "POST" else None)
-    page.route("**/api/crossings/**", lambda route: held.append(route))
     page.keyboard.press("w")
     session.wait(lambda: len(held) == 1)
-    held[0].continue_()
+    held[0].set()
     session.wait_text("#busy-text", "frame 1 …")
     session.wait(lambda: len(held) == 2)
     page.keyboard.press("Escape")
     page.keyboard.press("w")  # the search that was stopped is still to end
     session.wait(lambda: len(held) == 3)
-    held[1].continue_()
+    held[1].set()
     session.wait_text("#toast", "Nothing was swapped")
     assert page.locator("#busy").is_visible() and len(held) == 3 and not posted
     page.keyboard.press("w")  # one at a time
     page.keyboard.press("ArrowRight")  # the person may look around meanwhile
     session.wait(lambda: session.frame() == 1)
-    page.route("**/api/crossings/**", lambda route: route.continue_())
-    held[2].continue_()
+    held.let_all_through()
     session.wait_text("#corrections-text", "1 correction by hand in frames 0 to 4")
     session.answered()
     assert len(held) == 3 and len(posted) == 1

@@ -112,9 +112,8 @@ def test_unsaved_work_outlives_a_reload_and_leaving_is_asked_about(make_session)
 
 def test_a_slow_draft_does_not_outlive_the_label_that_was_saved_after_it(make_session):
     session = make_session().open()
-    page, held, sent = session.page, [], []
+    page, held, sent = session.page, session.hold("/api/drafts/"), []
     page.on("request", lambda request: sent.append(f"{request.method} {request.url}"))
-    page.route("**/api/drafts/*", lambda route: held.append(route))
     page.keyboard.press("b")
     session.drag((40, 30), (60, 30))
     session.wait(lambda: held)
@@ -128,7 +127,7 @@ def test_a_slow_draft_does_not_outlive_the_label_that_was_saved_after_it(make_se
             }"""
         )
     assert not any(request.startswith("POST") and "/labels/" in request for request in sent)
-    held[0].continue_()
+    held[0].set()
     session.wait_text("#frame-state", "label saved")
     page.wait_for_selector("#strip .labelled")
     assert page.locator("#strip .draft").count() == 0

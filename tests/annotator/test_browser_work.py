@@ -166,8 +166,7 @@ def test_a_label_that_cannot_be_read_is_not_taken_for_none(make_session):
 def test_nothing_is_drawn_before_the_picture_of_the_frame_is_there(make_session):
     """Strokes and clicks on the picture before went into the next frame."""
     session = make_session().open()
-    page, held, asked = session.page, [], []
-    page.route("**/api/frames/9/display.jpg*", lambda route: held.append(route))
+    page, held, asked = session.page, session.hold("/api/frames/9/display.jpg"), []
     page.on("request", lambda request: asked.append(request.url))
     page.locator("#number").fill("9")
     page.keyboard.press("Enter")
@@ -178,7 +177,7 @@ def test_nothing_is_drawn_before_the_picture_of_the_frame_is_there(make_session)
     page.keyboard.press("c")
     session.click(94, 75)
     assert "not labelled" in session.text("#frame-state")
-    held[0].continue_()
+    held[0].set()
     session.loaded()
     assert "not labelled" in session.text("#frame-state")
     paint(session, 20, 120)
@@ -203,9 +202,8 @@ def test_of_a_frame_that_cannot_be_read_no_other_picture_is_shown(make_session):
 
 def test_the_slider_opens_the_frame_where_it_is_left_and_few_on_its_way(make_session):
     session = make_session().open()
-    page, asked, held = session.page, [], []
+    page, asked, held = session.page, [], session.hold("/api/frames/0/display.jpg")
     page.on("request", lambda request: asked.append(request.url))
-    page.route("**/api/frames/0/display.jpg*", lambda route: held.append(route))
     drag = """async (frame) => {
       const line = document.getElementById("line");
       line.value = frame;
@@ -215,7 +213,7 @@ def test_the_slider_opens_the_frame_where_it_is_left_and_few_on_its_way(make_ses
     session.wait(lambda: held)
     for frame in (1, 2, 3, 11):
         page.evaluate(drag, frame)
-    held[0].continue_()
+    held[0].set()
     session.wait(lambda: session.frame() == 11)
     session.loaded()
     assert not any(f"/frames/{frame}/display" in url for url in asked for frame in (2, 3))
@@ -223,18 +221,11 @@ def test_the_slider_opens_the_frame_where_it_is_left_and_few_on_its_way(make_ses
 
 def test_a_click_is_answered_on_what_was_drawn_while_it_waited(make_session):
     session = make_session(network=BackgroundNetwork(lambda: ClickSegmenter())).open()
-    page, held = session.page, []
-
-    def hold_first(route):
-        held.append(route)
-        if len(held) > 1:
-            route.continue_()
-
-    page.route("**/api/segment/*", hold_first)
+    held = session.hold("/api/segment/")
     session.click(94, 75)
     session.wait(lambda: held)
     paint(session, 20, 120)
-    held[0].continue_()
+    held.let_all_through()
     session.answered()
     label = session.save(6) == 255
     assert label[120, 30] and overlap(label & ellipse(6), ellipse(6)) > 0.85
@@ -242,15 +233,14 @@ def test_a_click_is_answered_on_what_was_drawn_while_it_waited(make_session):
 
 def test_a_click_in_a_frame_that_was_left_changes_nothing_and_says_so(make_session):
     session = make_session().open()
-    page, held = session.page, []
-    page.route("**/api/segment/*", lambda route: held.append(route))
+    page, held = session.page, session.hold("/api/segment/")
     session.click(94, 75)
     session.wait(lambda: held)
     for key in ("ArrowRight", "ArrowLeft"):
         page.keyboard.press(key)
         session.loaded()
     paint(session, *SPOT)
-    held[0].continue_()
+    held[0].set()
     session.wait_text("#toast", "The click in frame 6 was not answered")
     label = session.save(6) == 255
     assert label[30, 50] and not label[75, 94]
@@ -281,17 +271,12 @@ def test_a_request_that_failed_once_is_made_again(make_session):
     page.click("#run")
     page.clock.run_for(1000)
     session.wait_text("#run-text", "Fine-tuning: 5 of 12")
-    failed = []
-
-    def fail_once(route):
-        failed.append(route.request.url)
-        route.abort() if len(failed) == 1 else route.continue_()
-
-    page.route("**/api/run", fail_once)
+    failed = session.break_off("/api/run")
     page.clock.run_for(1000)
     session.wait_text("#toast", "does not answer")
+    assert failed
+    failed.let_all_through()
     session.task.stage3.with_name("continue").touch()
-    session.wait(lambda: page.clock.run_for(1000) or len(failed) > 1)
     session.wait(lambda: page.clock.run_for(1000) or "Every frame" in session.text("#done-text"))
 
 
