@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import h5py
 import keras
@@ -12,6 +13,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from models import HEADS, build_model
+from models.backbone import BACKBONE
 from utils import paths
 from utils.errors import InputError
 from utils.files import sha256_of
@@ -344,6 +346,35 @@ def test_keras_legacy_weights_are_converted_by_name(tmp_path, first, encode):
     manifest = json.loads((target.parent / paths.MANIFEST_NAME).read_text())
     assert manifest[target.name]["sha256"] == sha256 == sha256_of(target)
     assert manifest[target.name]["stage"] == "imagenet"
+
+
+def test_the_file_that_keras_downloads_is_as_good_as_ours(tmp_path, narrow):
+    expected = fill(narrow, 0)
+    rename = {}
+    for number, shortcut in enumerate(KERAS_SHORTCUTS):
+        suffix = f"_{number}" if number else ""
+        rename |= {shortcut: f"conv2d{suffix}", f"{shortcut}_bn": f"batch_normalization{suffix}"}
+    parts = {}
+    for variable in narrow.weights:
+        if BACKBONE.block_number(variable.path) is not None:
+            parts.setdefault(variable.path.split("/")[0], []).append(variable)
+    stored = [SimpleNamespace(name=name, weights=weights) for name, weights in parts.items()]
+    path = tmp_path / "xception_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    write_legacy_h5(path, SimpleNamespace(layers=stored), rename, True)
+    before = fill(narrow, 1)
+    assert load_weights(narrow, path)["stage"] == "imagenet"
+    for name, value in values_of(narrow).items():
+        source = expected if name.split("/")[0] in parts else before
+        np.testing.assert_array_equal(value, source[name], err_msg=name)
+
+
+def test_another_h5_file_is_refused_by_name(tmp_path, narrow):
+    (tmp_path / "text.h5").write_text("no weights")
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["values"] = np.zeros(3)
+    for name in ("text.h5", "other.h5"):
+        with pytest.raises(InputError, match=f"{name}.*keras.applications.Xception"):
+            load_weights(narrow, tmp_path / name)
 
 
 def test_the_shipped_weights_match_their_manifest(tmp_path, narrow):

@@ -19,6 +19,7 @@ from models.prompted import LAYER_PREFIX
 from utils import paths
 from utils.errors import InputError
 from utils.files import sha256_of, write_atomically, write_json
+from utils.training.imagenet_weights import FACTS, read_keras_xception
 
 
 def save_weights(
@@ -64,7 +65,7 @@ def load_weights(model: keras.Model, path: Path, sha256: str | None = None) -> d
 
     Args:
         model: of `models.build_model` or `build_prompted_model`.
-        path: a safetensors file.
+        path: a safetensors file, or the ImageNet weights that Keras downloads (.h5).
         sha256: expected hash; None takes the one in the folder's manifest, if the manifest lists
             the file.
 
@@ -122,11 +123,13 @@ def read_weights(
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Reads and checks a weights file without a model.
 
+    A name that ends in .h5 stands for the ImageNet weights that Keras downloads.
+
     Returns: tensors by name, and the metadata with "sha256" added.
 
     Raises:
-        InputError: if the file is missing, cut short, altered against its manifest, or no
-            safetensors file.
+        InputError: if the file is missing, cut short, altered against its manifest, or of another
+            kind.
     """
     path = Path(path)
     if not path.is_file():
@@ -139,6 +142,8 @@ def read_weights(
             "the file is damaged or was replaced. Fetch it again, or name a file elsewhere with "
             "--weights."
         )
+    if path.suffix == ".h5":
+        return read_keras_xception(path), {**FACTS, "sha256": found}
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
