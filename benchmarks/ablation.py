@@ -14,7 +14,8 @@ Writes  RESULTS/ROW/seed-N/FRAME, results of finetune_test.py; RESULTS/choice/SE
 
 One run per row, video and seed, of one to ten minutes on two cores. Finished runs are only read, so
 that the same command continues where it was stopped; --known continues from the numbers alone, as
-on another machine. A row whose weights are missing is left out.
+on another machine. A row whose weights are missing is left out. The seconds of a run that was
+stopped are those since it was continued.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -147,7 +148,9 @@ def main(config: Config) -> int:
             except InputError as error:
                 failed[name] = one_line(error)
                 print(f"error: row {name}: {failed[name]}", flush=True)
-            write_tables(config, rows, runs, sequences)
+            made = {(run["row"], run["video"], run["seed"]) for run in runs}
+            others = [run for key, run in known.items() if key not in made]
+            write_tables(config, rows, runs, sequences, others)
     print(f"\n{(config.results / TABLE_FILE).read_text('utf-8')}")
     for name, why in failed.items():
         print(f"row {name} is not complete: {why}")
@@ -254,10 +257,15 @@ def measure(
 
 
 def write_tables(
-    config: Config, rows: dict[str, Row], runs: list[dict], sequences: Sequence[str]
+    config: Config,
+    rows: dict[str, Row],
+    runs: list[dict],
+    sequences: Sequence[str],
+    others: Sequence[dict],
 ) -> None:
-    """Writes what is finished: all numbers, and a table for each way to choose the frame."""
-    write_json(config.results / NUMBERS_FILE, runs)
+    """Writes what is finished: all numbers, with those of `others` that are known as well, and a
+    table for each way to choose the frame."""
+    write_json(config.results / NUMBERS_FILE, [*runs, *others])
     tables = []
     for title, columns, chosen in (
         ("The first frame is labelled", FIRST, False),

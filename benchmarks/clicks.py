@@ -39,7 +39,7 @@ from utils.errors import InputError, UsageError
 from utils.files import write_json
 from utils.media.images import FRAME_SUFFIXES, natural_key, read_image
 from utils.media.labels import VOID, read_label
-from utils.training.animals import has_numbers, numbered_annotation, read_numbers
+from utils.training.animals import UNNUMBERED, has_numbers, numbered_annotation, read_numbers
 from utils.training.clicks import next_click
 from utils.training.pair_lists import read_pairs
 from utils.training.validation import overlap
@@ -75,7 +75,7 @@ class LabelledObject:
 
     Attributes:
         image_index: tells images apart.
-        name: of the image, and the number of the object.
+        name: path of the image, and the number of the object.
         image: uint8 (H, W, 3) RGB.
         target: uint8 (H, W), 1 the object, 0 not, 255 void.
     """
@@ -156,7 +156,7 @@ def list_pairs(dataset: Path, list_path: Path | None) -> list[tuple[Path, Path]]
             f"{dataset}: expected JPEGImages/ and Annotations/ or Instances/, found no image with "
             "its annotation; name another --dataset or --list."
         )
-    return pairs
+    return list(dict.fromkeys(pairs))
 
 
 def object_numbers(label: Path) -> list[int]:
@@ -175,6 +175,7 @@ def number_objects(label: Path) -> np.ndarray:
     if has_numbers(label):
         values = read_numbers(label)
         objects = values.astype(np.int32)
+        objects[values == UNNUMBERED] = _VOID_NUMBER
     else:
         values = read_label(label).values
         mask = ((values > 0) & (values != VOID)).astype(np.uint8)
@@ -192,7 +193,7 @@ def read_objects(objects: list[tuple[tuple[Path, Path], int]]) -> Iterator[Label
             image, numbers = read_image(pair[0]), number_objects(pair[1])
         target = (numbers == number).astype(np.uint8)
         target[numbers == _VOID_NUMBER] = VOID
-        yield LabelledObject(index, f"{pair[0].parent.name}/{pair[0].stem} {number}", image, target)
+        yield LabelledObject(index, f"{pair[0].as_posix()} {number}", image, target)
 
 
 def evenly(items: list, count: int) -> list:

@@ -10,7 +10,8 @@ Animals that cannot be moved in this way are left out and counted. Two kinds of 
 
 "on another": share of the crops in which the mask found lies more on another animal than on its
 own; "lost": IoU below .1. "others known": the masks of all others, as they are, are given too.
-"no prompt": what the network finds without being told which animal is meant.
+"no prompt": what the network finds without being told which animal is meant. The columns "others
+known" and "no prompt" are of the whole crop with --view window too.
 At the end, seconds of a frame of 480x854 with one, two and eight animals: the backbone once and the
 head for each of them, and a window of its own for each, as `--preset herd` does it.
 
@@ -244,7 +245,7 @@ def look_through_window(
     network: PromptedNetwork, image: np.ndarray, mask: np.ndarray
 ) -> np.ndarray:
     """What stage 3 finds of an animal in the frame after the one of this mask: bool (H, W)."""
-    zoom = HERD.prompts.body_px / body_length(mask)
+    zoom = min(HERD.window.max_zoom, HERD.prompts.body_px / body_length(mask))
     view = PromptedView(
         network, lambda _: image, mask.shape, zoom=zoom, crop=HERD.fine_tuning.crop
     )  # fmt: skip

@@ -121,7 +121,7 @@ def plot_runs(path: Path, medians: dict[str, float], fixed_seconds: float) -> No
         if name.startswith("SAM"):
             axes.loglog(frames, seconds * frames, label=name)
     axes.set_xlabel("frames of 480x854")
-    axes.set_ylabel("seconds, two processor cores, float32")
+    axes.set_ylabel("seconds, float32")
     axes.grid(alpha=0.3, which="both")
     axes.legend()
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ ones: J, and J if errors within 1, 2, 3 and 5 pixels of the true outline did not
 outline is misplaced on average, outward positive; what is false and what is missing more than 3
 pixels from the outline, as a share of the animal; J of the true mask reduced to strides 8, 4 and 2
 and enlarged again. J on the labelled frames tells how exactly the network draws its own label.
-Several animals count as one.
+Several animals count as one. Frames that the annotation shows no animal in are left out.
 
 Reads   a data set with annotations, and one or more results folders of finetune_test.py.
 Writes  a table to the screen and with --json to a file.

@@ -33,6 +33,7 @@ from utils import backend, paths  # backend before Keras: it starts it without n
 import keras
 from tabulate import tabulate
 
+from benchmarks.clicks import evenly
 from models import build_model
 from utils.command_line import run_script, setting
 from utils.errors import UsageError, one_line
@@ -83,8 +84,7 @@ def main(config: Config) -> None:
     if keras.backend.backend() != "tensorflow":
         raise UsageError("runtimes are compared with TensorFlow: unset KERAS_BACKEND.")
     backend.make_deterministic(0)  # as stage 3
-    windows = read_windows(config)
-    images, calibration = windows[::2][: config.frames], windows[1::2][: config.calibration]
+    images, calibration = read_windows(config)
     weights, reason = find_weights("deeplab", config.weights)
     print(f"weights: {weights} ({reason})", flush=True)
     networks = {p: load_network(weights, p) for p in ("float32", "mixed_bfloat16")}
@@ -99,12 +99,16 @@ def main(config: Config) -> None:
         write_json(config.json, numbers)
 
 
-def read_windows(config: Config) -> list[np.ndarray]:
-    """Frames of the video, evenly spaced, as the network sees them: float32 (1, H, W, 3)."""
+def read_windows(config: Config) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Frames of the video, evenly spaced, as the network sees them, and others to calibrate on:
+    float32 (1, H, W, 3)."""
     video = open_dataset_sequence(config.dataset, config.sequence).video
-    count = 2 * max(config.frames, config.calibration)
-    indices = np.linspace(0, len(video) - 1, count).round().astype(int)
-    return [resize_image(video.read(i), *config.size)[None].astype("float32") for i in indices]
+    compared = evenly(list(range(len(video))), config.frames)
+    others = sorted(set(range(len(video))) - set(compared))
+    return tuple(
+        [resize_image(video.read(i), *config.size)[None].astype("float32") for i in indices]
+        for indices in (compared, evenly(others, config.calibration))
+    )
 
 
 def load_network(weights: Path, precision: str) -> keras.Model:

@@ -7,7 +7,7 @@ of an older commit: their flags --preset and --precision have to know the names 
 "own" are the seconds that run.json has, without the start of Python and of TensorFlow.
 
 Reads   a data set with all frames annotated, whose first frame is the label.
-Writes  RESULTS/CHECKOUT-PRESET-PRECISION-ROUND, results of finetune_test.py; the table to the
+Writes  RESULTS/CHECKOUT-PRESET-PRECISION-ROUND/VIDEO, results of finetune_test.py; the table to the
         screen; RESULTS/whole_runs.json.
 
     python -m benchmarks.whole_runs --dataset DIR --sequences blackswan

@@ -87,11 +87,11 @@ class SimulatedClicks(keras.layers.Layer):
         disks = draw_disks(ops.shape(prompt)[1:3], y, x) * _per_pixel(is_clicked)
         is_positive = _per_pixel(is_positive)
         clicks = ops.concatenate([disks * is_positive, disks * (1 - is_positive)], axis=-1)
+        # Where clicks of both kinds overlap, the later one counts, as in `make_prompt`.
+        clicks = ops.maximum(prompt[..., :_CLICKS] * (1 - disks), clicks)
         # A sample without a click in this round keeps its mask.
         mask = ops.where(_per_pixel(draw) >= 0, found, prompt[..., _MASK : _MASK + 1])
-        updated = ops.concatenate(
-            [ops.maximum(prompt[..., :_CLICKS], clicks), mask, prompt[..., _MASK + 1 :]], axis=-1
-        )
+        updated = ops.concatenate([clicks, mask, prompt[..., _MASK + 1 :]], axis=-1)
         return ops.stop_gradient(ops.reshape(updated, (-1, *ops.shape(prompt)[1:])))
 
 

@@ -1,5 +1,5 @@
-"""Everything that differs between the Keras backends: quiet start, memory, repeatable operations,
-GPUs.
+"""What a script does otherwise with each backend of Keras: quiet start, memory, repeatable
+operations, GPUs.
 
 Every script imports this module before Keras: importing it starts the backend without noise.
 """

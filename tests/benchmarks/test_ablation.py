@@ -97,6 +97,18 @@ def test_what_is_known_is_not_run_again(config, monkeypatch):
     assert both[:2] == runs and {run["seed"] for run in both[2:]} == {1}
 
 
+def test_what_is_known_of_other_rows_is_kept(config):
+    config = replace(config, rows=("no-window",), seeds=(0,), sequences=("hen",))
+    assert main(config) == 0
+    known = config.results / "ablation.json"
+    runs = json.loads(known.read_text())
+    runs.append(runs[0] | {"row": "mirror"})
+    known.write_text(json.dumps(runs))
+    assert main(replace(config, known=known)) == 0
+    assert json.loads(known.read_text()) == runs
+    assert "mirror" not in (config.results / "ablation.md").read_text()
+
+
 def test_a_file_that_is_no_record_of_runs_is_refused(config):
     path = config.results / "known.json"
     path.parent.mkdir()

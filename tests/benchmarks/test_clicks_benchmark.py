@@ -1,6 +1,8 @@
 """NoC on generated data: which objects count, where clicks go, what is printed."""
 
+import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -9,7 +11,8 @@ from PIL import Image
 from benchmarks import clicks
 from tests.bright_hen import ellipse, picture
 from utils.errors import InputError, UsageError
-from utils.media.labels import davis_palette
+from utils.media.labels import VOID, davis_palette
+from utils.training.animals import UNNUMBERED
 
 SIZE = (120, 160)
 
@@ -70,6 +73,32 @@ def test_with_instances_every_animal_is_an_object(dataset, tmp_path):
     list_path = tmp_path / "list.txt"
     list_path.write_text("JPEGImages/1.png Annotations/1.png\n")
     assert clicks.list_pairs(dataset, list_path) == pairs[1:2]
+
+
+def test_images_of_one_name_are_as_many_objects_and_a_repeated_line_is_one(dataset, tmp_path):
+    for folder, kind in (("JPEGImages", "a"), ("Annotations", "a")):
+        (tmp_path / kind / folder).mkdir(parents=True)
+        shutil.copy(dataset / folder / "1.png", tmp_path / kind / folder / "0.png")
+    list_path = tmp_path / "list.txt"
+    lines = ["JPEGImages/0.png Annotations/0.png", "a/JPEGImages/0.png a/Annotations/0.png"]
+    list_path.write_text("\n".join([*lines, lines[0]]))
+    path = tmp_path / "clicks.json"
+    means = clicks.main(clicks.Config(dataset, list=list_path, network="none", json=path))
+    assert means["objects"] == 2 == len(json.loads(path.read_text())["ious"])
+
+
+def test_animals_without_a_number_are_neither_clicked_nor_background(dataset):
+    add_instances(dataset)
+    path = dataset / "Instances/0.png"
+    values = np.asarray(Image.open(path)).copy()
+    values[values == 2] = UNNUMBERED
+    image = Image.fromarray(values, "P")
+    image.putpalette(davis_palette().tobytes())
+    image.save(path)
+    pairs = clicks.list_pairs(dataset, None)[:1]
+    assert clicks.object_numbers(pairs[0][1]) == [1]
+    (found,) = clicks.read_objects([(pairs[0], 1)])
+    assert set(np.unique(found.target[values == UNNUMBERED])) == {VOID}
 
 
 def test_misses_vary_the_result_and_the_spread_is_shown(dataset, capsys):

@@ -145,3 +145,15 @@ def test_each_round_adds_a_disk_on_the_error_and_the_mask_that_was_found():
     disk = result[0, ..., 0]
     assert disk.sum() == draw_disks((64, 80), np.float32([32]), np.float32([20])).numpy().sum()
     assert disk[16:48, :40].sum() == disk.sum() and not result[0, ..., 1].any()
+
+
+def test_where_clicks_of_both_kinds_overlap_the_later_one_counts():
+    prompt = np.zeros((1, 64, 80, 4), "float32")
+    prompt[..., 1] = 1  # negative clicks everywhere
+    target = errors((16, 0, 48, 40)).astype("uint8")
+    layer = SimulatedClicks(lambda inputs: {"mask": keras.ops.zeros((1, 64, 80, 1)) - 5})
+    draws = np.float32([[0.5, -1, -1]])
+    result = keras.ops.convert_to_numpy(layer([np.zeros((1, 1)), prompt, target, draws]))
+    clicked = result[0, ..., 0] == 1
+    assert 0 < clicked.sum() < clicked.size
+    np.testing.assert_array_equal(result[0, ..., 1], ~clicked)

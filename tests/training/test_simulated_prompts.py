@@ -9,6 +9,7 @@ from PIL import Image
 
 from models.click_training import MAX_ROUNDS
 from utils.media.labels import VOID, davis_palette
+from utils.training import prompted_batches
 from utils.training.animals import UNNUMBERED, AnimalSample, number_pieces, read_animal_list
 from utils.training.augmentation import AUGMENTATIONS, Augmentation
 from utils.training.clicks import make_prompt, next_click
@@ -292,3 +293,25 @@ def test_each_animal_of_an_image_has_its_turn(herd):
     assert overlap(targets[0], square(10, 10, 30)) > 0.95
     assert overlap(targets[1], square(10, 45, 30)) > 0.95
     np.testing.assert_array_equal(targets[0], targets[2])
+
+
+def test_the_occluder_is_not_the_photo_that_lies_behind(herd, monkeypatch):
+    behind, in_front = [], []
+    loader = PromptedBatches(
+        samples_of(herd) * 20, (64, 72), 4, 1, Augmentation(occlude=1.0), 0,
+        prompting=Prompting(empty=0.0, composite=1.0),
+    )  # fmt: skip
+    crop = loader._crop
+    monkeypatch.setattr(
+        loader, "_crop", lambda photo, *others: behind.append(photo.image) or crop(photo, *others)
+    )
+
+    def put_in_front(image, animals, other, *_):
+        in_front.append(other)
+        return image, animals
+
+    monkeypatch.setattr(prompted_batches, "occlude", put_in_front)
+    for k in range(20):
+        loader.prompted_crop(k)
+    same = [np.array_equal(a, b) for a, b in zip(behind, in_front, strict=True)]
+    assert len(same) == 20 and not all(same)

@@ -21,7 +21,7 @@ from utils.training.simulated_prompts import Prompting, simulate_prompt, target_
 
 _COPIES = (2, 6)  # of one individual in a composite
 _MAX_OTHERS = 2  # of its kind beside them
-_OWN, _OTHERS, _PHOTO, _ROUNDS = 1, 2, 3, 4  # streams of random numbers of a crop
+_OWN, _OTHERS, _PHOTO, _ROUNDS, _OCCLUDER = 1, 2, 3, 4, 5  # streams of random numbers of a crop
 
 
 class PromptedBatches(Batches):
@@ -104,7 +104,7 @@ class PromptedBatches(Batches):
         else:
             image, animals, preferred = self._crop(numbered, preferred, rng)
         if rng.random() < self.augmentation.occlude:
-            other = self.samples[self._draw_number(k, _PHOTO)].read()
+            other = self.samples[self._draw_number(k, _OCCLUDER)].read()
             image, animals = occlude(image, animals, other.image, other.animals, rng)
         return change_appearance(image, self.augmentation, rng), animals, preferred
 
