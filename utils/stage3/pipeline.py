@@ -4,22 +4,20 @@ import contextlib
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from utils import paths
-from utils.ahead import ahead, map_ahead
+from utils.ahead import ahead
 from utils.console import Display
 from utils.files import write_json
 from utils.media.images import resize_image, resize_labels, working_size
 from utils.media.labels import VOID, LabelMap, labelled_animals, read_label, write_label
 from utils.media.overlay import noting_failures, write_overlays
 from utils.media.videos import Video
-from utils.stage3.absence import Sighting, trust_absences
-from utils.stage3.animal_in_frame import AnimalInFrame, merge_animals
+from utils.stage3.animal_in_frame import AnimalInFrame
 from utils.stage3.company_filter import CompanyFilter
 from utils.stage3.correction_files import correct_masks
 from utils.stage3.crossing import CrossingWatch
@@ -28,7 +26,7 @@ from utils.stage3.inference import Network
 from utils.stage3.kind_frames import KindFrames
 from utils.stage3.motion import Motion, find_motion
 from utils.stage3.openvino_network import Convert, SeenImages
-from utils.stage3.outline import OutlineFilter, redraw_outline
+from utils.stage3.outline import OutlineFilter
 from utils.stage3.partial_run import PartialRun, to_bytes
 from utils.stage3.preview import frames_to_preview, write_preview
 from utils.stage3.second_look import (
@@ -40,43 +38,15 @@ from utils.stage3.second_look import (
 )
 from utils.stage3.separation import SeparationWatch
 from utils.stage3.settings import Preset, Stillness
-from utils.stage3.smoothing import smooth_over_time
+from utils.stage3.settlement import Settlement
 from utils.stage3.still_frames import NextFrame, StillFrames
 from utils.stage3.temporal_filter import TemporalFilter, make_passes
+from utils.stage3.timing import Timing
 from utils.stage3.window import WindowedView, choose_zoom
 from utils.stage3.working_frames import WorkingFrames
 from utils.training.batches import FrameSample
 
-SETTLING_THREADS = 2  # frames whose masks are settled at once
 NUM_CALIBRATION_FRAMES = 6  # that a converted network is adapted to, evenly spaced
-
-
-@dataclass
-class Timing:
-    """Seconds of the steps and frames really computed, not of those found after a restart; with
-    a network for each of several animals a frame counts once for each.
-
-    Attributes:
-        losses: number of the animal -> mean loss of each epoch computed.
-    """
-
-    fine_tuning: float = 0.0
-    steps: int = 0
-    segmentation: float = 0.0
-    frames: int = 0
-    losses: dict[int, list[float]] = field(default_factory=dict)
-
-    def summary(self, total: float) -> dict[str, float | int | None]:
-        """For run.json; `total` is the number of seconds of the whole run."""
-        return {
-            "fine_tuning": round(self.fine_tuning, 2),
-            "per_step": round(self.fine_tuning / self.steps, 3) if self.steps else None,
-            "steps": self.steps,
-            "segmentation": round(self.segmentation, 2),
-            "per_frame": round(self.segmentation / self.frames, 3) if self.frames else None,
-            "frames": self.frames,
-            "total": round(total, 2),
-        }
 
 
 @dataclass(frozen=True)
@@ -328,59 +298,13 @@ class Pipeline:
             yield {frame: {animal: region} for frame, region in regions.items()}
 
     def settle_identities(self) -> Iterator[tuple[int, np.ndarray]]:
-        """Gives every pixel to one animal or to the background.
-
-        Yields:
-            index of the frame, and uint8 (height, width) at the video's size: 0, or the number of
-            an animal.
-        """
-        # Each frame is asked for as the one after, itself and the one before, and several frames
-        # are settled at once; with one more per animal, what the next animals need is not dropped.
-        read_found = lru_cache(maxsize=(3 + SETTLING_THREADS) * len(self.animals))(self._found)
-        read_grey = lru_cache(maxsize=2 + SETTLING_THREADS)(self.frames.grey)
-        settle = partial(self._settle, read_found, read_grey)
-        frames = range(len(self.video))
-        sightings = []
-        for index, (mask, seen) in enumerate(map_ahead(settle, frames, SETTLING_THREADS)):
-            sightings.append(seen)
-            yield index, mask
-        for animal in self.animals:
-            self.confidence[animal] = trust_absences([seen[animal] for seen in sightings])
-
-    def _settle(
-        self,
-        read_found: Callable[[int, int], AnimalInFrame],
-        read_grey: Callable[[int], np.ndarray],
-        index: int,
-    ) -> tuple[np.ndarray, dict[int, Sighting]]:
-        """A frame's mask, and what is seen in it by number of the animal."""
-        candidates = [read_found(animal, index) for animal in self.animals]
-        seen = {
-            animal: Sighting.of(found.region, round(found.confidence, 4))
-            for animal, found in zip(self.animals, candidates, strict=True)
-        }
-        candidates = [
-            smooth_over_time(
-                found,
-                len(self.video),
-                partial(read_found, animal),
-                read_grey,
-                self.preset.refinement,
-            )
-            for animal, found in zip(self.animals, candidates, strict=True)
-        ]
-        candidates = [self.redraw(found) for found in candidates]
-        threshold = self.preset.refinement.threshold
-        owner = merge_animals(candidates, threshold, self.video.height, self.video.width)
-        return np.array([0, *self.animals], "uint8")[owner], seen
-
-    def redraw(self, found: AnimalInFrame) -> AnimalInFrame:
-        """What was found of an animal, with the outline that the run's filter gives it."""
-        if self.outline is None:
-            return found
-        image, threshold = self.frames.read(found.frame), self.preset.refinement.threshold
-        redrawn = redraw_outline(found.probability, found.region, image, self.outline, threshold)
-        return AnimalInFrame(found.frame, *redrawn)
+        """Yields the index of each frame and its mask, uint8 (height, width) at the video's size:
+        0, or the number of an animal."""
+        settlement = Settlement(
+            self.animals, self.video, self.frames, self._found, self.preset.refinement, self.outline
+        )
+        yield from settlement.masks()
+        self.confidence = settlement.confidence
 
     def write(self, masks: Iterator[tuple[int, np.ndarray]]) -> None:
         """Writes masks, each while the next ones are settled, then confidence and overlays."""
