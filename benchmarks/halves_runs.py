@@ -153,7 +153,8 @@ class Runs:
 
 
 def write_parts(dataset: Path, data: Path, name: str, count: int) -> None:
-    """Copies the frames and annotations of a video into parts, NAME-1, NAME-2, ...
+    """Copies the frames and annotations of a video into parts, NAME-1, NAME-2, ...; those of an
+    earlier call are replaced.
 
     Raises:
         InputError: if the video is too short, or an annotation is missing.
@@ -163,14 +164,19 @@ def write_parts(dataset: Path, data: Path, name: str, count: int) -> None:
     if len(frames) < count * MIN_FRAMES:
         raise InputError(f"{name}: expected {count * MIN_FRAMES} frames, found {len(frames)}.")
     for number, part in enumerate(np.array_split(np.arange(len(frames)), count), start=1):
+        images, labels = (
+            data / kind / "480p" / f"{name}-{number}" for kind in ("JPEGImages", "Annotations")
+        )
+        for folder in (images, labels):
+            if folder.exists():
+                shutil.rmtree(folder)  # with another number of parts, it has other frames
+            folder.mkdir(parents=True)
         for frame in (frames[index] for index in part):
             annotation = annotations / f"{frame.stem}.png"
             if not annotation.is_file():
                 raise InputError(f"{annotation}: no such file. All frames have to be annotated.")
-            for kind, source in (("JPEGImages", frame), ("Annotations", annotation)):
-                target = data / kind / "480p" / f"{name}-{number}" / source.name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(source, target)
+            shutil.copyfile(frame, images / frame.name)
+            shutil.copyfile(annotation, labels / annotation.name)
 
 
 def without_labels(sequence: VideoSequence) -> VideoSequence:

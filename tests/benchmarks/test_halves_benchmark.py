@@ -87,6 +87,16 @@ def test_parts_have_all_frames_in_their_order(world, tmp_path):
         write_parts(world.dataset, tmp_path / "data", "hen", 3)
 
 
+def test_parts_of_an_earlier_call_are_replaced(world, tmp_path):
+    world.add(frames=NUM_FRAMES, labelled=range(NUM_FRAMES))
+    for count in (3, 2):
+        write_parts(world.dataset, tmp_path, "hen", count)
+        for kind in ("JPEGImages", "Annotations"):
+            folders = [tmp_path / kind / "480p" / f"hen-{n}" for n in range(1, count + 1)]
+            names = [path.stem for folder in folders for path in sorted(folder.iterdir())]
+            assert names == [f"{k:05d}" for k in range(NUM_FRAMES)]
+
+
 def test_of_several_tracks_the_best_is_scored(tmp_path):
     for index in range(5):
         name = f"{index:05d}.png"
