@@ -81,15 +81,28 @@ class Runs:
         """Each part with its own label; the network of the first is kept."""
         records, kept = {}, self._saved_network(name)
         for number in self.numbers:
-            keeps = number == 1 and not kept.is_file()
-            flags = replace(self._flags(OWN_LABEL, name), save_weights=keeps)
+            flags = self._flags(OWN_LABEL, name)
             job = self._job(self._open(name, number), flags, self.start)
+            keeps = number == 1 and not (job.is_finished and self._has_network_of_first(name))
+            flags = replace(flags, save_weights=keeps)
             records[number] = finetune_test.run_job(job, flags, self.tuner, self.start)
             if keeps:
                 folder = paths.FINE_TUNE_WEIGHTS / job.name
-                shutil.copytree(folder, kept.parent, dirs_exist_ok=True)
+                if kept.parent.exists():
+                    shutil.rmtree(kept.parent)
+                shutil.copytree(folder, kept.parent)
                 shutil.rmtree(folder)
         return records
+
+    def _has_network_of_first(self, name: str) -> bool:
+        """Whether the network that was kept is what the run of the first part has learnt."""
+        kept = self._saved_network(name)
+        saved = self._record_of_first(name)["saved_weights_sha256"] or {}
+        return kept.is_file() and sha256_of(kept) == saved.get(NETWORK)
+
+    def _record_of_first(self, name: str) -> dict:
+        folder = self._folder(OWN_LABEL, name) / paths.RUNS / f"{name}-1"
+        return read_json(folder / paths.RUN_FILE)
 
     def _run_with_saved_network(self, name: str) -> tuple[float, Records]:
         """All parts but the first with the network of the first, without labels."""
@@ -99,8 +112,7 @@ class Runs:
         for number in self.numbers[1:]:
             job = self._job(without_labels(self._open(name, number)), flags, network)
             records[number] = self._find(job, flags, network)
-        first = self._folder(OWN_LABEL, name) / paths.RUNS / f"{name}-1" / paths.RUN_FILE
-        return read_json(first)["seconds"]["total"], records
+        return self._record_of_first(name)["seconds"]["total"], records
 
     def _run_together(self, name: str, method: Method) -> tuple[float | None, Records]:
         """One network for all parts, of which the first, or each, is labelled."""

@@ -1,6 +1,7 @@
 """The benchmark of halves: what each method learns, which track is scored, and that it resumes."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -62,6 +63,16 @@ def test_halves_are_run_with_each_network_and_only_read_again(config, monkeypatc
     monkeypatch.setattr(FineTuner, "fit", lambda *_, **__: pytest.fail("trained again"))
     main(config)
     assert rows_of(config) == rows
+
+
+def test_with_another_preset_the_network_of_the_first_part_is_kept_anew(config, monkeypatch):
+    for preset in ("fast", "default"):
+        config = replace(config, preset=preset, methods=("own_label", "fine_tuned"))
+        main(config)
+        (learnt,) = record_of(config, "own_label", "hen-1")["saved_weights_sha256"].values()
+        assert record_of(config, "fine_tuned", "hen-2")["network"]["sha256"] == learnt
+    monkeypatch.setattr(FineTuner, "fit", lambda *_, **__: pytest.fail("trained again"))
+    main(config)
 
 
 def test_a_label_of_its_own_gives_what_the_script_gives(config, world):
