@@ -36,6 +36,7 @@ OWN_LABEL, FINE_TUNED, ONE_LABEL, ALL_LABELS = METHODS = Method.__args__
 MIN_FRAMES = 3  # of a part: its first and its last frame are never scored
 NETWORK = "deeplab.safetensors"
 LEARNT = "learnt.json"  # beside the results of a network that learnt several parts
+STATE_KEY = "key.json"  # beside that network: what it depends on
 Records = dict[int, dict | None]  # number of the part -> run.json; None: no animal was found
 
 
@@ -124,17 +125,21 @@ class Runs:
             [self._job(sequence, flags, self.start) for sequence in sequences],
             lambda video, key: bool(finetune_test.find_finished(video, key, flags, False)),
         )
-        learnt, is_new = flags.results / LEARNT, not together_dir(flags.results).exists()
-        start = time.perf_counter()
+        learnt, state = flags.results / LEARNT, together_dir(flags.results) / STATE_KEY
+        before, start = read_json(state), time.perf_counter()
         network = finetune_test.learn_labels(jobs, flags, self.tuner, self.start)
-        if is_new:
-            write_json(learnt, {"seconds": time.perf_counter() - start})
+        seconds, noted = time.perf_counter() - start, read_json(learnt) or {}
+        # Otherwise all parts are finished, and nothing was learnt or loaded.
+        if network is not self.start and noted.get("sha256") != network.sha256:
+            # Where it was cut off while it learnt, nobody knows how long that took.
+            is_whole = read_json(state) != before
+            noted = {"seconds": seconds if is_whole else None, "sha256": network.sha256}
+            write_json(learnt, noted)
         records = {
             number: self._find(job, flags, network)
             for number, job in zip(self.numbers, jobs, strict=True)
         }
-        # Where it was cut off while it learnt, nobody knows how long that took.
-        return (read_json(learnt) or {"seconds": None})["seconds"], records
+        return noted.get("seconds"), records
 
     def _find(self, job: Job, flags: finetune_test.Config, network: SavedNetwork) -> dict | None:
         try:

@@ -12,6 +12,7 @@ from benchmarks.halves_runs import METHODS, score_kept_track, write_parts
 from tests.stage3_world import animal, tiny_network
 from utils import paths
 from utils.errors import InputError, UsageError
+from utils.files import sha256_of
 from utils.media.labels import write_label
 from utils.stage3.find_animals import NoAnimalError
 from utils.stage3.fine_tuning import FineTuner
@@ -73,6 +74,38 @@ def test_with_another_preset_the_network_of_the_first_part_is_kept_anew(config, 
         assert record_of(config, "fine_tuned", "hen-2")["network"]["sha256"] == learnt
     monkeypatch.setattr(FineTuner, "fit", lambda *_, **__: pytest.fail("trained again"))
     main(config)
+
+
+def learnt_together(config):
+    """The seconds that were noted, and whether they are noted for the network that is there."""
+    folder = config.results / "0" / "one_label" / "hen"
+    noted = json.loads((folder / "learnt.json").read_text())
+    assert noted["sha256"] == sha256_of(folder / "together" / "deeplab.safetensors")
+    return noted["seconds"]
+
+
+def test_seconds_are_those_of_the_network_that_was_learnt_last(config):
+    seconds = []
+    for preset in ("fast", "default", "default"):
+        config = replace(config, preset=preset, methods=("one_label",))
+        main(config)
+        seconds.append(learnt_together(config))
+        assert {row["seconds_before"] for row in rows_of(config)} == {seconds[-1]}
+    assert seconds[0] != seconds[1] == seconds[2]
+
+
+def test_seconds_of_a_network_that_was_cut_off_are_not_known(config, monkeypatch):
+    config = replace(config, methods=("one_label",))
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(FineTuner, "fit", interrupt)
+        main(config)
+    main(config)
+    assert learnt_together(config) is None
+    assert {row["seconds_before"] for row in rows_of(config)} == {None}
+
+
+def interrupt(*_, **__):
+    raise KeyboardInterrupt
 
 
 def test_a_label_of_its_own_gives_what_the_script_gives(config, world):
