@@ -20,6 +20,7 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
+from benchmarks.class_agnostic_iou import read_heads
 from models import build_model
 from utils.command_line import run_script, setting
 from utils.evaluation.measures import contour_accuracy, region_similarity
@@ -28,7 +29,7 @@ from utils.inputs.sequences import choose_sequences, sequence_dir
 from utils.media.images import list_frames, read_image
 from utils.media.labels import VOID, read_label
 from utils.stage3.inference import predict_probability
-from utils.training.weights import load_weights, read_weights
+from utils.training.weights import load_weights
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,11 @@ class Config:
 
 
 def main(config: Config) -> None:
+    heads = read_heads(config.weights)
     backend.make_deterministic(0)
     results = {}
-    for path in config.weights:
-        model = build_model(read_weights(path)[1]["head"])
+    for path, head in heads.items():
+        model = build_model(head)
         load_weights(model, path)
         print(path)
         for name in choose_sequences(config.dataset, config.sequences):
