@@ -52,6 +52,24 @@ def test_frames_of_several_videos_are_scored_each_under_its_own_path(world, caps
     assert len(list(config.worst.iterdir())) == 1
 
 
+def test_annotated_frames_between_the_first_and_the_last_one_are_scored(world, capsys):
+    world.add(labelled=(0, 1, 3, NUM_FRAMES - 1))
+    frames = without_fine_tuning.annotated_frames(world.dataset, "hen")
+    assert [path.stem for path, _ in frames] == ["00001", "00003"]
+    config = config_of(without_fine_tuning, world, (world.weights,))
+    without_fine_tuning.main(config)
+    scores = json.loads(config.json.read_text())[str(world.weights)]
+    assert 0 <= scores["hen"]["J"] <= 1
+    assert "mean" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("labelled", [(), (0,)])
+def test_a_video_without_such_frames_is_refused(world, labelled):
+    world.add(labelled=labelled)
+    with pytest.raises(InputError, match=r"hen: expected annotations"):
+        without_fine_tuning.main(config_of(without_fine_tuning, world, (world.weights,)))
+
+
 @pytest.mark.parametrize("benchmark", BENCHMARKS)
 def test_weights_have_to_be_those_of_a_whole_network(benchmark, world, tmp_path):
     world.add(labelled=range(NUM_FRAMES))
