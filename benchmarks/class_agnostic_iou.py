@@ -2,7 +2,7 @@
 
 Means over images at probability 0.5. Void is left out, the mirror image is averaged in, and other
 sizes with `--scales`. F has the tolerance of DAVIS (0.008 of the diagonal). The kind of an
-image is its name up to the first "_".
+image is its name up to the first "_", or else the name of its folder: of a video.
 
 Reads   the weights files and the pairs of --list, whose paths are relative to --dataset.
 Writes  the table to the screen; with --json all numbers; with --worst DIR pictures of the worst
@@ -12,6 +12,7 @@ Writes  the table to the screen; with --json all numbers; with --worst DIR pictu
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,12 +24,14 @@ import numpy as np
 from tabulate import tabulate
 from tqdm import tqdm
 
-from models import build_model
+from models import HEADS, build_model
 from utils.command_line import run_script, setting
+from utils.errors import InputError, UsageError
 from utils.evaluation.measures import contour_accuracy, region_similarity
 from utils.files import write_json
 from utils.media.labels import VOID
 from utils.stage3.inference import predict_probability
+from utils.training.animals import AnimalSample
 from utils.training.batches import FileSample
 from utils.training.sample_lists import read_sample_list
 from utils.training.weights import load_weights, read_weights
@@ -47,22 +50,47 @@ class Config:
 
 
 def main(config: Config) -> None:
+    heads = read_heads(config.weights)
     backend.make_deterministic(0)
-    samples = read_sample_list(config.list, config.dataset)
+    samples = list(dict.fromkeys(read_sample_list(config.list, config.dataset)))
     results = {}
-    for path in config.weights:
-        model = build_model(read_weights(path)[1]["head"])
+    for path, head in heads.items():
+        model = build_model(head)
         load_weights(model, path)
         scored = [
             (*score(model, sample, config.scales), sample)
             for sample in tqdm(samples, desc=path.name)
         ]
-        results[str(path)] = {s.image_path.stem: (iou, f) for iou, f, _, s in scored}
-        print_table(path, results[str(path)])
+        results[str(path)] = {
+            name_of(sample, config.dataset): (iou, f) for iou, f, _, sample in scored
+        }
+        print_table(path, scored)
         if config.worst:
             draw_worst(config.worst / f"{path.parent.name}_{path.stem}.jpg", scored)
     if config.json:
         write_json(config.json, results)
+
+
+def read_heads(weights: Sequence[Path]) -> dict[Path, str]:
+    """Checks the files of `--weights`.
+
+    Returns: file -> head of its network.
+
+    Raises:
+        UsageError: if there are none.
+        InputError: if a file is not that of a whole network.
+    """
+    if not weights:
+        raise UsageError("--weights: name at least one weights file, see weights/README.md.")
+    heads = {path: read_weights(path)[1].get("head", "none") for path in weights}
+    for path, head in heads.items():
+        if head not in HEADS:
+            found = "no head, as in ImageNet weights" if head == "none" else f"head {head}"
+            raise InputError(
+                f"{path}: expected weights of a whole network, with head {' or '.join(HEADS)}; "
+                f"found {found}. Name others with --weights, see weights/README.md."
+            )
+    return heads
 
 
 def score(model, sample: FileSample, scales: tuple[float, ...]) -> tuple[float, float, np.ndarray]:
@@ -73,15 +101,21 @@ def score(model, sample: FileSample, scales: tuple[float, ...]) -> tuple[float, 
     return region_similarity(*masks), contour_accuracy(*masks), prediction
 
 
-def kind_of(name: str) -> str:
-    return name.split("_")[0]
+def name_of(sample: FileSample, dataset: Path) -> str:
+    """The path of its image in the data set: frames of several videos may share a name."""
+    path = sample.image_path
+    return (path.relative_to(dataset) if path.is_relative_to(dataset) else path).as_posix()
 
 
-def print_table(path: Path, scores: dict[str, tuple[float, float]]) -> None:
+def kind_of(sample: FileSample) -> str:
+    return AnimalSample(sample.image_path, sample.annotation_path).kind
+
+
+def print_table(path: Path, scored: list) -> None:
     kinds = defaultdict(list)
-    for name, values in scores.items():
-        kinds[kind_of(name)].append(values)
-    kinds = dict(sorted(kinds.items())) | {"all": list(scores.values())}
+    for iou, f, _, sample in scored:
+        kinds[kind_of(sample)].append((iou, f))
+    kinds = dict(sorted(kinds.items())) | {"all": [(iou, f) for iou, f, *_ in scored]}
     rows = [(kind, *np.mean(values, axis=0), len(values)) for kind, values in kinds.items()]
     print(f"{path}\n{tabulate(rows, ('kind', 'IoU', 'F', 'images'), floatfmt='.3f')}", flush=True)
 
@@ -90,7 +124,7 @@ def draw_worst(path: Path, scored: list, columns: int = 8) -> None:
     """Writes a picture with one row per kind, the worst image first."""
     kinds = defaultdict(list)
     for iou, _, prediction, sample in sorted(scored, key=lambda item: item[0]):
-        kinds[kind_of(sample.image_path.stem)].append((iou, prediction, sample))
+        kinds[kind_of(sample)].append((iou, prediction, sample))
     rows = []
     for _, items in sorted(kinds.items()):
         row = [draw(*item) for item in items[:columns]]

@@ -93,6 +93,8 @@ def main(config: Config) -> dict[str, float]:
             f"--miss must be 0 to less than 1, --repeats at least 1, --max-clicks at least "
             f"{FIRST_CLICKS}."
         )
+    if config.network == "none" and (config.weights or config.grabcut):
+        raise UsageError("--network none uses neither --weights nor --grabcut. Leave them out.")
     pairs = list_pairs(config.dataset, config.list)
     if config.images:
         pairs = evenly(pairs, config.images)

@@ -36,6 +36,7 @@ OWN_LABEL, FINE_TUNED, ONE_LABEL, ALL_LABELS = METHODS = Method.__args__
 MIN_FRAMES = 3  # of a part: its first and its last frame are never scored
 NETWORK = "deeplab.safetensors"
 LEARNT = "learnt.json"  # beside the results of a network that learnt several parts
+STATE_KEY = "key.json"  # beside that network: what it depends on
 Records = dict[int, dict | None]  # number of the part -> run.json; None: no animal was found
 
 
@@ -81,15 +82,28 @@ class Runs:
         """Each part with its own label; the network of the first is kept."""
         records, kept = {}, self._saved_network(name)
         for number in self.numbers:
-            keeps = number == 1 and not kept.is_file()
-            flags = replace(self._flags(OWN_LABEL, name), save_weights=keeps)
+            flags = self._flags(OWN_LABEL, name)
             job = self._job(self._open(name, number), flags, self.start)
+            keeps = number == 1 and not (job.is_finished and self._has_network_of_first(name))
+            flags = replace(flags, save_weights=keeps)
             records[number] = finetune_test.run_job(job, flags, self.tuner, self.start)
             if keeps:
                 folder = paths.FINE_TUNE_WEIGHTS / job.name
-                shutil.copytree(folder, kept.parent, dirs_exist_ok=True)
+                if kept.parent.exists():
+                    shutil.rmtree(kept.parent)
+                shutil.copytree(folder, kept.parent)
                 shutil.rmtree(folder)
         return records
+
+    def _has_network_of_first(self, name: str) -> bool:
+        """Whether the network that was kept is what the run of the first part has learnt."""
+        kept = self._saved_network(name)
+        saved = self._record_of_first(name)["saved_weights_sha256"] or {}
+        return kept.is_file() and sha256_of(kept) == saved.get(NETWORK)
+
+    def _record_of_first(self, name: str) -> dict:
+        folder = self._folder(OWN_LABEL, name) / paths.RUNS / f"{name}-1"
+        return read_json(folder / paths.RUN_FILE)
 
     def _run_with_saved_network(self, name: str) -> tuple[float, Records]:
         """All parts but the first with the network of the first, without labels."""
@@ -99,8 +113,7 @@ class Runs:
         for number in self.numbers[1:]:
             job = self._job(without_labels(self._open(name, number)), flags, network)
             records[number] = self._find(job, flags, network)
-        first = self._folder(OWN_LABEL, name) / paths.RUNS / f"{name}-1" / paths.RUN_FILE
-        return read_json(first)["seconds"]["total"], records
+        return self._record_of_first(name)["seconds"]["total"], records
 
     def _run_together(self, name: str, method: Method) -> tuple[float | None, Records]:
         """One network for all parts, of which the first, or each, is labelled."""
@@ -112,17 +125,21 @@ class Runs:
             [self._job(sequence, flags, self.start) for sequence in sequences],
             lambda video, key: bool(finetune_test.find_finished(video, key, flags, False)),
         )
-        learnt, is_new = flags.results / LEARNT, not together_dir(flags.results).exists()
-        start = time.perf_counter()
+        learnt, state = flags.results / LEARNT, together_dir(flags.results) / STATE_KEY
+        before, start = read_json(state), time.perf_counter()
         network = finetune_test.learn_labels(jobs, flags, self.tuner, self.start)
-        if is_new:
-            write_json(learnt, {"seconds": time.perf_counter() - start})
+        seconds, noted = time.perf_counter() - start, read_json(learnt) or {}
+        # Otherwise all parts are finished, and nothing was learnt or loaded.
+        if network is not self.start and noted.get("sha256") != network.sha256:
+            # Where it was cut off while it learnt, nobody knows how long that took.
+            is_whole = read_json(state) != before
+            noted = {"seconds": seconds if is_whole else None, "sha256": network.sha256}
+            write_json(learnt, noted)
         records = {
             number: self._find(job, flags, network)
             for number, job in zip(self.numbers, jobs, strict=True)
         }
-        # Where it was cut off while it learnt, nobody knows how long that took.
-        return (read_json(learnt) or {"seconds": None})["seconds"], records
+        return noted.get("seconds"), records
 
     def _find(self, job: Job, flags: finetune_test.Config, network: SavedNetwork) -> dict | None:
         try:
@@ -153,7 +170,8 @@ class Runs:
 
 
 def write_parts(dataset: Path, data: Path, name: str, count: int) -> None:
-    """Copies the frames and annotations of a video into parts, NAME-1, NAME-2, ...
+    """Copies the frames and annotations of a video into parts, NAME-1, NAME-2, ...; those of an
+    earlier call are replaced.
 
     Raises:
         InputError: if the video is too short, or an annotation is missing.
@@ -163,14 +181,19 @@ def write_parts(dataset: Path, data: Path, name: str, count: int) -> None:
     if len(frames) < count * MIN_FRAMES:
         raise InputError(f"{name}: expected {count * MIN_FRAMES} frames, found {len(frames)}.")
     for number, part in enumerate(np.array_split(np.arange(len(frames)), count), start=1):
+        images, labels = (
+            data / kind / "480p" / f"{name}-{number}" for kind in ("JPEGImages", "Annotations")
+        )
+        for folder in (images, labels):
+            if folder.exists():
+                shutil.rmtree(folder)  # with another number of parts, it has other frames
+            folder.mkdir(parents=True)
         for frame in (frames[index] for index in part):
             annotation = annotations / f"{frame.stem}.png"
             if not annotation.is_file():
                 raise InputError(f"{annotation}: no such file. All frames have to be annotated.")
-            for kind, source in (("JPEGImages", frame), ("Annotations", annotation)):
-                target = data / kind / "480p" / f"{name}-{number}" / source.name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(source, target)
+            shutil.copyfile(frame, images / frame.name)
+            shutil.copyfile(annotation, labels / annotation.name)
 
 
 def without_labels(sequence: VideoSequence) -> VideoSequence:

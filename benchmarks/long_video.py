@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.stage3_processes import run_stage3
+from benchmarks.stage3_processes import WALL_FILE, run_stage3
 from utils import paths
 from utils.command_line import run_script, setting
 from utils.errors import UsageError
@@ -63,7 +63,7 @@ def main(config: Config) -> None:
     results = folder_of(config) / config.preset
     flags = ["--video", video.resolve(), "--label", label.resolve(), "--preset", config.preset]
     with note_disk_use(results):
-        record = run_stage3(flags, NAME, results)
+        record = run_stage3(flags, (video, label), NAME, results)
     row = {
         "frames": config.frames,
         "seconds": record["wall_seconds"],
@@ -122,10 +122,9 @@ def draw_frames(sample: VideoSequence, order: Sequence[int], noise: float) -> It
 
 @contextlib.contextmanager
 def note_disk_use(folder: Path) -> Iterator[None]:
-    """Writes down the most that a folder has held meanwhile, unless an earlier call has done so."""
-    if read_json(folder / DISK_FILE) is not None:
-        yield
-        return
+    """Writes down the most that the folder of a run has held meanwhile, unless the run was finished
+    before and an earlier call has done so."""
+    before = read_json(folder / WALL_FILE)
     stop, peak = threading.Event(), 0
 
     def look() -> None:
@@ -140,7 +139,8 @@ def note_disk_use(folder: Path) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
-    write_json(folder / DISK_FILE, {"peak_bytes": max(peak, num_bytes(folder))})
+    if read_json(folder / WALL_FILE) != before or not (folder / DISK_FILE).is_file():
+        write_json(folder / DISK_FILE, {"peak_bytes": max(peak, num_bytes(folder))})
 
 
 def num_bytes(folder: Path) -> int:

@@ -54,7 +54,7 @@ from utils.annotator.frame_reader import encode_jpeg
 from utils.command_line import run_script, setting
 from utils.errors import UsageError
 from utils.evaluation.identity_measures import overlaps, split_by_annotation
-from utils.files import write_atomically, write_json
+from utils.files import read_json, write_atomically, write_json
 from utils.inputs.sequences import sequence_dir
 from utils.media.images import resize_image
 from utils.media.labels import write_label
@@ -97,6 +97,8 @@ def main(config: Config) -> None:
     items = choose_look_alikes(config.dataset, config.half, config.sequences)
     if config.label_all:
         items = all_animals(config.dataset, items, config.most)
+    if config.verb == "oracle":
+        check_has_probabilities(config, items)
     if config.verb == "run":
         run(config, items)
         return
@@ -186,6 +188,19 @@ def score(config: Config, item: LookAlike) -> dict:
         row["j_alone"] = float(np.mean([by_frame[frame] for frame in together.frames]))
         row["loss"] = row["j_alone"] - row["j"]
     return row
+
+
+def check_has_probabilities(config: Config, items: Sequence[LookAlike]) -> None:
+    """Raises UsageError for what was found by a network that takes prompts, or is said to be."""
+    takes_prompts = PRESETS[config.preset].takes_prompts
+    for item in items:
+        record = read_json(config.results / paths.RUNS / item.name / paths.RUN_FILE)
+        if takes_prompts or (record and "prompts" in record["key"]["preset"]):
+            raise UsageError(
+                f"{item.name}: the oracle needs what a network finds before it is told which "
+                "animal is meant. That of run --preset herd takes prompts, and finds nothing "
+                "without: run another preset, with another --results."
+            )
 
 
 def apply_oracle(config: Config, item: LookAlike) -> dict:

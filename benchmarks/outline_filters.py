@@ -1,8 +1,9 @@
 """J and F when outlines are redrawn by a dense CRF or a guided filter, and the seconds per frame.
 
 Runs stage 3 with the first frame labelled, on videos with one animal, and keeps the probabilities
-that it would throw away; then applies the filters of FILTERS to them. What was kept before, in
-RESULTS/kept or in an unfinished run of finetune_test.py, is not computed again.
+that it would throw away; then applies the filters of FILTERS to them. What the same flags and files
+have given before, in RESULTS/kept or in an unfinished run of finetune_test.py, is not computed
+again.
 
 Reads   a data set with all frames annotated.
 Writes  RESULTS as finetune_test.py does, RESULTS/kept/SEQ, a table to the screen and with --json to
@@ -29,17 +30,20 @@ from benchmarks.stage3_runs import load_tuner, no_chooser
 from utils.command_line import run_script, setting
 from utils.errors import InputError
 from utils.evaluation.measures import contour_accuracy, region_similarity
-from utils.files import sha256_of, write_json
-from utils.inputs.sequences import VideoSequence, open_dataset_sequence, sequence_dir
+from utils.files import read_json, sha256_of, write_json
+from utils.inputs.sequences import open_dataset_sequence, sequence_dir
 from utils.media.images import open_image, resize_image
 from utils.media.labels import VOID, read_label
 from utils.stage3.animal_in_frame import AnimalInFrame, merge_animals
+from utils.stage3.job import Job
 from utils.stage3.outline import OutlineFilter, redraw_outline
 from utils.stage3.partial_run import PartialRun, partial_dir
 from utils.stage3.presets import PRESETS, PresetName
+from utils.stage3.run_record import same_run
 from utils.stage3.saved_network import SavedNetwork
 from utils.stage3.settings import DenseCrf, GuidedFilter
 from utils.stage3.smoothing import smooth_over_time
+from utils.training.weights import find_weights
 
 FILTERS: dict[str, OutlineFilter | None] = {
     "none": None,
@@ -51,6 +55,8 @@ FILTERS: dict[str, OutlineFilter | None] = {
     "guided filter, 8 px": GuidedFilter(radius_px=8),
     "guided filter, 16 px": GuidedFilter(radius_px=16),
 }
+KEPT = "kept"  # folder of the results
+KEY_FILE = "key.json"  # beside the maps: what they depend on, as in `PartialRun`
 MEASURES = (region_similarity, contour_accuracy)
 # Of `PartialRun`, which numbers animals: folder -> suffix.
 MAPS = {"probability_1": ".png", "region_1": ".png", "grey": ".jpg"}
@@ -85,11 +91,11 @@ class KeptFrame:
 
 
 def main(config: Config) -> None:
-    sequences = [open_dataset_sequence(config.dataset, name) for name in config.sequences]
-    missing = [sequence for sequence in sequences if kept_dir(config, sequence) is None]
+    jobs = prepare_jobs(config)
+    missing = [job for job in jobs if kept_dir(config, job) is None]
     if missing:
         run_stage3(config, missing)
-    table = {s.name: measure(config, s) for s in sequences}
+    table = {job.name: measure(config, job) for job in jobs}
     mean = {name: np.mean([v[name] for v in table.values()], axis=0).tolist() for name in FILTERS}
     rows = [
         (name, *(f"{v[name][0]:.3f} / {v[name][1]:.3f}" for v in (*table.values(), mean)),
@@ -101,45 +107,62 @@ def main(config: Config) -> None:
         write_json(config.json, table | {"mean": mean})
 
 
-def run_stage3(config: Config, sequences: list[VideoSequence]) -> None:
-    """Runs stage 3 with the first frame labelled, and keeps its maps."""
-    tuner, weights = load_tuner(config.weights, PRESETS[config.preset], config.seed)
-    sha256 = sha256_of(weights)
-    flags = finetune_test.Config(
+def flags_of(config: Config) -> finetune_test.Config:
+    return finetune_test.Config(
         dataset=config.dataset, guidance="first", preset=config.preset, results=config.results,
         seed=config.seed, overwrite=True,
     )  # fmt: skip
-    for sequence in sequences:
-        job = finetune_test.prepare_job(sequence, flags, config.dataset, sha256, no_chooser)
 
-        def keep(state: PartialRun, record: dict) -> None:
+
+def prepare_jobs(config: Config) -> list[Job]:
+    """The runs, whose keys say what their maps depend on."""
+    takes_prompts = PRESETS[config.preset].takes_prompts
+    weights, _ = find_weights("deeplab", config.weights, takes_prompts=takes_prompts)
+    sha256, flags = sha256_of(weights), flags_of(config)
+    return [
+        finetune_test.prepare_job(
+            open_dataset_sequence(config.dataset, name), flags, config.dataset, sha256, no_chooser
+        )
+        for name in config.sequences
+    ]
+
+
+def run_stage3(config: Config, jobs: list[Job]) -> None:
+    """Runs stage 3 with the first frame labelled, and keeps its maps."""
+    tuner, weights = load_tuner(config.weights, PRESETS[config.preset], config.seed)
+    network = SavedNetwork(weights, {"sha256": sha256_of(weights)})
+    for job in jobs:
+        folder = config.results / KEPT / job.name
+
+        def keep(state: PartialRun, record: dict, folder: Path = folder) -> None:
             if len(record["animals"]) != 1:
                 raise InputError(f"{record['sequence']}: expected a label of one animal.")
+            if folder.exists():
+                shutil.rmtree(folder)
             for kind in MAPS:
-                target = config.results / "kept" / record["sequence"] / kind
-                shutil.copytree(state.folder / kind, target, dirs_exist_ok=True)
+                shutil.copytree(state.folder / kind, folder / kind)
+            write_json(folder / KEY_FILE, record["key"])
 
-        network = SavedNetwork(weights, {"sha256": sha256})
-        finetune_test.run_job(job, flags, tuner, network, keep)
+        finetune_test.run_job(job, flags_of(config), tuner, network, keep)
 
 
-def kept_dir(config: Config, sequence: VideoSequence) -> Path | None:
-    """Where all maps of a video are, if they are anywhere."""
-    for folder in (
-        config.results / "kept" / sequence.name,
-        partial_dir(config.results, sequence.name),
-    ):
+def kept_dir(config: Config, job: Job) -> Path | None:
+    """Where all maps of a run are, if they are anywhere."""
+    for folder in (config.results / KEPT / job.name, partial_dir(config.results, job.name)):
+        key = read_json(folder / KEY_FILE) or {}
+        key.pop("code", None)  # of an unfinished run: the version of the code
         counts = (len(list((folder / kind).glob(f"*{suffix}"))) for kind, suffix in MAPS.items())
-        if all(count == len(sequence.video) for count in counts):
+        num_frames = len(job.sequence.video)
+        if same_run({"key": key}, job.key) and all(count == num_frames for count in counts):
             return folder
     return None
 
 
-def measure(config: Config, sequence: VideoSequence) -> dict[str, list[float]]:
+def measure(config: Config, job: Job) -> dict[str, list[float]]:
     """Mean J, mean F and seconds per frame of each filter."""
     threshold = PRESETS[config.preset].refinement.threshold
     values: dict[str, list] = {name: [] for name in FILTERS}
-    for frame in tqdm(list_kept(config, sequence), desc=sequence.name, leave=False):
+    for frame in tqdm(list_kept(config, job), desc=job.name, leave=False):
         for name, settings in FILTERS.items():
             start = time.perf_counter()
             found = frame.found
@@ -155,10 +178,10 @@ def measure(config: Config, sequence: VideoSequence) -> dict[str, list[float]]:
     return {name: np.mean(v, axis=0).tolist() for name, v in values.items()}
 
 
-def list_kept(config: Config, sequence: VideoSequence) -> Iterator[KeptFrame]:
+def list_kept(config: Config, job: Job) -> Iterator[KeptFrame]:
     """The official frames that are annotated: neither the first nor the last one."""
-    folder, video = kept_dir(config, sequence), sequence.video
-    annotations = sequence_dir(config.dataset, "Annotations", sequence.name)
+    folder, video = kept_dir(config, job), job.sequence.video
+    annotations = sequence_dir(config.dataset, "Annotations", job.name)
     stems = video.frame_names
     official = [i for i in range(1, len(stems) - 1) if (annotations / f"{stems[i]}.png").is_file()]
     settings = PRESETS[config.preset].refinement

@@ -46,18 +46,20 @@ class Config:
 
 
 def main(config: Config) -> None:
+    chromium = find_chromium()
     with contextlib.ExitStack() as stack:
         folder = config.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         start = time.perf_counter()
         for number in range(config.videos):
-            if not (folder / "results" / paths.RUNS / name_of(number)).is_dir():
+            record = folder / "results" / paths.RUNS / name_of(number) / paths.RUN_FILE
+            if not record.is_file():  # written last
                 make_video(folder, number, config.frames)
         print(f"{config.videos} videos made in {time.perf_counter() - start:.0f} s", flush=True)
         start = time.perf_counter()
         page = write_report(folder)
         size_mb = page.stat().st_size / 1e6
         print(f"report written in {time.perf_counter() - start:.0f} s: {page}, {size_mb:.1f} MB")
-        seconds = [open_page(page, config.screenshot) for _ in range(config.opens)]
+        seconds = [open_page(page, chromium, config.screenshot) for _ in range(config.opens)]
         shown = ", ".join(f"{one:.2f}" for one in seconds)
         print(f"seconds until the page is shown: {shown}; the longest: {max(seconds):.2f}")
 
@@ -131,10 +133,14 @@ def write_report(folder: Path) -> Path:
     return results / paths.REPORT_FILE
 
 
-def open_page(path: Path, screenshot: Path | None) -> float:
-    """Opens a page in a new browser. Returns: seconds until it is loaded and drawn."""
+def find_chromium() -> str:
+    """Finds the browser.
+
+    Raises:
+        InputError: if it, or playwright, is not installed.
+    """
     try:
-        from playwright.sync_api import sync_playwright
+        import playwright.sync_api  # noqa: F401
     except ImportError as error:
         raise InputError(
             "playwright is not installed: pip install -r requirements-dev.txt"
@@ -143,6 +149,13 @@ def open_page(path: Path, screenshot: Path | None) -> float:
     chromium = next(filter(None, map(shutil.which, names)), None)
     if chromium is None:
         raise InputError("Chromium is not installed; install it with your system's packages.")
+    return chromium
+
+
+def open_page(path: Path, chromium: str, screenshot: Path | None) -> float:
+    """Opens a page in a new browser. Returns: seconds until it is loaded and drawn."""
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1400, "height": 900})

@@ -11,7 +11,7 @@ Writes  RESULTS/data, the video with annotations, RESULTS/labels, RESULTS/PRESET
 
     python -m benchmarks.several_animals --dataset DIR
 
-Finished runs are only read.
+Finished runs of the same video with the same flags are only read.
 """
 
 from collections.abc import Sequence
@@ -115,14 +115,15 @@ def run(config: Config, preset: str, networks: Networks, count: int, number: int
     truth = [read_label(path).values for path in annotations]
     label = config.results.resolve() / "labels" / str(count) / annotations[0].name
     write_label(label, np.where(truth[0] <= count, truth[0], 0), animals)
+    frames = data / "JPEGImages" / "480p" / VIDEO
     name = f"{preset}-{count}" if networks == "each" else f"{preset}-{networks}-{count}"
     results = config.results / f"{name}-{number}"
     flags = [
-        "--video", data / "JPEGImages" / "480p" / VIDEO, "--label", label, "--preset", preset,
+        "--video", frames, "--label", label, "--preset", preset,
         "--precision", config.precision, "--seed", str(config.seed), "--shot-changes", "ignore",
         "--networks", networks,
     ]  # fmt: skip
-    record = run_stage3(flags, VIDEO, results)
+    record = run_stage3(flags, (frames, label), VIDEO, results)
     folder = results / paths.SEGMENTATION / VIDEO
     masks = [read_label(folder / path.name, animals).values for path in annotations]
     everyone = [int(n) for n in np.unique(truth) if n]

@@ -12,7 +12,8 @@ Writes  RESULTS/CHECKOUT-PRESET-PRECISION-ROUND/VIDEO, results of finetune_test.
 
     python -m benchmarks.whole_runs --dataset DIR --sequences blackswan
 
-Finished runs are only read: for other numbers, another --results.
+Finished runs of the same video with the same flags are only read. After a change of the code or of
+weights/, give another --results.
 """
 
 import platform
@@ -28,7 +29,7 @@ from utils import paths
 from utils.command_line import run_script, setting
 from utils.errors import InputError, UsageError
 from utils.files import write_json
-from utils.inputs.sequences import choose_sequences
+from utils.inputs.sequences import choose_sequences, sequence_dir
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ def main(config: Config) -> None:
     rows = []
     for number in range(config.rounds):
         for name in choose_sequences(config.dataset, config.sequences):
+            folders = [sequence_dir(config.dataset, k, name) for k in ("JPEGImages", "Annotations")]
+            inputs = [folder for folder in folders if folder]
             for preset in config.presets:
                 for precision in config.precisions:
                     for title, checkout in checkouts.items():
@@ -66,7 +69,8 @@ def main(config: Config) -> None:
                             "--guidance", config.guidance,
                             "--preset", preset, "--precision", precision,
                         ]  # fmt: skip
-                        record = run_stage3(flags, name, config.results / run / name, checkout)
+                        results = config.results / run / name
+                        record = run_stage3(flags, inputs, name, results, checkout)
                         task = {"checkout": title, "preset": preset, "precision": precision}
                         rows.append(task | {"video": name} | read_numbers(record))
                         print(f"{run}, {name}: {rows[-1]['wall_seconds']:.1f} s", flush=True)

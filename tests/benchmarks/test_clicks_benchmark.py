@@ -162,3 +162,9 @@ def test_wrong_arguments_and_empty_data_are_one_line(dataset, tmp_path):
         clicks.main(clicks.Config(dataset, miss=1.5))
     with pytest.raises(InputError, match="found no image"):
         clicks.main(clicks.Config(tmp_path / "nothing"))
+
+
+def test_colours_alone_take_no_flags_of_a_network(dataset):
+    for flags in ({"weights": dataset / "deeplab.safetensors"}, {"grabcut": True}):
+        with pytest.raises(UsageError, match="--network none"):
+            clicks.main(clicks.Config(dataset, network="none", **flags))

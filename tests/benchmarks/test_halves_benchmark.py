@@ -1,6 +1,7 @@
 """The benchmark of halves: what each method learns, which track is scored, and that it resumes."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from benchmarks.halves_runs import METHODS, score_kept_track, write_parts
 from tests.stage3_world import animal, tiny_network
 from utils import paths
 from utils.errors import InputError, UsageError
+from utils.files import sha256_of
 from utils.media.labels import write_label
 from utils.stage3.find_animals import NoAnimalError
 from utils.stage3.fine_tuning import FineTuner
@@ -64,6 +66,48 @@ def test_halves_are_run_with_each_network_and_only_read_again(config, monkeypatc
     assert rows_of(config) == rows
 
 
+def test_with_another_preset_the_network_of_the_first_part_is_kept_anew(config, monkeypatch):
+    for preset in ("fast", "default"):
+        config = replace(config, preset=preset, methods=("own_label", "fine_tuned"))
+        main(config)
+        (learnt,) = record_of(config, "own_label", "hen-1")["saved_weights_sha256"].values()
+        assert record_of(config, "fine_tuned", "hen-2")["network"]["sha256"] == learnt
+    monkeypatch.setattr(FineTuner, "fit", lambda *_, **__: pytest.fail("trained again"))
+    main(config)
+
+
+def learnt_together(config):
+    """The seconds that were noted, and whether they are noted for the network that is there."""
+    folder = config.results / "0" / "one_label" / "hen"
+    noted = json.loads((folder / "learnt.json").read_text())
+    assert noted["sha256"] == sha256_of(folder / "together" / "deeplab.safetensors")
+    return noted["seconds"]
+
+
+def test_seconds_are_those_of_the_network_that_was_learnt_last(config):
+    seconds = []
+    for preset in ("fast", "default", "default"):
+        config = replace(config, preset=preset, methods=("one_label",))
+        main(config)
+        seconds.append(learnt_together(config))
+        assert {row["seconds_before"] for row in rows_of(config)} == {seconds[-1]}
+    assert seconds[0] != seconds[1] == seconds[2]
+
+
+def test_seconds_of_a_network_that_was_cut_off_are_not_known(config, monkeypatch):
+    config = replace(config, methods=("one_label",))
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(FineTuner, "fit", interrupt)
+        main(config)
+    main(config)
+    assert learnt_together(config) is None
+    assert {row["seconds_before"] for row in rows_of(config)} == {None}
+
+
+def interrupt(*_, **__):
+    raise KeyboardInterrupt
+
+
 def test_a_label_of_its_own_gives_what_the_script_gives(config, world):
     main(Config(**{**vars(config), "methods": ("one_label", "own_label")}))
     world.dataset = config.results / "data"
@@ -85,6 +129,16 @@ def test_parts_have_all_frames_in_their_order(world, tmp_path):
     world.annotation("hen", 5).unlink()
     with pytest.raises(InputError, match=r"00005\.png: no such file"):
         write_parts(world.dataset, tmp_path / "data", "hen", 3)
+
+
+def test_parts_of_an_earlier_call_are_replaced(world, tmp_path):
+    world.add(frames=NUM_FRAMES, labelled=range(NUM_FRAMES))
+    for count in (3, 2):
+        write_parts(world.dataset, tmp_path, "hen", count)
+        for kind in ("JPEGImages", "Annotations"):
+            folders = [tmp_path / kind / "480p" / f"hen-{n}" for n in range(1, count + 1)]
+            names = [path.stem for folder in folders for path in sorted(folder.iterdir())]
+            assert names == [f"{k:05d}" for k in range(NUM_FRAMES)]
 
 
 def test_of_several_tracks_the_best_is_scored(tmp_path):

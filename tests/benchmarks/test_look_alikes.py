@@ -1,6 +1,7 @@
 """The benchmark of look-alikes: making, running, scoring, and the oracle."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -14,7 +15,9 @@ from benchmarks.look_alikes import Config, main
 from tests.look_alike_world import write_sources
 from tests.stage3_world import NUM_FRAMES, two_animals
 from utils.errors import InputError, UsageError
+from utils.files import write_json
 from utils.media.labels import read_label, write_label
+from utils.stage3.presets import PRESETS
 
 
 @pytest.fixture
@@ -171,6 +174,17 @@ def test_the_oracle_says_where_probabilities_come_from(pair):
     write_masks(pair, [two_animals(i) == 2 for i in range(NUM_FRAMES)])
     with pytest.raises(InputError, match="look_alikes run"):
         main(Config(verb="oracle", dataset=pair.dataset, results=pair.results))
+
+
+def test_the_oracle_says_that_a_network_that_takes_prompts_finds_nothing_without(pair):
+    write_masks(pair, [two_animals(i) == 2 for i in range(NUM_FRAMES)])
+    flags = {"verb": "oracle", "dataset": pair.dataset, "results": pair.results}
+    with pytest.raises(UsageError, match="--preset herd takes prompts"):
+        main(Config(preset="herd", **flags))
+    record = {"key": {"preset": asdict(PRESETS["herd"])}}
+    write_json(pair.results / "runs" / "pair" / "run.json", record)
+    with pytest.raises(UsageError, match="another --results"):
+        main(Config(**flags))
 
 
 # All animals labelled

@@ -17,9 +17,10 @@ def measure(world, monkeypatch):
 
     def measure(name="hen", **flags):
         path = world.root / "filters.json"
+        flags = {"preset": "fast", **flags}
         main(
             Config(
-                dataset=world.dataset, sequences=(name,), results=world.results, preset="fast",
+                dataset=world.dataset, sequences=(name,), results=world.results,
                 weights=world.weights, json=path, **flags,
             )
         )  # fmt: skip
@@ -43,6 +44,20 @@ def test_every_filter_is_measured_and_stage_3_runs_once(world, measure, monkeypa
     monkeypatch.setattr(outline_filters, "run_stage3", must_not_run)
     again = measure(every=2)
     assert np.isfinite(again["hen"]["none"]).all()
+
+
+def test_maps_of_other_flags_or_another_video_are_not_measured(world, measure):
+    world.add(labelled=range(NUM_FRAMES))
+    measure()
+    for flags in ({"seed": 1}, {"seed": 1, "preset": "default"}):
+        measure(**flags)
+        key = world.record()["key"]
+        assert key["seed"] == 1
+        assert key["preset"]["fine_tuning"]["steps"] == (6 if "preset" in flags else 8)
+    world.add(frames=NUM_FRAMES - 1, labelled=range(NUM_FRAMES - 1))
+    (world.frames() / f"{NUM_FRAMES - 1:05d}.png").unlink()
+    measure()
+    assert world.record()["num_frames"] == NUM_FRAMES - 1
 
 
 def test_a_label_of_two_animals_is_refused(world, measure):

@@ -2,6 +2,10 @@
 video."""
 
 import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +16,8 @@ from tests.look_alike_world import write_sources
 from tests.stage3_world import NUM_FRAMES
 from utils import paths
 from utils.errors import InputError, UsageError
+from utils.files import write_json
+from utils.media.images import list_frames
 from utils.media.labels import read_label
 
 
@@ -25,6 +31,52 @@ def forbid_runs(monkeypatch):
     monkeypatch.setattr(
         stage3_processes.subprocess, "run", lambda *_, **__: pytest.fail("started a process")
     )
+
+
+@pytest.fixture
+def processes(monkeypatch):
+    """Lists the flags of the processes, each of which finds the label's mask in every frame."""
+    started = []
+
+    def run(command, **_):
+        flags = dict(zip(command[2::2], command[3::2], strict=False))
+        video, results = Path(flags["--video"]), Path(flags["--results"])
+        for path in list_frames(video):
+            mask = results / paths.SEGMENTATION / video.name / f"{path.stem}.png"
+            mask.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(flags["--label"], mask)
+        seconds = dict.fromkeys(("total", "fine_tuning", "segmentation"), len(started) + 1)
+        record = {"seconds": seconds, "peak_memory_mib": 1}
+        write_json(results / paths.RUNS / video.name / paths.RUN_FILE, record)
+        started.append(flags)
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(stage3_processes.subprocess, "run", run)
+    return started
+
+
+def test_runs_with_other_flags_or_files_are_done_again(world, processes, monkeypatch):
+    world.add()
+
+    def run(*flags):
+        inputs = (world.frames(), world.annotation())
+        flags = ["--video", inputs[0], "--label", inputs[1], *flags]
+        return stage3_processes.run_stage3(flags, inputs, "hen", world.results)["seconds"]["total"]
+
+    assert [run(), run(), run("--seed", "1"), run("--seed", "1")] == [1, 1, 2, 2]
+    world.write_frame("hen", "00003.png", np.zeros((48, 64, 3), "uint8"))
+    assert [run("--seed", "1"), run("--seed", "1")] == [3, 3]
+    world.write_label("hen", 2, np.full((48, 64), 255, "uint8"))
+    assert [run("--seed", "1"), run("--seed", "1")] == [4, 4]
+    monkeypatch.setattr(stage3_processes.subprocess, "run", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run("--seed", "2")
+    with pytest.raises(KeyboardInterrupt):  # its files may have been replaced by then
+        run("--seed", "1")
+
+
+def interrupt(*_, **__):
+    raise KeyboardInterrupt
 
 
 # Several animals
@@ -70,6 +122,20 @@ def test_one_and_two_animals_are_labelled_timed_and_scored(herd, small_script, m
     assert json.loads((herd.results / "several_animals.json").read_text()) == rows
 
 
+def test_other_flags_or_another_video_are_other_runs(herd, processes):
+    for flags, num_runs in (
+        ({}, 3),
+        ({}, 3),
+        ({"seed": 1}, 6),
+        ({"frames": 4}, 9),
+        ({"counts": (1, 3)}, 12),  # the third animal is in the picture whichever are labelled
+        ({"precision": "auto"}, 15),
+    ):
+        herd = replace(herd, **flags)
+        several_animals.main(herd)
+        assert len(processes) == num_runs
+
+
 def test_sources_and_counts_are_checked(herd):
     for flags, text in (
         ({"source": "hen"}, "--source"),
@@ -105,6 +171,9 @@ def test_whole_runs_are_timed_and_scored_and_only_read_again(
     forbid_runs(monkeypatch)
     whole_runs.main(config)
     assert json.loads((world.results / "whole_runs.json").read_text()) == rows
+    world.write_label("hen", 4, np.full((48, 64), 255, "uint8"))  # against which they are scored
+    with pytest.raises(pytest.fail.Exception, match="started a process"):
+        whole_runs.main(config)
 
 
 def test_a_run_that_fails_says_why_and_is_done_again(world, small_script):
@@ -145,6 +214,16 @@ def test_a_long_video_rests_and_moves_and_is_scored_in_motion_alone(
     forbid_runs(monkeypatch)
     long_video.main(config)
     assert json.loads((folder / "fast/long_video.json").read_text()) == row
+
+
+def test_the_disk_that_a_run_needs_is_noted_again_when_it_is_done_again(tmp_path):
+    peaks = []
+    for seconds, size in ((1, 100), (1, 300), (2, 200)):
+        with long_video.note_disk_use(tmp_path):
+            write_json(tmp_path / stage3_processes.WALL_FILE, {"seconds": seconds})
+            (tmp_path / "mask").write_bytes(bytes(size))
+        peaks.append(json.loads((tmp_path / long_video.DISK_FILE).read_text())["peak_bytes"])
+    assert peaks[0] == peaks[1] and 100 <= peaks[0] < 200 <= peaks[2]
 
 
 def test_the_animal_moves_forth_and_back_at_the_end_of_each_period():
