@@ -1,8 +1,8 @@
 """Class-agnostic IoU and boundary F of weights on labelled images, by kind, without fine-tuning.
 
 Means over images at probability 0.5. Void is left out, the mirror image is averaged in, and other
-sizes with `--scales`. F has the tolerance of DAVIS (0.008 of the diagonal). The kind of an
-image is its name up to the first "_", or else the name of its folder: of a video.
+sizes with `--scales`. F has the tolerance of DAVIS (0.008 of the diagonal). The kind of an image is
+its name up to the first "_", or, without one, the name of its folder, as for frames of a video.
 
 Reads   the weights files and the pairs of --list, whose paths are relative to --dataset.
 Writes  the table to the screen; with --json all numbers; with --worst DIR pictures of the worst

@@ -191,15 +191,15 @@ def score(config: Config, item: LookAlike) -> dict:
 
 
 def check_has_probabilities(config: Config, items: Sequence[LookAlike]) -> None:
-    """Raises UsageError for what was found by a network that takes prompts, or is said to be."""
+    """Raises UsageError for what a network that takes prompts has found, or would find."""
     takes_prompts = PRESETS[config.preset].takes_prompts
     for item in items:
         record = read_json(config.results / paths.RUNS / item.name / paths.RUN_FILE)
         if takes_prompts or (record and "prompts" in record["key"]["preset"]):
             raise UsageError(
                 f"{item.name}: the oracle needs what a network finds before it is told which "
-                "animal is meant. That of run --preset herd takes prompts, and finds nothing "
-                "without: run another preset, with another --results."
+                "animal is meant. That of --preset herd finds nothing without a prompt: run "
+                "another preset, with another --results."
             )
 
 

@@ -69,11 +69,12 @@ record = {"num_frames": 12, "labelled_frames": [6]}
 
 class Gate(list):
     """Requests for paths that begin with `path`, each with an event that lets it through. They wait
-    in the server: playwright's own way misses a request now and then that is made soon after."""
+    in the server: playwright's interception now and then misses one made soon after it is set up.
+    If it is broken, they get no answer."""
 
-    def __init__(self, path: str):
+    def __init__(self, path: str, is_broken=False):
         super().__init__()
-        self.path, self.is_open, self.is_broken = path, False, False
+        self.path, self.is_open, self.is_broken = path, False, is_broken
         self.lock = threading.Lock()
 
     def let_all_through(self):
@@ -131,17 +132,16 @@ class Session:
 
     def break_off(self, path: str) -> Gate:
         """From now on requests for a path get no answer, until they are let through."""
-        gate = self.hold(path)
-        gate.is_broken = True
-        return gate
+        self.gates.append(Gate(path, is_broken=True))
+        return self.gates[-1]
 
     def ready(self):
         self.page.wait_for_selector("body[data-ready=yes]")
 
     def close(self):
+        self.context.close()
         for gate in self.gates:
             gate.let_all_through()
-        self.context.close()
         self.run.cancel()
         self.server.shutdown()
         self.server.server_close()

@@ -1,4 +1,4 @@
-"""What a script does otherwise with each backend of Keras: quiet start, memory, repeatable
+"""What a script does differently with each backend of Keras: quiet start, memory, repeatable
 operations, GPUs.
 
 Every script imports this module before Keras: importing it starts the backend without noise.

@@ -24,7 +24,7 @@ class Settlement:
         animals: their numbers.
         video: gives the size of the masks.
         frames: as the network sees them.
-        found: what the network and the filter have left of an animal (its number) in a frame.
+        found: (animal, frame) -> what the network and the filter have left of it.
         refinement: threshold, and the average over time.
         outline: redraws outlines; None: they stay the network's.
 

@@ -13,7 +13,7 @@ import numpy as np
 from utils import backend
 from utils.training.recipe import Recipe
 
-# So many are averaged, evenly spaced, or up to twice as many: more cost time and change little.
+# About so many are averaged, evenly spaced, never twice as many: more cost time and change little.
 SNAPSHOTS = 60
 BEGAN = "began"  # in the state: the update after which the average begins
 _UNKNOWN = -1

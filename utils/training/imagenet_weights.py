@@ -50,7 +50,7 @@ def read_keras_xception(source: Path) -> dict[str, np.ndarray]:
                         continue
                     variable = weight.split("/")[-1].split(":")[0]
                     tensors[f"{name}/{variable}"] = file[layer][weight][()].astype("float32")
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(
             f"{source}: expected the file without top that keras.applications.Xception downloads, "
             f"found another one or a part of it ({error})."
