@@ -179,7 +179,7 @@ def test_the_oracle_says_where_probabilities_come_from(pair):
 def test_the_oracle_says_that_a_network_that_takes_prompts_finds_nothing_without(pair):
     write_masks(pair, [two_animals(i) == 2 for i in range(NUM_FRAMES)])
     flags = {"verb": "oracle", "dataset": pair.dataset, "results": pair.results}
-    with pytest.raises(UsageError, match="--preset herd takes prompts"):
+    with pytest.raises(UsageError, match="--preset herd finds nothing without"):
         main(Config(preset="herd", **flags))
     record = {"key": {"preset": asdict(PRESETS["herd"])}}
     write_json(pair.results / "runs" / "pair" / "run.json", record)
