@@ -144,10 +144,9 @@ def main(config: Config) -> int:
             keras.backend.clear_session()  # or the networks of all rows stay in memory
             keras.config.set_dtype_policy(precision)
             try:
-                runs += run_row(config, name, row, seed, sequences, choose, known)
+                runs += run_row(config, name, row, seed, sequences, choose, known, failed)
             except InputError as error:
-                failed[name] = one_line(error)
-                print(f"error: row {name}: {failed[name]}", flush=True)
+                note_failure(failed, name, error)
             made = {(run["row"], run["video"], run["seed"]) for run in runs}
             others = [run for key, run in known.items() if key not in made]
             write_tables(config, rows, runs, sequences, others)
@@ -189,9 +188,10 @@ def run_row(
     sequences: Sequence[str],
     choose: Callable[[str], int],
     known: dict[tuple, dict[str, Any]],
+    failed: dict[str, str],
 ) -> Iterator[dict[str, Any]]:
     """Runs stage 3 as a row says on each video, or finds it finished or known; yields a record of
-    each."""
+    each. A video on which it fails is noted in `failed`."""
     takes_others = row.head == "deeplab" and not row.preset.takes_prompts
     run = start_runs(
         finetune_test.Config(
@@ -210,7 +210,11 @@ def run_row(
             yield known[name, video, seed]
             continue
         frame = choose(video) if row.chosen else 0
-        results, record = run(video, [frame])
+        try:
+            results, record = run(video, [frame])
+        except (InputError, FloatingPointError) as error:
+            note_failure(failed, name, error, f"{video}, seed {seed}: ")
+            continue
         sequence = open_dataset_sequence(config.dataset, video)
         scores = measure(sequence, results, frame, video in config.stable)
         yield {
@@ -225,6 +229,12 @@ def run_row(
         print(
             f"{video}: row {name}, seed {seed}: {scores['j']:.3f} / {scores['f']:.3f}", flush=True
         )
+
+
+def note_failure(failed: dict[str, str], row: str, error: Exception, where: str = "") -> None:
+    """Says why a row, or a video of it, is missing; the last reason is told again in the end."""
+    failed[row] = where + one_line(error)
+    print(f"error: row {row}: {failed[row]}", flush=True)
 
 
 def measure(

@@ -11,6 +11,7 @@ from tests.stage3_world import NUM_FRAMES, tiny_network
 from utils.errors import InputError, UsageError
 from utils.evaluation import scoring
 from utils.frame_choice.chooser import Chooser
+from utils.inputs.sequences import choose_sequences
 from utils.stage3.fine_tuning import FineTuner
 
 
@@ -132,6 +133,22 @@ def test_a_row_without_its_weights_is_left_out_and_said(config, monkeypatch, cap
     out = capsys.readouterr().out
     assert "row herd is not complete" in out and "preset fast" in out
     assert "preset herd" not in (config.results / "ablation.md").read_text()
+
+
+def test_a_video_on_which_a_row_fails_keeps_no_other_from_being_run(config, monkeypatch, capsys):
+    fit = FineTuner.fit
+
+    def diverge_once(*arguments, **options):
+        monkeypatch.setattr(FineTuner, "fit", fit)
+        raise FloatingPointError("The loss is not finite.")
+
+    monkeypatch.setattr(FineTuner, "fit", diverge_once)
+    assert main(replace(config, rows=("no-window",), seeds=(0,))) == 1
+    runs = json.loads((config.results / "ablation.json").read_text())
+    first, second = choose_sequences(config.dataset, ())
+    assert [run["video"] for run in runs] == [second]
+    message = f"row no-window is not complete: {first}, seed 0: The loss is not finite."
+    assert message in capsys.readouterr().out
 
 
 def test_an_unknown_row_is_refused_with_the_names_that_there_are(config):
