@@ -78,6 +78,17 @@ def test_after_ctrl_c_the_command_that_continues_is_named(flags, command, monkey
 
 
 def test_a_command_for_windows_is_quoted_for_both_of_its_terminals():
+    words = [
+        "python",
+        r"C:\animals\annotate.py",
+        "--video",
+        "cats&dogs.mp4",
+        "--results",
+        "out (1)",
+    ]
+    assert quote_for_windows(words) == (
+        r'python C:\animals\annotate.py --video "cats&dogs.mp4" --results "out (1)"'
+    )
     words = [r"C:\animals\finetune_test.py", "--video", "cats&dogs.mp4", "--guidance", "12,40"]
     assert quote_for_windows(words) == (
         r'C:\animals\finetune_test.py --video "cats&dogs.mp4" --guidance "12,40"'

@@ -116,7 +116,7 @@ def test_ctrl_enter_pressed_again_neither_corrects_nor_follows_a_second_time(tmp
     for held in (sending, following):
         page.keyboard.press("Control+Enter")
         page.keyboard.press("Control+Enter")
-        session.wait(lambda gate=held: gate)
+        session.wait(lambda gate=held: len(gate) == 1)
         page.keyboard.press("Control+Enter")
         held.let_all_through()
     session.wait_text("#toast", "Frames 2 to 4 are corrected")

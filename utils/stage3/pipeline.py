@@ -137,7 +137,7 @@ class Pipeline:
         self.kind = KindFrames(tuner, preset, self.frames, self.size, partial)
         self.timing = Timing()
         self.frames_seen: dict[int, int] = {}
-        self.confidence: dict[int, list[float]] = {animal: [] for animal in self.animals}
+        self.confidence: dict[int, list[float]] = {}  # empty until all masks are settled
 
     def run(
         self, keep_network: Callable[[int], None] = lambda animal: None, *, learns: bool = True

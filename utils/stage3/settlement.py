@@ -46,7 +46,7 @@ class Settlement:
         self.frames = frames
         self.refinement = refinement
         self.outline = outline
-        self.confidence: dict[int, list[float]] = {animal: [] for animal in animals}
+        self.confidence: dict[int, list[float]] = {}
         # Each frame is asked for as the one after, itself and the one before, and several frames
         # are settled at once; with one more per animal, what the next animals need is not dropped.
         self._found = lru_cache(maxsize=(3 + THREADS) * len(animals))(found)

@@ -40,7 +40,6 @@ class SharedPipeline(Pipeline):
         )
         super().__init__(tuner, preset, video, one, *arguments, **others)
         self.animals = animals
-        self.confidence = {animal: [] for animal in animals}
         self.numbered = {f: resize_labels(label.values, *self.size) for f, label in labels.items()}
         self._owner = lru_cache(maxsize=4)(self._read_owner)
 
