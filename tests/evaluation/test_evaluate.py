@@ -324,6 +324,17 @@ def test_a_wrong_dataset_is_an_error_and_overwrites_nothing(world, report, wrong
     assert [path.read_bytes() for path in files] == before
 
 
+def test_a_report_without_anything_to_score_keeps_earlier_scores(world, capsys):
+    """They were replaced by none, with exit status 0."""
+    world.add("hen", labelled=[0])
+    _, before = world.evaluate()
+    table = (world.results / "scores.csv").read_bytes()
+    (world.dataset / "Annotations").rename(world.dataset / "annotations elsewhere")
+    assert world.evaluate(report=True) == (0, before)
+    assert (world.results / "scores.csv").read_bytes() == table
+    assert "scores.json and scores.csv stay as they were" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("name", ["480p", "1080p"])
 def test_a_video_named_like_a_resolution_is_scored_and_shown(world, name):
     world.add(name, labelled=[0], layout="480p")
