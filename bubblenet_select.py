@@ -148,11 +148,15 @@ def next_label(sequence: VideoSequence, dataset: Path, config: Config) -> str:
         flags = video_flags(video.path, video.name)
     if config.results != paths.RESULTS:
         flags += ["--results", str(config.results)]
+    move = ""
+    if found.without_file:  # which --guidance does not find
+        names = ", ".join(f"{video.frame_names[frame]}.png" for frame in found.without_file)
+        move = f"put what --label named into {paths.LABELS / video.name} as {names}; "
     frames = sorted({*found.labelled, found.frame})
     flags += ["--guidance", ",".join(map(str, frames))]
     return (
         f"{video.name}: label frame {found.frame} ({video.locate(found.frame)}) next, "
-        f"labelled so far: {', '.join(map(str, found.labelled)) or 'none'}; then "
+        f"labelled so far: {', '.join(map(str, found.labelled)) or 'none'}; {move}then "
         f"{shown_command(paths.ROOT / 'finetune_test.py', flags)}"
     )
 

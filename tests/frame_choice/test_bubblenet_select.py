@@ -15,6 +15,7 @@ from tests.made_results import NUM_FRAMES, MadeResults
 from utils import paths
 from utils.errors import InputError, UsageError
 from utils.frame_choice.selection_files import read_selection
+from utils.inputs.sequences import find_sequences
 from utils.media.labels import write_label
 from utils.media.video_writing import write_video
 
@@ -179,6 +180,27 @@ def test_next_asks_for_the_first_label_of_a_video_segmented_without_one(
     assert 28 <= frame <= 32 and "next, labelled so far: none; then" in text
     flags = f"--video {folder} --results {tmp_path / 'results'}"
     assert text.rstrip().endswith(f"finetune_test.py {flags} --guidance {frame}")
+
+
+def test_next_says_where_the_label_of_an_earlier_call_has_to_be(
+    script, long_video, tmp_path, capsys
+):
+    """The command that it printed was refused: --guidance does not find what --label named."""
+    segment(tmp_path / "results")
+    script(dataset=long_video, next=True)
+    line = capsys.readouterr().out
+    assert f"; put what --label named into {paths.LABELS / 'hen'} as 00005.png; then" in line
+    for folder in (paths.LABELS, long_video / "Annotations"):
+        path = folder / "hen" / "00005.png"
+        path.parent.mkdir(parents=True)
+        write_label(path, np.eye(24, 32, dtype="uint8"))
+        script(dataset=long_video, next=True)
+        line = capsys.readouterr().out
+        assert "--label" not in line
+        _, opened = find_sequences(long_video, (), (), (), "0")
+        labels = opened["hen"]().labels
+        assert {*map(int, line.split("--guidance ")[1].split(","))} - {*labels} == {proposed(line)}
+        path.unlink()
 
 
 @pytest.mark.parametrize("record", [{"labelled_frames": [40]}, {"guidance": "unknown"}])
