@@ -10,7 +10,7 @@ from PIL import Image
 import bubblenet_select
 import utils.frame_choice.chooser as chooser_module
 from bubblenet_select import Config
-from tests.frame_choice_world import REDS, make_chooser, write_frames
+from tests.frame_choice_world import REDS, colour_extractor, make_chooser, write_frames
 from tests.made_results import NUM_FRAMES, MadeResults
 from utils import paths
 from utils.errors import InputError, UsageError
@@ -57,6 +57,20 @@ def test_results_that_cannot_be_written_are_said_before_the_frames_are_looked_at
     with pytest.raises(InputError, match="results is not a folder.*another folder with --results"):
         script(dataset=tmp_path / "data")
     assert not paths.frame_selection_dir(tmp_path / "data", "hen").exists()
+
+
+def test_a_data_set_that_cannot_be_written_is_said_before_the_frames_are_looked_at(
+    tmp_path, video, both, monkeypatch
+):
+    """As one on a read-only share: every frame was looked at first."""
+    extractor = colour_extractor()
+    chooser = make_chooser(both, extractor=extractor)
+    monkeypatch.setattr(bubblenet_select, "load_chooser", lambda *_: chooser)
+    (tmp_path / "data" / "bubbleNet_data").write_bytes(b"a file")
+    config = Config(dataset=tmp_path / "data", results=tmp_path / "results")
+    with pytest.raises(InputError, match="bubbleNet_data is not a folder.*--dataset"):
+        bubblenet_select.main(config)
+    assert not extractor.prepare.seen
 
 
 def test_the_script_goes_by_whom_the_project_trusts(script, video, tmp_path, monkeypatch, capsys):
