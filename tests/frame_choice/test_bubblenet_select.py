@@ -49,6 +49,18 @@ def test_the_script_names_the_frame_and_writes_files_and_thumbnails(
     assert strip.height > 3 * 150  # a row each
 
 
+def test_thumbnails_are_those_of_the_video_that_is_named(script, video, tmp_path):
+    """Those of another video of the name stayed where the ranking was known."""
+    other = write_frames(tmp_path / "other" / "JPEGImages" / "hen", [90] * 6)
+    strip = tmp_path / "results" / paths.FRAME_SELECTION / "hen.png"
+    script(dataset=tmp_path / "data")
+    first = strip.read_bytes()
+    script(video=(other,))
+    assert strip.read_bytes() != first
+    script(dataset=tmp_path / "data")
+    assert strip.read_bytes() == first
+
+
 def test_results_that_cannot_be_written_are_said_before_the_frames_are_looked_at(
     script, video, tmp_path
 ):
