@@ -185,9 +185,10 @@ def export_deeplabcut(
 
 def export_via_tracks(
     path: Path,
-    video: SegmentedVideo,
+    file_names: Sequence[str],
     tracks: dict[int, MaskTrack],
     confidence: Confidence | None,
+    first_frame: int = 0,
     *,
     corrected: Corrected = NOT_CORRECTED,
 ) -> None:
@@ -195,14 +196,15 @@ def export_via_tracks(
 
     Args:
         path: the file to write.
-        video: gives the names of the masks, which are those of the frames.
+        file_names: of the images, one per frame.
         tracks: from `utils.evaluation.mask_tracks.follow_animals`.
         confidence: the network's own; None leaves it out.
+        first_frame: the number of the first frame.
         corrected: frames whose mask is not the network's; it is left out there.
     """
 
     def rows() -> Iterator[list]:
-        for frame, mask_path in enumerate(video.mask_paths):
+        for frame, file_name in enumerate(file_names):
             seen = [a for a, track in tracks.items() if track.column("area_px")[frame] > 0]
             for place, animal in enumerate(seen):
                 box = {
@@ -214,9 +216,9 @@ def export_via_tracks(
                 if confidence_text:
                     region["confidence"] = confidence_text
                 yield [
-                    mask_path.name,
+                    file_name,
                     -1,  # VIA's own "not known" for the size of the file
-                    json.dumps({"frame": video.first_frame + frame}),
+                    json.dumps({"frame": first_frame + frame}),
                     len(seen),
                     place,
                     json.dumps({"name": "rect", **box}),
