@@ -97,7 +97,11 @@ def main(config: Config) -> int:
             failed = True  # the other videos are exported nevertheless
             print(f"error: {name}: {one_line(error)}", file=sys.stderr, flush=True)
     if config.all and tables:
-        export_all(config.results / paths.EXPORT, tables)
+        try:
+            export_all(config.results / paths.EXPORT, tables)
+        except (InputError, OSError) as error:
+            failed = True
+            print(f"error: {one_line(error)}", file=sys.stderr, flush=True)
     if unfinished:
         print(
             f"error: unfinished, not exported: {', '.join(unfinished)}. To finish them, run "
