@@ -15,7 +15,7 @@ Reads   DIR/JPEGImages/480p/SEQ or --video; weights/bubblenet_weights/{BN0,BNLF}
 Writes  DIR/bubbleNet_data/rawData/SEQ/frame_selection/{BN0,BNLF,all,rule}.txt, which
         finetune_test.py reads, and results/frame_selection/SEQ.png, the ranking as thumbnails.
 
-Two CPU cores look at ten frames per second; a video ranked before by the same weights is only read.
+Two CPU cores look at ten frames per second; a video that they looked at before takes a second.
 Paper: Griffin and Corso, "BubbleNets", CVPR 2019.
 """
 
@@ -111,14 +111,14 @@ def first_label(video: Video, dataset: Path, chooser: Chooser, results: Path) ->
     strip = results / paths.FRAME_SELECTION / f"{video.name}.png"
     check_writable(strip.parent, "another folder with --results")
     selection = rank_video(video, folder, chooser, frame_progress)
-    if selection.is_new or not strip.is_file():
-        titles = {name: name for name in BUBBLENETS} | {RULE: f"rule: {selection.rule}"}
-        rows = {
-            f"{title}, best to worst": selection.rankings[name]
-            for name, title in titles.items()
-            if name in selection.rankings
-        }
-        write_ranking_strip(strip, video, rows)
+    titles = {name: name for name in BUBBLENETS} | {RULE: f"rule: {selection.rule}"}
+    rows = {
+        f"{title}, best to worst": selection.rankings[name]
+        for name, title in titles.items()
+        if name in selection.rankings
+    }
+    # Always: what is there may be of another video of this name, or of an older ranking.
+    write_ranking_strip(strip, video, rows)
     return format_selection(video, selection)
 
 
@@ -148,11 +148,15 @@ def next_label(sequence: VideoSequence, dataset: Path, config: Config) -> str:
         flags = video_flags(video.path, video.name)
     if config.results != paths.RESULTS:
         flags += ["--results", str(config.results)]
+    move = ""
+    if found.without_file:  # which --guidance does not find
+        names = ", ".join(f"{video.frame_names[frame]}.png" for frame in found.without_file)
+        move = f"put what --label named into {paths.LABELS / video.name} as {names}; "
     frames = sorted({*found.labelled, found.frame})
     flags += ["--guidance", ",".join(map(str, frames))]
     return (
         f"{video.name}: label frame {found.frame} ({video.locate(found.frame)}) next, "
-        f"labelled so far: {', '.join(map(str, found.labelled)) or 'none'}; then "
+        f"labelled so far: {', '.join(map(str, found.labelled)) or 'none'}; {move}then "
         f"{shown_command(paths.ROOT / 'finetune_test.py', flags)}"
     )
 

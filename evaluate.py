@@ -57,6 +57,7 @@ from utils.evaluation.scoring import (
 from utils.files import write_atomically, write_json
 from utils.inputs.sequences import default_dataset, list_sequences, sequence_dir
 from utils.media.images import list_frames
+from utils.media.name_order import spelled_as
 
 ResultT = TypeVar("ResultT")
 
@@ -102,7 +103,8 @@ def main(config: Config) -> int:
             print(score.note)
     write_scores(config, dataset_dir, scores, failed)
     if config.report:
-        failed |= write_page(config, dataset_dir, scores, errors)
+        names = sequences if config.sequences else list_results(config.results)
+        failed |= write_page(config, dataset_dir, names, scores, errors)
     return 1 if failed else 0
 
 
@@ -130,14 +132,18 @@ def choose_sequences(config: Config, dataset_dir: Path) -> list[str]:
     """
     segmented = list_results(config.results)
     annotated = list_sequences(dataset_dir, "Annotations")
-    for name in config.sequences:
+    known, folders = annotated, f"{dataset_dir}/Annotations"
+    if config.report:  # shows those without annotations as well
+        known = [*annotated, *(name for name in segmented if name not in annotated)]
+        folders += f", {config.results / paths.SEGMENTATION}"
+    names = [spelled_as(name, [*segmented, *annotated]) for name in config.sequences]
+    for name in names:
         if name not in segmented and name not in annotated:
             raise UsageError(
-                f"--sequences {name}: expected one of {', '.join(annotated) or 'none'} "
-                f"({dataset_dir}/Annotations)"
+                f"--sequences {name}: expected one of {', '.join(known) or 'none'} ({folders})"
             )
-    if config.sequences:
-        return list(dict.fromkeys(config.sequences))
+    if names:
+        return list(dict.fromkeys(names))
     chosen = [name for name in segmented if name in annotated]
     if not chosen and not (config.report and segmented):
         raise InputError(
@@ -225,13 +231,20 @@ def write_scores(
     scores: Sequence[SequenceScore],
     failed: dict[str, Exception],
 ) -> None:
-    """Writes scores.json, its copy if one is asked for, and scores.csv."""
+    """Writes scores.json, its copy if one is asked for, and scores.csv.
+
+    Those of an earlier call stay where this one, as with another data set, had nothing to score.
+    """
+    path = config.results / "scores.json"
+    if not scores and not failed and path.is_file():
+        print(f"Nothing was scored: {path} and scores.csv stay as they were")
+        return
     record = make_record(config, dataset_dir, scores, failed)
-    write_json(config.results / "scores.json", record)
+    write_json(path, record)
     write_atomically(config.results / "scores.csv", lambda path: write_csv(path, scores))
     if config.json is not None:
         write_json(config.json, record)
-    print(f"Written: {config.results / 'scores.json'} and scores.csv")
+    print(f"Written: {path} and scores.csv")
 
 
 def make_record(
@@ -281,20 +294,21 @@ def write_csv(path: Path, scores: Sequence[SequenceScore]) -> None:
 def write_page(
     config: Config,
     dataset_dir: Path,
+    names: Sequence[str],
     scores: Sequence[SequenceScore],
     errors: dict[str, Exception],
 ) -> dict[str, Exception]:
-    """Writes the report of all videos with results, or of those named.
+    """Writes the report.
 
     Args:
         config: Of this script.
         dataset_dir: The data set.
+        names: Of the videos to show.
         scores: Of the videos that could be scored.
         errors: Name -> why a video could not be scored.
 
     Returns: the videos that the report cannot show: name -> why.
     """
-    names = list(dict.fromkeys(config.sequences)) or list_results(config.results)
     by_name = {score.sequence: score for score in scores}
 
     def make(name: str) -> VideoReport:

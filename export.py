@@ -59,7 +59,6 @@ from utils.export.tables import (
     write_parquet,
 )
 from utils.media.video_part import VideoPart
-from utils.media.videos import FrameFolder
 
 MAX_CSV_LINES = 200_000  # of the table of all videos; beyond, there is a Parquet file as well
 Format = Literal["coco", "davis", "csv", "cutout"]
@@ -98,7 +97,11 @@ def main(config: Config) -> int:
             failed = True  # the other videos are exported nevertheless
             print(f"error: {name}: {one_line(error)}", file=sys.stderr, flush=True)
     if config.all and tables:
-        export_all(config.results / paths.EXPORT, tables)
+        try:
+            export_all(config.results / paths.EXPORT, tables)
+        except (InputError, OSError) as error:
+            failed = True
+            print(f"error: {one_line(error)}", file=sys.stderr, flush=True)
     if unfinished:
         print(
             f"error: unfinished, not exported: {', '.join(unfinished)}. To finish them, run "
@@ -133,7 +136,10 @@ def export(video: SegmentedVideo, config: Config) -> list[Path]:
     match config.format:
         case "coco":
             path = folder / "coco" / f"{video.name}.json"
-            export_coco(path, video, masks, frame_file_names(video))
+            file_names, note = frame_file_names(video)
+            if note:
+                print(f"{video.name}: {note}")
+            export_coco(path, video, masks, file_names)
             return [path]
         case "davis":
             export_davis(folder / "davis", video, masks)
@@ -170,8 +176,10 @@ def export_tables(folder: Path, video: SegmentedVideo, masks: Iterable[np.ndarra
     by_hand = corrected_frames(video)
     shown = frames.pixel_aspect, scale
     export_table(tables[0], video, tracks, times, confidence, *shown, corrected=by_hand)
-    export_deeplabcut(tables[1], tracks, confidence, video.first_frame, corrected=by_hand)
-    export_via_tracks(tables[2], video, tracks, confidence, corrected=by_hand)
+    first_frame = video.first_frame
+    export_deeplabcut(tables[1], tracks, confidence, first_frame, corrected=by_hand)
+    file_names, _ = frame_file_names(video)
+    export_via_tracks(tables[2], file_names, tracks, confidence, first_frame, corrected=by_hand)
     return tables
 
 
@@ -188,16 +196,21 @@ def export_all(folder: Path, tables: dict[str, Path]) -> None:
             print("It is large: with pip install pyarrow, it is written as Parquet as well.")
 
 
-def frame_file_names(video: SegmentedVideo) -> list[str]:
-    """Names of the input's frames, or of the masks if it was a video file or has moved."""
-    with contextlib.suppress(InputError):
-        frames = open_input(video)
-        if isinstance(frames, FrameFolder):
-            return [path.name for path in frames.frame_paths]
-        if isinstance(frames, VideoPart) and isinstance(frames.whole, FrameFolder):
-            suffixes = {path.stem: path.suffix for path in frames.whole.frame_paths}
-            return [stem + suffixes[stem] for stem in frames.frame_names]
-    return [path.name for path in video.mask_paths]
+def frame_file_names(video: SegmentedVideo) -> tuple[list[str], str]:
+    """Names of the input's frames, or of the masks if it was a video file or has moved.
+
+    Returns: the names, and a note if they are those of the masks.
+    """
+    reason = f"{video.input_path} is a video file"
+    if video.input_path is None or not video.input_path.is_file():
+        try:
+            frames = open_input(video)
+            whole = frames.whole if isinstance(frames, VideoPart) else frames
+            suffixes = {path.stem: path.suffix for path in whole.frame_paths}
+            return [stem + suffixes[stem] for stem in frames.frame_names], ""
+        except InputError as error:
+            reason = str(error)
+    return [path.name for path in video.mask_paths], f"images are named as the masks: {reason}"
 
 
 def show_progress(masks: Iterable[np.ndarray], video: SegmentedVideo) -> Iterable[np.ndarray]:

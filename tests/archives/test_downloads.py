@@ -5,6 +5,7 @@ import os
 import shutil
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -188,6 +189,19 @@ def test_a_refusal_or_another_file_is_told(server, path, change, message):
     with pytest.raises(InputError, match=message):
         download(server.url, path, len(CONTENT), SHA256)
     assert not path.exists()
+
+
+def test_the_search_for_the_disk_of_a_drive_that_is_not_there_ends(tmp_path, monkeypatch):
+    asked = []
+
+    def exists(path):  # not even the root, as of a drive of Windows
+        asked.append(path)
+        assert len(asked) < 100, "it never ended"
+        return False
+
+    monkeypatch.setattr(Path, "exists", exists)
+    require_free_space({tmp_path / "archives": 1000})
+    assert asked[-1] == Path(tmp_path.anchor)
 
 
 def test_free_space_is_counted_by_disk(tmp_path):

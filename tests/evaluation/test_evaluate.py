@@ -259,6 +259,25 @@ def test_only_the_named_sequences(world):
         world.evaluate(sequences=("cow",))
 
 
+def test_a_mistyped_name_is_answered_with_all_that_would_do(world):
+    world.add("ant")
+    world.write(world.prediction("own", 0), animal(0))
+    with pytest.raises(UsageError, match=r"expected one of ant \(.*Annotations\)"):
+        world.evaluate(sequences=("cow",))
+    with pytest.raises(UsageError, match=r"expected one of ant, own \(.*segmentation\)"):
+        world.evaluate(sequences=("cow",), report=True)
+
+
+def test_a_name_is_found_however_its_accents_are_composed(world):
+    """As `export.py` does; Macs store them decomposed."""
+    stored = "Ku\u0308ken"
+    world.add(stored)
+    world.add("hen")
+    status, record = world.evaluate(sequences=("K\u00fcken",), report=True)
+    assert (status, list(record["sequences"])) == (0, [stored])
+    assert f"<h2>{stored}</h2>" in (world.results / paths.REPORT_FILE).read_text("utf-8")
+
+
 def test_segmented_videos_without_annotations_are_passed_over(world, capsys):
     world.add("ant")
     world.write(world.prediction("own", 0), animal(0))
@@ -322,6 +341,17 @@ def test_a_wrong_dataset_is_an_error_and_overwrites_nothing(world, report, wrong
     with pytest.raises(InputError, match=f"{wrong}.*--dataset"):
         evaluate.main(config)
     assert [path.read_bytes() for path in files] == before
+
+
+def test_a_report_without_anything_to_score_keeps_earlier_scores(world, capsys):
+    """They were replaced by none, with exit status 0."""
+    world.add("hen", labelled=[0])
+    _, before = world.evaluate()
+    table = (world.results / "scores.csv").read_bytes()
+    (world.dataset / "Annotations").rename(world.dataset / "annotations elsewhere")
+    assert world.evaluate(report=True) == (0, before)
+    assert (world.results / "scores.csv").read_bytes() == table
+    assert "scores.json and scores.csv stay as they were" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["480p", "1080p"])

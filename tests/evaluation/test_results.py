@@ -87,6 +87,13 @@ def test_a_malformed_record_is_an_error(made, record):
         open_segmented(made.results, "hen")
 
 
+@pytest.mark.parametrize("order", [["negative"], {"reverse": True}], ids=str)
+def test_a_malformed_order_of_frames_is_an_error(made, order):
+    made.add("hen", frame_order=order)
+    with pytest.raises(InputError, match=r"run\.json.*frame_order"):
+        open_segmented(made.results, "hen")
+
+
 def test_hidden_folders_are_not_videos_and_names_of_resolutions_are(made):
     for name in ("480p", "1080p", ".writing-1", "hen10", "hen9"):
         made.add(name)

@@ -1,11 +1,15 @@
 """Scores of a video with several animals: each animal's, their mean, and which is which."""
 
+import shutil
+
 import numpy as np
 import pytest
+from PIL import Image
 
+from utils.errors import InputError
 from utils.evaluation.measures import NUMBERS
 from utils.evaluation.scoring import format_table, score_folders
-from utils.media.labels import write_label
+from utils.media.labels import read_labels, write_label
 
 NAMES = [f"{index:05d}" for index in range(5)]
 
@@ -78,6 +82,57 @@ def test_a_further_animal_that_was_found_is_no_annotated_one(tmp_path):
 @pytest.mark.parametrize("labelled_frames", [[0], [2], None])
 def test_numbers_that_a_label_gave_are_taken_at_their_word(tmp_path, labelled_frames):
     assert score_masks(tmp_path, [renumbered(5, 3)] * 5, labelled_frames).scores["J"] == [0, 0, 0]
+
+
+GREEN, BLUE, RED = (0, 250, 0), (0, 0, 255), (255, 0, 0)  # none is in the DAVIS palette
+
+
+def annotate_in_colours(folder, *frames):
+    """Writes annotations as PNGs in RGB. Each frame: the colours that it shows, BLUE first."""
+    (folder / "annotations").mkdir()
+    for name, shown in zip(NAMES, frames, strict=True):
+        image = np.zeros((60, 80, 3), np.uint8)
+        for place, colour in enumerate((BLUE, RED, GREEN)):
+            if colour in shown:
+                image[10:40, 25 * place : 25 * place + 20] = colour
+        Image.fromarray(image).save(folder / "annotations" / f"{name}.png")
+
+
+@pytest.mark.parametrize("third", [(0, 0, 200), (128, 0, 0)])
+def test_an_animal_that_comes_later_does_not_renumber_those_of_the_label(tmp_path, third):
+    """Its colour sorts lower, or is that of animal 1: perfect masks of the others had J = 0."""
+    annotate_in_colours(tmp_path, *[(BLUE, RED)] * 5)
+    label = tmp_path / "annotations" / "00002.png"
+    (found,) = read_labels([label])
+    for name in NAMES:
+        write_label(tmp_path / "masks" / f"{name}.png", found.values, found.animals)
+    later = np.asarray(Image.open(label)).copy()
+    later[45:55, 60:75] = third
+    Image.fromarray(later).save(tmp_path / "annotations" / "00003.png")
+    folders = tmp_path / "masks", tmp_path / "annotations"
+    animals = score_folders("pair", *folders, NAMES, [2]).scores["animals"]
+    assert {number: one["J"] for number, one in animals.items()} == {
+        1: [1, 1, 1],
+        2: [1, 1, 1],
+        3: [1, 1, 0],  # nobody labelled it
+    }
+
+
+def test_masks_of_another_program_are_compared_by_colour(tmp_path):
+    """They were numbered file by file: red alone was animal 1, and 2 beside blue."""
+    annotate_in_colours(tmp_path, (BLUE, RED), (RED,), (BLUE, RED), (RED,), (BLUE, RED))
+    shutil.copytree(tmp_path / "annotations", tmp_path / "masks")
+    folders = tmp_path / "masks", tmp_path / "annotations"
+    assert score_folders("pair", *folders, NAMES).scores["J"] == [1, 1, 1]
+
+
+def test_masks_in_other_colours_than_the_annotations_are_refused(tmp_path):
+    annotate_in_colours(tmp_path, *[(GREEN, RED)] * 5)
+    (tmp_path / "annotations").rename(tmp_path / "masks")
+    annotate_in_colours(tmp_path, *[(BLUE, RED)] * 5)
+    folders = tmp_path / "masks", tmp_path / "annotations"
+    with pytest.raises(InputError, match=r"masks.00001\.png.*found the colour \(0, 250, 0\)"):
+        score_folders("pair", *folders, NAMES)
 
 
 def test_means_hold_no_values_of_single_frames(score):

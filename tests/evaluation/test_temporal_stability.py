@@ -1,5 +1,7 @@
 """T of DAVIS 2016 on cases with known results, and the polygons that it is computed from."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -101,7 +103,41 @@ def test_shape_contexts_of_a_square_by_hand():
     assert np.argwhere(first).tolist() == [[0, 0], [0, 4], [1, 0], [3, 0]]
 
 
+def test_a_shifted_match_is_that_of_shifted_costs():
+    costs = np.random.default_rng(0).random((7, 9))
+    for shift in ((0, 0), (3, 5), (6, 8)):
+        rolled = np.roll(costs, np.negative(shift), axis=(0, 1))
+        np.testing.assert_array_equal(match_in_order(costs, shift), match_in_order(rolled))
+
+
 # T
+
+
+def ragged(seed: int) -> np.ndarray:
+    """A disk with a long outline."""
+    return disk(80, 60, 45) & (np.random.default_rng(seed).random(SHAPE) < 0.97)
+
+
+def test_blocks_of_rows_change_no_bit(monkeypatch):
+    masks = [ragged(seed) for seed in range(3)]
+    (outline, *_) = mask_polygons(masks[0])
+
+    def compute(pairs):
+        monkeypatch.setattr("utils.evaluation.temporal_stability._PAIRS_AT_ONCE", pairs)
+        return shape_contexts(outline).tobytes(), temporal_stability(masks)
+
+    whole = compute(10**9)
+    assert compute(1) == compute(1000) == compute(12_345) == whole
+
+
+def test_memory_is_that_of_few_matrices_of_pairs():
+    """It was that of eight and more, in each thread."""
+    points = np.random.default_rng(0).random((1500, 2))
+    tracemalloc.start()
+    shape_contexts(points)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2.5 * 8 * len(points) ** 2
 
 
 def test_equal_masks_are_stable():

@@ -115,6 +115,31 @@ def test_coco_images_are_named_as_the_frames(made):
         assert len(content["images"]) == NUM_FRAMES
 
 
+def test_via_lines_are_named_as_the_frames(made):
+    """They had the names of the masks, which are no images of the video."""
+    made.add("folder")
+    made.add("moved")
+    shutil.rmtree(made.dataset / "JPEGImages" / "moved")
+    made.add("part", [animal(index) for index in range(3)], part=[0, 3])
+    assert run(made, "csv") == 0
+    for name, expected in (("folder", "00000.jpg"), ("moved", "00000.png"), ("part", "00000.jpg")):
+        rows = read_rows(made.results / "export" / "via_tracks" / f"{name}.csv")
+        assert rows[0]["filename"] == expected
+
+
+def test_coco_says_where_images_are_named_as_the_masks(made, capsys):
+    made.add("folder")
+    made.add("film", is_file=True)
+    made.add("moved")
+    frames = made.dataset / "JPEGImages" / "moved"
+    shutil.rmtree(frames)
+    assert run(made, "coco") == 0
+    out = capsys.readouterr().out
+    assert f"film: images are named as the masks: {made.root / 'film.mp4'} is a video file" in out
+    assert f"moved: images are named as the masks: {frames}: expected the frames" in out
+    assert "folder: images" not in out
+
+
 @pytest.mark.parametrize("shape_of", [animal, pair], ids=["one animal", "two animals"])
 def test_davis_folders_hold_indices_in_the_davis_palette(made, shape_of):
     made.add("hen", [shape_of(index) for index in range(NUM_FRAMES)])

@@ -80,6 +80,36 @@ def test_a_large_table_is_written_as_parquet_as_well(made, monkeypatch):
     assert run(made, "csv", all=True) == 0 and not (folder / "all.parquet").exists()
 
 
+def test_names_with_line_breaks_are_in_parquet_as_well(tmp_path):
+    """They were an error where one was the last line break of a piece."""
+    pandas, _ = pytest.importorskip("pandas"), pytest.importorskip("pyarrow")
+    table, names = tmp_path / "all.csv", ["two" + 50 * "\n" + "lines"] * 20_000
+    content = pandas.DataFrame({"video": names}, columns=ALL_HEADER).assign(frame=0, animal=1)
+    content.to_csv(table, index=False)
+    assert table.stat().st_size > 2**20  # a piece
+    assert write_parquet(tmp_path / "all.parquet", table)
+    assert pandas.read_parquet(tmp_path / "all.parquet")["video"].tolist() == names
+
+
+def test_a_name_that_parquet_cannot_hold_is_said_after_the_other_tables(made, monkeypatch, capsys):
+    pytest.importorskip("pyarrow")
+    monkeypatch.setattr(export, "MAX_CSV_LINES", 10)
+    write_parquet = export.write_parquet
+
+    def write_another(path, table):  # a folder need not accept such a name
+        table.write_bytes(table.read_bytes().replace(b"two", b"caf\xe9"))
+        return write_parquet(path, table)
+
+    monkeypatch.setattr(export, "write_parquet", write_another)
+    made.leave_unfinished("hen", 4)
+    assert run(made, "csv", all=True) == 1
+    error = capsys.readouterr().err
+    assert "all.parquet: expected names of videos and frames in UTF-8" in error
+    assert "unfinished, not exported: hen" in error
+    folder = made.results / "export"
+    assert (folder / "all.csv").is_file() and not (folder / "all.parquet").exists()
+
+
 def test_without_pyarrow_a_large_table_says_how_to_get_parquet(made, monkeypatch, capsys):
     monkeypatch.setattr(export, "MAX_CSV_LINES", 10)
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)

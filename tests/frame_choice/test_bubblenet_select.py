@@ -10,11 +10,12 @@ from PIL import Image
 import bubblenet_select
 import utils.frame_choice.chooser as chooser_module
 from bubblenet_select import Config
-from tests.frame_choice_world import REDS, make_chooser, write_frames
+from tests.frame_choice_world import REDS, colour_extractor, make_chooser, write_frames
 from tests.made_results import NUM_FRAMES, MadeResults
 from utils import paths
 from utils.errors import InputError, UsageError
 from utils.frame_choice.selection_files import read_selection
+from utils.inputs.sequences import find_sequences
 from utils.media.labels import write_label
 from utils.media.video_writing import write_video
 
@@ -48,6 +49,18 @@ def test_the_script_names_the_frame_and_writes_files_and_thumbnails(
     assert strip.height > 3 * 150  # a row each
 
 
+def test_thumbnails_are_those_of_the_video_that_is_named(script, video, tmp_path):
+    """Those of another video of the name stayed where the ranking was known."""
+    other = write_frames(tmp_path / "other" / "JPEGImages" / "hen", [90] * 6)
+    strip = tmp_path / "results" / paths.FRAME_SELECTION / "hen.png"
+    script(dataset=tmp_path / "data")
+    first = strip.read_bytes()
+    script(video=(other,))
+    assert strip.read_bytes() != first
+    script(dataset=tmp_path / "data")
+    assert strip.read_bytes() == first
+
+
 def test_results_that_cannot_be_written_are_said_before_the_frames_are_looked_at(
     script, video, tmp_path
 ):
@@ -56,6 +69,20 @@ def test_results_that_cannot_be_written_are_said_before_the_frames_are_looked_at
     with pytest.raises(InputError, match="results is not a folder.*another folder with --results"):
         script(dataset=tmp_path / "data")
     assert not paths.frame_selection_dir(tmp_path / "data", "hen").exists()
+
+
+def test_a_data_set_that_cannot_be_written_is_said_before_the_frames_are_looked_at(
+    tmp_path, video, both, monkeypatch
+):
+    """As one on a read-only share: every frame was looked at first."""
+    extractor = colour_extractor()
+    chooser = make_chooser(both, extractor=extractor)
+    monkeypatch.setattr(bubblenet_select, "load_chooser", lambda *_: chooser)
+    (tmp_path / "data" / "bubbleNet_data").write_bytes(b"a file")
+    config = Config(dataset=tmp_path / "data", results=tmp_path / "results")
+    with pytest.raises(InputError, match="bubbleNet_data is not a folder.*--dataset"):
+        bubblenet_select.main(config)
+    assert not extractor.prepare.seen
 
 
 def test_the_script_goes_by_whom_the_project_trusts(script, video, tmp_path, monkeypatch, capsys):
@@ -179,6 +206,27 @@ def test_next_asks_for_the_first_label_of_a_video_segmented_without_one(
     assert 28 <= frame <= 32 and "next, labelled so far: none; then" in text
     flags = f"--video {folder} --results {tmp_path / 'results'}"
     assert text.rstrip().endswith(f"finetune_test.py {flags} --guidance {frame}")
+
+
+def test_next_says_where_the_label_of_an_earlier_call_has_to_be(
+    script, long_video, tmp_path, capsys
+):
+    """The command that it printed was refused: --guidance does not find what --label named."""
+    segment(tmp_path / "results")
+    script(dataset=long_video, next=True)
+    line = capsys.readouterr().out
+    assert f"; put what --label named into {paths.LABELS / 'hen'} as 00005.png; then" in line
+    for folder in (paths.LABELS, long_video / "Annotations"):
+        path = folder / "hen" / "00005.png"
+        path.parent.mkdir(parents=True)
+        write_label(path, np.eye(24, 32, dtype="uint8"))
+        script(dataset=long_video, next=True)
+        line = capsys.readouterr().out
+        assert "--label" not in line
+        _, opened = find_sequences(long_video, (), (), (), "0")
+        labels = opened["hen"]().labels
+        assert {*map(int, line.split("--guidance ")[1].split(","))} - {*labels} == {proposed(line)}
+        path.unlink()
 
 
 @pytest.mark.parametrize("record", [{"labelled_frames": [40]}, {"guidance": "unknown"}])

@@ -237,6 +237,20 @@ def test_cut_off_video_is_refused(tmp_path, suffix):
         VideoFile(path).check()
 
 
+@pytest.mark.parametrize("kind", ["gif", "avi"])
+def test_a_last_picture_that_is_shown_for_long_is_no_missing_end(tmp_path, kind):
+    """The end that the file states was compared with the start of its last picture."""
+    path = tmp_path / f"a.{kind}"
+    if kind == "gif":
+        images = [Image.fromarray(numbered(index)) for index in range(3)]
+        images[0].save(path, append_images=images[1:], save_all=True, duration=[100, 100, 5000])
+    else:
+        encode(path, range(3), "mpeg4", rate=Fraction(1, 10))
+    with VideoFile(path) as video:
+        video.check()
+        assert [number_of(video.read(index)) for index in range(len(video))] == [0, 1, 2]
+
+
 def test_mp4_without_its_end_is_refused(tmp_path):
     path = encode(tmp_path / "a.mp4")
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])

@@ -421,6 +421,19 @@ def test_a_part_of_a_video_keeps_the_numbers_of_the_whole(world):
     assert [row.split(",")[0] for row in rows] == ["3", "4", "5"]
 
 
+def test_a_part_before_the_trigger_of_the_camera_is_in_the_order_of_its_frames(world):
+    """Without the frame of number 0, the minus of its names was taken for a hyphen."""
+    for index in range(NUM_FRAMES):
+        world.write_frame("hen", f"frame_{index - 4}.png", frame(index))
+    Image.fromarray(animal(1) * np.uint8(255)).save(world.root / "frame_-3.png")
+    label = (world.root / "frame_-3.png",)
+    assert world.run(frames="0:3", video=(world.frames(),), label=label) == 0
+    video = open_segmented(world.results, "hen")
+    assert video.frame_names == ("frame_-4", "frame_-3", "frame_-2")
+    with open_input(video) as frames:
+        np.testing.assert_array_equal(frames.read(2), frame(2))
+
+
 def test_guidance_names_a_frame_of_the_whole(world):
     world.add("hen", labelled=(1, 3, 4))
     assert world.run(frames="2:5", guidance="3") == 0

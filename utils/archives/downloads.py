@@ -79,7 +79,7 @@ def require_free_space(needs: dict[Path, int]) -> None:
     total: dict[int, int] = {}
     for folder, num_bytes in needs.items():
         existing = folder.absolute()
-        while not existing.exists():
+        while not existing.exists() and existing != existing.parent:
             existing = existing.parent
         device = existing.stat().st_dev
         total[device] = total.get(device, 0) + num_bytes

@@ -170,8 +170,9 @@ def open_segmented(results: Path, name: str) -> SegmentedVideo:
     """
     results = Path(results)
     folder, run_dir = results / paths.SEGMENTATION / name, results / paths.RUNS / name
-    masks = tuple(list_files(folder, (".png",))) if folder.is_dir() else ()
     record = _read_record(run_dir / paths.RUN_FILE)
+    order = record.get("frame_order")  # of a part of a video, but for older records
+    masks = tuple(list_files(folder, (".png",), order)) if folder.is_dir() else ()
     state = _find_state(run_dir, record, len(masks))
     if not masks and state is not State.UNFINISHED:
         raise InputError(f"{folder}: expected masks (.png), found none; segment {name} again.")
@@ -280,6 +281,9 @@ def _read_record(run_file: Path) -> dict[str, Any]:
             continue
         if not isinstance(numbers, list) or not all(type(number) is int for number in numbers):
             raise InputError(f'{run_file}: "{name}" must be a list of numbers, not {numbers}.')
+    order = record.get("frame_order", {})
+    if not isinstance(order, dict) or not order.keys() <= {"decimal", "negative"}:
+        raise InputError(f'{run_file}: "frame_order" must say what is decimal and negative.')
     if type(record.get("num_frames", 0)) is not int:
         raise InputError(f'{run_file}: "num_frames" must be a number, not {record["num_frames"]}.')
     return record

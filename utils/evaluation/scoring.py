@@ -10,7 +10,7 @@ Protocols (never mixed in one mean):
 """
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from utils.evaluation.measures import NUMBERS, match_animals, mean_scores, score
 from utils.evaluation.temporal_stability import temporal_stability
 from utils.inputs.sequences import VideoSequence
 from utils.media.images import list_frames
-from utils.media.labels import VOID, LabelMap, iterate_labels, read_label
+from utils.media.labels import VOID, number_animals, read_label
 from utils.media.video_part import VideoPart
 from utils.stage3.correction_files import MaskFolder
 
@@ -124,7 +124,8 @@ def score_folders(
         )
     predictions = _find_predictions(sequence_name, Path(prediction_dir), frames)
     protocol = _protocol(labelled_frames, exclude_guidance)
-    scores = _score_masks(predictions, annotations, match=protocol == NO_LABEL)
+    labelled = {frame_names[index] for index in labelled_frames or ()}
+    scores = _score_masks(predictions, annotations, labelled, match=protocol == NO_LABEL)
     if stability and "animals" not in scores:
         masks = _find_predictions(sequence_name, Path(prediction_dir), frame_names[1:-1])
         scores |= _score_stability(masks.values())
@@ -281,41 +282,50 @@ def _find_predictions(sequence_name: str, folder: Path, frames: Sequence[str]) -
 
 
 def _score_masks(
-    predictions: dict[str, Path], annotations: dict[str, Path], *, match: bool
+    predictions: dict[str, Path],
+    annotations: dict[str, Path],
+    labelled: Collection[str],
+    *,
+    match: bool,
 ) -> dict:
     """Scores the masks of one video, one frame at a time.
 
     Args:
         predictions: frame -> mask, for the frames to score.
         annotations: frame -> annotation. All of the video, since they have one numbering.
+        labelled: frames whose labels alone numbered the animals of the masks.
         match: of several animals, whether to match those of the masks with the annotated ones.
     """
-    labels = iterate_labels(list(annotations.values()))
-    first = next(labels)  # knows the animals of all of them
-    several = len(first.animals) > 1
+    labels = [path for frame, path in annotations.items() if frame in labelled]
+    numbers = number_animals(list(annotations.values()), labels)
+    animals = sorted(numbers.values())
+    several = len(animals) > 1
     # Accept any animal numbers, but reject an unnumbered (black/white) mask; what was found without
-    # a label may be one animal where several are annotated.
-    numbers = range(1, VOID) if several and not match else None
+    # a label may be one animal where several are annotated. Colours are those of the annotations.
+    accepted, of_masks = None, None
+    if several and not match:
+        accepted = range(1, VOID)
+        of_masks = numbers | {number: number for number in accepted}
 
-    def read_pairs(labels: Iterable[LabelMap]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for (frame, path), label in zip(annotations.items(), labels, strict=True):
+    def read_pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for frame, path in annotations.items():
             if frame not in predictions:
                 continue
-            prediction = read_label(predictions[frame], numbers).values
-            if prediction.shape != label.values.shape:
+            prediction = read_label(predictions[frame], accepted, of_masks).values
+            annotation = read_label(path, numbers=numbers).values
+            if prediction.shape != annotation.shape:
                 raise InputError(
                     f"{predictions[frame]}: the mask is {_size(prediction.shape)}, its annotation "
-                    f"{path} is {_size(label.values.shape)} (height x width); segment the frames "
+                    f"{path} is {_size(annotation.shape)} (height x width); segment the frames "
                     "that were annotated"
                 )
-            yield prediction, label.values
+            yield prediction, annotation
 
     matched = np.arange(256, dtype=np.uint8)
     if several and match:  # a pass of its own, so that one frame at a time is in memory
-        first_pass = read_pairs(iterate_labels(list(annotations.values())))
-        matched = match_animals(*_unzip(first_pass), first.animals)
-    found, annotated = _unzip(read_pairs(itertools.chain([first], labels)))
-    return score_sequence((matched[mask] for mask in found), annotated, first.animals)
+        matched = match_animals(*_unzip(read_pairs()), animals)
+    found, annotated = _unzip(read_pairs())
+    return score_sequence((matched[mask] for mask in found), annotated, animals)
 
 
 def _unzip(

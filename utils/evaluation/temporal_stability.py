@@ -7,7 +7,7 @@ cost, and T is the mean cost of a match, times 5. DAVIS reports it for videos wi
 strong deformation only: of the development videos for blackswan.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -19,6 +19,7 @@ NUM_ANGLES = 12
 RADII = np.logspace(np.log10(1 / 8), np.log10(2), 5)  # in mean distances between points
 FACTOR = 5.0  # the official code's, for numbers in the range of J and F
 TINY = 2.2204e-16
+_PAIRS_AT_ONCE = 2**18  # of points: videos are scored in threads, and outlines of 4K have thousands
 
 
 def temporal_stability(masks: Iterable[np.ndarray]) -> list[float]:
@@ -41,24 +42,29 @@ def shape_contexts(points: np.ndarray) -> np.ndarray:
 
     Returns: float64 (N, angles x radii), shares that sum to 1. The point itself counts as well.
     """
-    offsets = points[None] - points[:, None]  # [i, j] leads from i to j
-    distances = np.hypot(*offsets.transpose(2, 0, 1))
-    radius = len(RADII) - np.searchsorted(RADII, distances / distances.mean(), side="right") - 1
-    angle = np.mod(np.arctan2(offsets[..., 1], offsets[..., 0]), 2 * np.pi)
-    angle = np.minimum(angle // (2 * np.pi / NUM_ANGLES), NUM_ANGLES - 1).astype(int)
+    distances = np.empty((len(points), len(points)))
+    for block in _blocks(distances.shape):
+        distances[block] = np.hypot(*_offsets(points, block).transpose(2, 0, 1))
+    mean = distances.mean()
     counts = np.zeros((len(points), NUM_ANGLES * len(RADII)))
-    seen = radius >= 0
-    rows = np.nonzero(seen)[0]
-    np.add.at(counts, (rows, angle[seen] * len(RADII) + radius[seen]), 1)
+    for block in _blocks(distances.shape):
+        offsets = _offsets(points, block)
+        radius = len(RADII) - np.searchsorted(RADII, distances[block] / mean, side="right") - 1
+        angle = np.mod(np.arctan2(offsets[..., 1], offsets[..., 0]), 2 * np.pi)
+        angle = np.minimum(angle // (2 * np.pi / NUM_ANGLES), NUM_ANGLES - 1).astype(int)
+        seen = radius >= 0
+        rows = np.nonzero(seen)[0]
+        np.add.at(counts[block], (rows, angle[seen] * len(RADII) + radius[seen]), 1)
     return counts / (counts.sum(axis=1, keepdims=True) + TINY)
 
 
-def match_in_order(costs: np.ndarray) -> np.ndarray:
+def match_in_order(costs: np.ndarray, shift: Sequence[int] = (0, 0)) -> np.ndarray:
     """The cheapest way through a matrix of costs from its first to its last cell, by steps down, to
     the right, or both.
 
     Args:
         costs: float (N, M).
+        shift: the row and column that count as the first; those before them follow the last.
 
     Returns: int (K, 2), the cells from the last to the first.
     """
@@ -70,7 +76,8 @@ def match_in_order(costs: np.ndarray) -> np.ndarray:
         columns = diagonal - rows
         best = np.minimum(total[rows, columns + 1], total[rows + 1, columns])
         best = np.minimum(best, total[rows, columns])
-        total[rows + 1, columns + 1] = best + costs[rows, columns]
+        here = (rows + shift[0]) % num_rows, (columns + shift[1]) % num_columns
+        total[rows + 1, columns + 1] = best + costs[here]
     row, column = num_rows - 1, num_columns - 1
     path = [(row, column)]
     while row or column:
@@ -106,18 +113,31 @@ def _shape_change(before: np.ndarray | None, after: np.ndarray | None) -> float:
     # Polygons start anywhere: match again from the best match on. The first cell does not count.
     others = path[:-1] if len(path) > 1 else path
     shift = others[np.argmin(costs[tuple(others.T)])] + 1
-    path = match_in_order(np.roll(costs, -shift, axis=(0, 1)))
+    path = match_in_order(costs, shift)
     pairs = _one_to_one((path + shift) % costs.shape, costs)
     return FACTOR * float(costs[tuple(pairs.T)].mean())
 
 
 def _chi_square(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     costs = np.zeros((len(before), len(after)))
-    for one, other in zip(before.T, after.T, strict=True):
-        if one.any() or other.any():
-            difference = one[:, None] - other[None]
-            costs += difference**2 / (one[:, None] + other[None] + TINY)
-    return 0.5 * costs
+    for block in _blocks(costs.shape):
+        for one, other in zip(before[block].T, after.T, strict=True):
+            if one.any() or other.any():
+                difference = one[:, None] - other[None]
+                costs[block] += difference**2 / (one[:, None] + other[None] + TINY)
+    costs *= 0.5
+    return costs
+
+
+def _offsets(points: np.ndarray, block: slice) -> np.ndarray:
+    """float (rows of the block, N, 2): [i, j] leads from the block's point i to point j."""
+    return points[None] - points[block, None]
+
+
+def _blocks(shape: tuple[int, int]) -> list[slice]:
+    """Rows of a matrix of pairs that are computed at once."""
+    step = max(1, _PAIRS_AT_ONCE // shape[1])
+    return [slice(start, start + step) for start in range(0, shape[0], step)]
 
 
 def _one_to_one(pairs: np.ndarray, costs: np.ndarray) -> np.ndarray:

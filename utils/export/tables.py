@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from utils.errors import InputError
 from utils.evaluation.confidence import Confidence, consistency
 from utils.evaluation.mask_tracks import COLUMNS, MaskTrack, compute_speed
 from utils.evaluation.results import SegmentedVideo
@@ -185,9 +186,10 @@ def export_deeplabcut(
 
 def export_via_tracks(
     path: Path,
-    video: SegmentedVideo,
+    file_names: Sequence[str],
     tracks: dict[int, MaskTrack],
     confidence: Confidence | None,
+    first_frame: int = 0,
     *,
     corrected: Corrected = NOT_CORRECTED,
 ) -> None:
@@ -195,14 +197,15 @@ def export_via_tracks(
 
     Args:
         path: the file to write.
-        video: gives the names of the masks, which are those of the frames.
+        file_names: of the images, one per frame.
         tracks: from `utils.evaluation.mask_tracks.follow_animals`.
         confidence: the network's own; None leaves it out.
+        first_frame: the number of the first frame.
         corrected: frames whose mask is not the network's; it is left out there.
     """
 
     def rows() -> Iterator[list]:
-        for frame, mask_path in enumerate(video.mask_paths):
+        for frame, file_name in enumerate(file_names):
             seen = [a for a, track in tracks.items() if track.column("area_px")[frame] > 0]
             for place, animal in enumerate(seen):
                 box = {
@@ -214,9 +217,9 @@ def export_via_tracks(
                 if confidence_text:
                     region["confidence"] = confidence_text
                 yield [
-                    mask_path.name,
+                    file_name,
                     -1,  # VIA's own "not known" for the size of the file
-                    json.dumps({"frame": video.first_frame + frame}),
+                    json.dumps({"frame": first_frame + frame}),
                     len(seen),
                     place,
                     json.dumps({"name": "rect", **box}),
@@ -255,6 +258,9 @@ def write_parquet(path: Path, table: Path) -> bool:
     """Writes a table of `join_tables` as a Parquet file, in pieces, so that memory does not grow.
 
     Returns: whether it was written; it is not where pyarrow is not installed.
+
+    Raises:
+        InputError: if Parquet cannot hold it, as a name that is not UTF-8.
     """
     try:
         import pyarrow
@@ -266,15 +272,24 @@ def write_parquet(path: Path, table: Path) -> bool:
     kinds |= dict.fromkeys(("video", "file"), pyarrow.dictionary(pyarrow.int32(), pyarrow.string()))
     kinds |= dict.fromkeys(("visible", "labelled"), pyarrow.bool_())
     kinds |= {name: pyarrow.float64() for name in ALL_HEADER if name not in kinds}
-    options = arrow_csv.ConvertOptions(column_types=kinds, null_values=[""])
+    options = {
+        "convert_options": arrow_csv.ConvertOptions(column_types=kinds, null_values=[""]),
+        "parse_options": arrow_csv.ParseOptions(newlines_in_values=True),  # in a video's name
+    }
 
     def write(temporary_path: Path) -> None:
-        with arrow_csv.open_csv(table, convert_options=options) as reader:
+        with arrow_csv.open_csv(table, **options) as reader:
             with parquet.ParquetWriter(temporary_path, reader.schema) as writer:
                 for batch in reader:
                     writer.write_batch(batch)
 
-    write_atomically(path, write)
+    try:
+        write_atomically(path, write)
+    except pyarrow.ArrowInvalid as error:
+        raise InputError(
+            f"{path}: expected names of videos and frames in UTF-8, found {error}; the tables in "
+            "CSV are complete. Rename the video, and segment it again."
+        ) from error
     return True
 
 

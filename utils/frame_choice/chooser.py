@@ -11,7 +11,7 @@ from models import build_model
 from models.bubblenets import build_bubblenet
 from utils import paths
 from utils.errors import InputError, UsageError
-from utils.files import sha256_of
+from utils.files import check_writable, sha256_of
 from utils.frame_choice.features import (
     Extractor,
     FrameFeatures,
@@ -160,11 +160,15 @@ def rank_video(
         chooser: what ranks the frames.
         progress: wraps the frames for display, called with (frames, title).
         write: False leaves the disk as it is (a dry run).
+
+    Raises:
+        InputError: before a frame is looked at, if the selection cannot be written to `folder`.
     """
     key = {**chooser.key, "frames": video.sha256()}
     rankings = read_current_rankings(folder, key, video)
     if rankings is not None:
         return Selection(video.name, rankings, chooser.rule, is_new=False)
+    check_writable(folder, "a copy of the data set that can be written to (--dataset)")
     features = None
     if chooser.extractor is not None:
         cache = folder / f"features_{chooser.extractor.source}.npz"

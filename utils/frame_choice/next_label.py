@@ -7,7 +7,7 @@ from utils import paths
 from utils.errors import InputError
 from utils.evaluation.label_gain import frame_difficulty, rank_next_frames
 from utils.evaluation.results import open_segmented
-from utils.inputs.sequences import VideoSequence
+from utils.inputs.sequences import VideoSequence, find_annotations
 
 
 @dataclass(frozen=True)
@@ -18,10 +18,12 @@ class NextLabel:
         frame: the frame, None if every frame is labelled.
         labelled: the frames that have a label now, in increasing order; none yet where the video
             was segmented without a label.
+        without_file: those of them whose label is where only `--label` finds it.
     """
 
     frame: int | None
     labelled: tuple[int, ...]
+    without_file: tuple[int, ...]
 
 
 def find_next_label(sequence: VideoSequence, results: Path) -> NextLabel:
@@ -53,5 +55,9 @@ def find_next_label(sequence: VideoSequence, results: Path) -> NextLabel:
     if sequence.source == "datasets/labels":
         labelled |= set(sequence.labels)
     labelled = tuple(sorted(labelled))
+    files = set(sequence.labels)
+    if sequence.annotation_dir is not None:  # a frame that --guidance names may have either
+        files |= set(find_annotations(sequence.annotation_dir, video))
+    without_file = tuple(frame for frame in labelled if frame not in files)
     ranking = rank_next_frames(frame_difficulty(segmented), labelled)
-    return NextLabel(ranking[0] if ranking else None, labelled)
+    return NextLabel(ranking[0] if ranking else None, labelled, without_file)

@@ -272,7 +272,7 @@ def _find_labels(
     made = find_made_labels(video)
     labels, source = made, "datasets/labels" if made else "annotations"
     if annotation_dir is not None and not (made and guidance == "auto"):
-        labels = _find_annotations(annotation_dir, video) | made  # a named frame may have either
+        labels = find_annotations(annotation_dir, video) | made  # a named frame may have either
     return labels, source
 
 
@@ -292,7 +292,8 @@ def find_made_labels(video: Video) -> dict[int, Path]:
         raise InputError(str(error)) from None
 
 
-def _find_annotations(folder: Path, video: Video) -> dict[int, Path]:
+def find_annotations(folder: Path, video: Video) -> dict[int, Path]:
+    """Finds the annotations of a video in a folder of a data set. Returns: frame index -> file."""
     if not folder.is_dir() or not list_files(folder, (".png",)):
         return {}
     index = {name: number for number, name in enumerate(video.frame_names)}

@@ -6,7 +6,7 @@ truncated JPEG without an error.
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -14,7 +14,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from utils.errors import InputError
-from utils.media.name_order import has_decimals, has_negatives, natural_key
+from utils.media.name_order import find_order, natural_key
 
 FRAME_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 VIDEO_SUFFIXES = (
@@ -32,10 +32,17 @@ HIGHEST_16_BIT = 65535
 _TURNED = (5, 6, 7, 8)  # orientations of EXIF in which height and width change places
 
 
-def list_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+def list_files(
+    folder: Path, suffixes: tuple[str, ...], order: Mapping[str, bool] | None = None
+) -> list[Path]:
     """Lists the files of a folder with one of `suffixes` (any letter case), by their stems.
 
     Hidden files are left out.
+
+    Args:
+        folder: the folder.
+        suffixes: in lower case.
+        order: from `find_order`, of all files where these are a part of them; None finds it.
 
     Returns: the files in natural order.
 
@@ -59,8 +66,7 @@ def list_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
                 f"{path}: expected a file, found a link whose target is missing "
                 f"({os.readlink(path)}); fetch the target, or remove the link."
             )
-    stems = [path.stem for path in files]
-    order = {"decimal": has_decimals(stems), "negative": has_negatives(stems)}
+    order = find_order([path.stem for path in files]) if order is None else order
     return sorted(files, key=lambda path: (natural_key(path.stem, **order), path.suffix))
 
 

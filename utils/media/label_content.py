@@ -4,6 +4,7 @@
 """
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -67,7 +68,7 @@ class Content:
     def without_pixels(self) -> "Content":
         return replace(self, places=self.places[:0].copy())  # a view would hold all of them
 
-    def number(self, numbers: dict[int, int]) -> np.ndarray:
+    def number(self, numbers: Mapping[int, int]) -> np.ndarray:
         """The values of the label map, where the animals have these numbers by their names."""
         table = np.arange(256, dtype=np.uint8)
         table[1 : len(self.names) + 1] = [numbers[name] for name in self.names]

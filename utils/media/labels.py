@@ -5,7 +5,7 @@ things depend on the other labels of its video, and `read_labels` takes care of 
 outside the DAVIS palette are numbered, and an animal that is the only one becomes animal 1.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +35,7 @@ __all__ = [
     "davis_palette",
     "iterate_labels",
     "labelled_animals",
+    "number_animals",
     "read_label",
     "read_labels",
     "write_label",
@@ -73,7 +74,28 @@ def labelled_animals(labels: Iterable[LabelMap]) -> list[int]:
     return sorted({animal for label in labels for animal in label.animals})
 
 
-def read_label(path: Path, animals: Sequence[int] | None = None) -> LabelMap:
+def number_animals(paths: Sequence[Path], first: Sequence[Path] = ()) -> dict[int, int]:
+    """The numbers of the animals of a video by the names that its labels give them.
+
+    Args:
+        paths: of the labels of one video.
+        first: those of them that have been read without the others, as by a run that they guided:
+            their animals keep the numbers that they got there.
+
+    Returns: {name: number} for `read_label`.
+
+    Raises:
+        InputError: as `iterate_labels`.
+    """
+    contents = {path: decode_label(Path(path)).without_pixels() for path in paths}
+    return _number_animals(list(contents.values()), paths, first=[contents[path] for path in first])
+
+
+def read_label(
+    path: Path,
+    animals: Sequence[int] | None = None,
+    numbers: Mapping[int, int] | None = None,
+) -> LabelMap:
     """Reads one label, annotation or mask by itself.
 
     Animals keep the numbers that the file gives them: palette index, grey value or the place of the
@@ -83,16 +105,24 @@ def read_label(path: Path, animals: Sequence[int] | None = None) -> LabelMap:
         path: of the file.
         animals: those of its video, where they are known, as of masks in results/. The file may
             then show any of them and no other.
+        numbers: of the animals by their names, from `number_animals`, in place of the file's own.
 
     Returns: the label map; its `animals` are the given ones, or else those that the file shows.
 
     Raises:
         InputError: naming the file if it is unreadable, is no label, can be understood in two ways,
-            or shows an animal that is not one of `animals`.
+            or shows an animal that is not one of `animals` or of `numbers`.
     """
     content = decode_label(Path(path))
-    numbers = _number_animals([content])
-    values, shown = content.number(numbers), tuple(sorted(numbers.values()))
+    if numbers is None:
+        numbers = _number_animals([content])
+    for name, colour in zip(content.names, content.colours, strict=False):
+        if name not in numbers:
+            raise InputError(
+                f"{path}: expected animals in the colours of the annotations, found the colour "
+                f"{colour}; give each animal one colour, or one index of a palette, in both."
+            )
+    values, shown = content.number(numbers), tuple(sorted(numbers[n] for n in content.names))
     if animals is None:
         return LabelMap(values, shown)
     animals = tuple(sorted(animals))
@@ -184,9 +214,14 @@ def write_label(
 
 
 def _number_animals(
-    contents: Sequence[Content], of_video: Sequence[Path] = (), *, as_masks: bool = False
+    contents: Sequence[Content],
+    of_video: Sequence[Path] = (),
+    *,
+    as_masks: bool = False,
+    first: Sequence[Content] = (),
 ) -> dict[int, int]:
-    """The numbers of the animals by their names; `of_video`: the paths of all labels of a video."""
+    """The numbers of the animals by their names; `of_video`: the paths of all labels of a video;
+    `first`: those of `contents` whose animals are numbered before the others."""
     names = sorted({name for content in contents for name in content.names})
     most = VOID - 1 if as_masks else MAX_ANIMALS
     if of_video and len(names) > most:
@@ -196,8 +231,14 @@ def _number_animals(
         )
     if of_video and len(names) == 1 and not as_masks:
         return {names[0]: 1}
-    free = (number for number in range(1, VOID) if number not in names)
-    return {name: name if name < FIRST_COLOUR else next(free) for name in names}
+    numbers = _number_animals(first) if first else {}
+    taken = {*names, *numbers.values()}
+    free = (number for number in range(1, VOID) if number not in taken)
+    for name in names:
+        if name not in numbers:
+            has_own = name < FIRST_COLOUR and name not in numbers.values()
+            numbers[name] = name if has_own else next(free)
+    return numbers
 
 
 def _join(numbers: Sequence[int]) -> str:

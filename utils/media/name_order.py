@@ -41,6 +41,11 @@ def natural_key(name: str, *, decimal: bool = False, negative: bool = False) -> 
     return key, name
 
 
+def find_order(names: Sequence[str]) -> dict[str, bool]:
+    """How the numbers of these names are read, as arguments of `natural_key`."""
+    return {"decimal": has_decimals(names), "negative": has_negatives(names)}
+
+
 def has_negatives(names: Iterable[str]) -> bool:
     """Whether the hyphen before the last number is a minus, as where a camera counts from its
     trigger: `frame_-2`, `frame_-1`, `frame_0`.

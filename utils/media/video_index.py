@@ -259,16 +259,18 @@ def _read_packets(path: Path) -> _PacketList:
     with container:
         is_mov = container.format.name.startswith("mov")
         has_sound = container.streams.best("audio") is not None
-        all_pts, seek_timestamps = [], []
+        all_pts, durations, seek_timestamps = [], [], []
         with contextlib.suppress(av.FFmpegError):
             for packet in container.demux(stream):
                 # Discarded packets lie outside an edit list: they are decoded, but never shown.
                 if packet.size and not packet.is_discard:
                     all_pts.append(packet.pts)
+                    durations.append(packet.duration)
                     seek_timestamps.append(_seek_timestamp(packet, is_mov))
+        rate = float(_stated_rate(stream, all_pts) or UNKNOWN_FRAMES_PER_SECOND)
         # An edit list may shorten an MP4 at will, so the length in its header means nothing.
         is_cut_off = _is_beyond_end(path, stream) or (
-            not is_mov and _is_short(container, stream, all_pts)
+            not is_mov and _is_short(container, stream, all_pts, durations, rate)
         )
         is_one_frame_per_packet = (
             stream.codec_context.codec.canonical_name in _ONE_FRAME_PER_PACKET
@@ -279,7 +281,7 @@ def _read_packets(path: Path) -> _PacketList:
             seek_timestamps,
             is_one_frame_per_packet,
             stream.time_base,
-            float(_stated_rate(stream, all_pts) or UNKNOWN_FRAMES_PER_SECOND),
+            rate,
             has_sound,
             _pixel_aspect(stream),
             sum(not other.disposition & ATTACHED for other in container.streams.video),
@@ -348,14 +350,28 @@ def _is_beyond_end(path: Path, stream: Any) -> bool:
     return last > path.stat().st_size
 
 
-def _is_short(container: Any, stream: Any, pts: list[int | None]) -> bool:
+def _is_short(
+    container: Any,
+    stream: Any,
+    pts: list[int | None],
+    durations: list[int | None],
+    frames_per_second: float,
+) -> bool:
     """Whether the packets end long before the duration in the header."""
     known = [stamp for stamp in pts if stamp is not None]
+    period_seconds = 1 / frames_per_second
+    period = period_seconds / stream.time_base
+    # What a picture is shown for beyond one period is not missing: a GIF may pause on its last one.
+    ends = [
+        start + max(0, (duration or 0) - period)
+        for start, duration in zip(pts, durations, strict=True)
+        if start is not None
+    ]
     stated_seconds = 0.0
     if stream.duration:
         stated_seconds = float(stream.duration * stream.time_base)
     elif container.duration and len(container.streams) == 1:
         stated_seconds = container.duration / av.time_base
     # A file that was cut from a longer one may keep its clock, and count its length from 0.
-    found_seconds = float((max(known) - min(0, min(known))) * stream.time_base) if known else 0.0
-    return found_seconds < 0.9 * stated_seconds - 1
+    found_seconds = float((max(ends) - min(0, min(known))) * stream.time_base) if known else 0.0
+    return found_seconds < 0.9 * stated_seconds - max(1, period_seconds)

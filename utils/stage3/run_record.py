@@ -13,6 +13,7 @@ from utils.environment import git_commit, peak_memory_mib
 from utils.files import read_json, sha256_of
 from utils.inputs.guidance import Guidance
 from utils.inputs.sequences import VideoSequence
+from utils.media.name_order import find_order
 from utils.media.video_part import VideoPart
 from utils.media.videos import Video
 
@@ -29,14 +30,20 @@ def make_record(
         facts: further entries.
     """
     video = sequence.video
-    is_part = isinstance(video, VideoPart)
+    of_part = {}
+    if isinstance(video, VideoPart):
+        of_part = {
+            "part": [video.first_frame, video.first_frame + len(video)],
+            # The names of the part alone do not tell: -6 to -2 may as well be hyphens.
+            "frame_order": find_order(video.whole.frame_names),
+        }
     return {
         "sequence": video.name,
         "input": os.path.abspath(
             video.path
         ),  # absolute, so that it resolves from any working directory
         "num_frames": len(video),
-        **({"part": [video.first_frame, video.first_frame + len(video)]} if is_part else {}),
+        **of_part,
         "size": [video.height, video.width],
         "labelled_frames": [frame + video.first_frame for frame in guidance.frames],
         "guidance": guidance.reason,
