@@ -90,6 +90,32 @@ def test_redrawing_begins_anew_when_the_result_is_another_one(open_results, tmp_
     assert label[55, 20] == 2  # as in the result now
 
 
+def test_a_redraw_that_began_as_an_older_result_is_not_applied(open_results, tmp_path):
+    """It swapped the animals back, and the frames around followed it."""
+    world = Crossing(tmp_path)
+    session = open_results(world, 9)
+    page = session.page
+    for key, seen in (("r", "result"), ("m", "unsaved"), ("r", "result")):
+        switch(session, key, seen)
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    session.loaded()
+    page.keyboard.press("e")  # swaps the animals to the end
+    session.wait_text("#corrections-text", "1 correction")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    switch(session, "r", "unsaved")
+    page.keyboard.press("Control+Enter")
+    session.wait_text("#toast", "Press R, then M, to begin anew")
+    session.wait("!document.getElementById('apply').disabled")
+    switch(session, "r", "result, corrected")
+    switch(session, "m", "unsaved")
+    page.keyboard.press("Control+Enter")  # the present result, unchanged
+    session.expected_complaint = "422"
+    session.wait_text("#toast", "has already")
+    assert len(world.list()) == 1
+
+
 def test_redrawing_begins_anew_when_it_was_undone(open_results, tmp_path):
     session = open_results(Crossing(tmp_path), 0)
     page = session.page

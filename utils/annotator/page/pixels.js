@@ -18,6 +18,9 @@ export function packRuns(values) {
   return Uint32Array.from(runs);
 }
 
+export const isSameRuns = (a, b) =>
+  a.length === b.length && a.every((value, i) => value === b[i]);
+
 export function unpackRuns(runs, target) {
   let at = 0;
   for (let i = 0; i < runs.length; i += 2) {

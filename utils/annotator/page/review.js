@@ -4,7 +4,7 @@ import { setPanel, showHint } from "./controls.js";
 import { $, showMessage } from "./dom.js";
 import { leaveFrame, reloadLabel } from "./frames.js";
 import { addStep, showLabel } from "./label.js";
-import { packRuns } from "./pixels.js";
+import { isSameRuns, packRuns } from "./pixels.js";
 import { currentWork, parts, state } from "./state.js";
 import { showMarks, showState } from "./status.js";
 
@@ -49,8 +49,7 @@ export async function fixFrame() {
 function isBeingFixed(frame, work, predicted) {
   const fix = state.fixing.get(frame);
   if (!fix || !work.isDirty || !work.steps.slice(0, work.at + 1).includes(fix.began)) return false;
-  const now = packRuns(predicted);
-  return now.length === fix.result.length && now.every((value, i) => value === fix.result[i]);
+  return isSameRuns(packRuns(predicted), fix.result);
 }
 
 /** Results have come, or others than before. */
