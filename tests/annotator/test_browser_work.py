@@ -7,6 +7,7 @@ from tests.bright_hen import overlap
 from tests.bright_parts import Finder
 from tests.crossing_animals import Crossing, truth
 from tests.page_session import ellipse
+from utils import paths
 from utils.annotator.background_network import BackgroundNetwork
 from utils.annotator.prompted_segmenter import PromptedSegmenter
 from utils.annotator.segment_click import ClickSegmenter
@@ -88,6 +89,36 @@ def test_redrawing_begins_anew_when_the_result_is_another_one(open_results, tmp_
     session.loaded()
     label = session.save(0)
     assert label[55, 20] == 2  # as in the result now
+
+
+def test_an_animal_that_is_the_only_one_keeps_its_number_when_a_frame_is_fixed(
+    open_results, tmp_path
+):
+    """It became animal 1 beside animal 2, each the other one's background in the next run."""
+    world = Crossing(tmp_path, lambda f: np.uint8(truth(f) == 1), animals=(1,))
+    write_label(paths.LABELS / "pair" / "00000.png", np.uint8(truth(0) == 1) * 2, (2,))
+    session = open_results(world, 3)
+    page = session.page
+    for key, seen in (("r", "result"), ("m", "unsaved")):
+        switch(session, key, seen)
+    assert page.locator("#animals [aria-checked=true]").inner_text() == "Animal 2"
+    paint(session, 100, 20)
+    label = session.save(3)
+    assert set(np.unique(label)) == {0, 2} and label[20, 110] and label[55, 60]
+    page.keyboard.press("Control+Enter")
+    session.wait_text("#toast", "corrected")
+    session.wait_text("#frame-state", "result, corrected")
+    assert world.list()[0]["animals"] == [1]
+    page.keyboard.press("ArrowLeft")
+    session.loaded()
+    point = session.place(50, 55)
+    page.mouse.move(*point)
+    page.keyboard.press("k")  # nothing is left of it in frame 2
+    session.wait_text("#corrections", "a piece of animal 1 deleted")
+    session.loaded()
+    page.keyboard.press("1")
+    switch(session, "m", "unsaved")
+    assert page.locator("#animals [aria-checked=true]").inner_text() == "Animal 2"
 
 
 def test_a_redraw_that_began_as_an_older_result_is_not_applied(open_results, tmp_path):

@@ -5,7 +5,7 @@ import * as api from "./api.js";
 import { $, createButton, showError, showMessage } from "./dom.js";
 import { keepDraft } from "./drafts.js";
 import { openFrame, reloadLabel } from "./frames.js";
-import { NUMBER, isSameRuns, packRuns } from "./pixels.js";
+import { exchangeAnimals, isSameRuns, packRuns } from "./pixels.js";
 import { encodePng } from "./png.js";
 import { setMode } from "./review.js";
 import { parts, state } from "./state.js";
@@ -150,9 +150,10 @@ export async function correctFrame() {
   if (state.mode !== "label" || !state.fixing.has(frame) || !label.values) return;
   $("apply").disabled = true;
   try {
-    const values = label.values.map((value) => value & NUMBER);
-    const result = await api.getMask("result", frame);
-    if (!isSameRuns(packRuns(result.values), state.fixing.get(frame).result)) {
+    const { result, lone } = state.fixing.get(frame);
+    const values = exchangeAnimals(label.values, 1, lone ?? 1);
+    const now = await api.getMask("result", frame);
+    if (!isSameRuns(packRuns(now.values), result)) {
       throw new Error("The result of this frame has changed. Press R, then M, to begin anew.");
     }
     const png = await encodePng(values, video.width, video.height);

@@ -85,6 +85,13 @@ export function applyMask(values, mask, animal) {
   }
 }
 
+/** The numbers of animals, two of which change places, without what was drawn by hand. */
+export function exchangeAnimals(values, a, b) {
+  const numbers = Uint8Array.from({ length: NUMBER + 1 }, (_, i) => i);
+  [numbers[a], numbers[b]] = [b, a];
+  return values.map((value) => numbers[value & NUMBER]);
+}
+
 export function countAnimals(values) {
   const counts = new Uint32Array(NUMBER + 1);
   for (let i = 0; i < values.length; i++) counts[values[i] & NUMBER]++;
