@@ -6,11 +6,13 @@ from tests.annotator.test_browser_frames import DamagedVideo
 from tests.bright_hen import overlap
 from tests.bright_parts import Finder
 from tests.crossing_animals import Crossing, truth
+from tests.page_client import TOKEN
 from tests.page_session import ellipse
 from utils import paths
 from utils.annotator.background_network import BackgroundNetwork
 from utils.annotator.prompted_segmenter import PromptedSegmenter
 from utils.annotator.segment_click import ClickSegmenter
+from utils.annotator.server import create_app
 from utils.inputs.sequences import VideoSequence, open_video_sequence
 from utils.media.labels import write_label
 
@@ -218,6 +220,18 @@ def test_a_label_that_cannot_be_read_is_not_taken_for_none(make_session):
     session.page.on("dialog", lambda dialog: (questions.append(dialog.message), dialog.accept()))
     paint(session, *SPOT)
     assert session.save(6)[30, 50] == 255 and "cannot be read" in questions[0]
+
+
+def test_a_tab_of_an_earlier_session_on_this_port_saves_nothing(make_session):
+    """Its label went into the video of the next session."""
+    session = make_session().open()
+    paint(session, *SPOT)
+    session.page.wait_for_selector("#strip .draft")
+    session.server.app = create_app(session.task, TOKEN)
+    session.expected_complaint = "409"
+    session.page.click("#save")
+    session.wait_text("#toast", "another session of annotate.py. Reload it")
+    assert not session.task.label_path(6).exists()
 
 
 def test_nothing_is_drawn_before_the_picture_of_the_frame_is_there(make_session):
