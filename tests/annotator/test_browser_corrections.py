@@ -188,6 +188,19 @@ def test_a_piece_under_the_pointer_is_given_away_and_deleted(tmp_path, open_revi
     session.wait_text("#toast", "no animal under the pointer")
 
 
+def test_a_piece_is_where_the_pointer_is_after_the_view_was_zoomed(tmp_path, open_review):
+    """It was the piece that had been there before."""
+    world = Crossing(tmp_path)
+    session = open_review(world, 0)
+    session.page.mouse.move(*session.place(23, 55, zoom=0.8**2))  # still on the background
+    session.page.keyboard.press("-")
+    session.page.keyboard.press("-")
+    session.page.keyboard.press("k")
+    session.wait_text("#corrections", "a piece of animal 1 deleted")
+    written(session)
+    np.testing.assert_array_equal(world.mask(0) > 0, truth(0) == 2)
+
+
 def test_with_one_animal_there_is_nothing_to_swap(tmp_path, open_review):
     world = Crossing(tmp_path, lambda frame: np.uint8(truth(frame) == 1), animals=(1,))
     session = open_review(world, 0)
