@@ -60,6 +60,7 @@ def test_a_swap_is_found_and_corrected_in_three_actions_and_undone_by_one(tmp_pa
     page.keyboard.press("Control+z")
     session.wait_text("#corrections-text", "No corrections yet")
     session.loaded()
+    assert session.text("#toast") == "Undone (5 frames). Ctrl+Shift+Z brings it back."
     assert abs(session.colour(20 + 14 * SWAPPED_FROM, 55) - wrong).max() < 6
     page.click("#redo")
     session.wait_text("#corrections-text", "1 correction")

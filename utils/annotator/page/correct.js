@@ -127,20 +127,21 @@ export function movePiece(animal) {
   change("piece", { frame: state.frame, x, y, animal }, text);
 }
 
-export const undoCorrection = () => change("undo", {}, "Undone");
+export const undoCorrection = () =>
+  change("undo", {}, "Undone", "Ctrl+Shift+Z brings it back.");
 
 export const redoCorrection = () => change("redo", {}, "Done again");
 
-function change(what, content, text) {
-  if (state.mode === "review" && !atWork) send(what, content, text).catch(showError);
+function change(what, content, text, advice) {
+  if (state.mode === "review" && !atWork) send(what, content, text, advice).catch(showError);
 }
 
-async function send(what, content, text) {
+async function send(what, content, text, advice = "Ctrl+Z undoes it.") {
   const answer = await api.postJson(`/api/corrections/${what}`, content);
   take(answer);
   const { changed } = answer;
   const frames = changed.length > 1 ? ` (${changed.length} frames)` : "";
-  showMessage(`${text}${frames}. Ctrl+Z undoes it.`.replace("Undone.", "Undone"));
+  showMessage(`${text}${frames}. ${advice}`);
 }
 
 /** The label on the screen, which began as the result of this frame, becomes its result. */
