@@ -202,6 +202,19 @@ def test_a_piece_is_where_the_pointer_is_after_the_view_was_zoomed(tmp_path, ope
     np.testing.assert_array_equal(world.mask(0) > 0, truth(0) == 2)
 
 
+def test_a_key_that_is_held_down_corrects_once(tmp_path, open_review):
+    session = open_review(Crossing(tmp_path), SWAPPED_FROM)
+    page = session.page
+    page.keyboard.down("e")
+    session.wait_text("#corrections-text", "1 correction")
+    session.answered()
+    page.keyboard.down("e")  # as a keyboard repeats it
+    page.keyboard.up("e")
+    page.keyboard.press("f")
+    session.wait_text("#corrections-text", "2 corrections")
+    assert session.text("#corrections").count(f"to {END}") == 1
+
+
 def test_with_one_animal_there_is_nothing_to_swap(tmp_path, open_review):
     world = Crossing(tmp_path, lambda frame: np.uint8(truth(frame) == 1), animals=(1,))
     session = open_review(world, 0)

@@ -234,6 +234,21 @@ def test_a_tab_of_an_earlier_session_on_this_port_saves_nothing(make_session):
     assert not session.task.label_path(6).exists()
 
 
+def test_undo_in_a_field_that_is_typed_into_leaves_the_label(make_session):
+    session = make_session().open()
+    page = session.page
+    paint(session, *SPOT)
+    page.focus("#number")
+    page.keyboard.press("1")
+    page.keyboard.press("Control+z")
+    page.keyboard.press("Control+y")
+    page.keyboard.press("Control+z")
+    page.focus("#canvas")
+    assert "unsaved" in session.text("#frame-state")
+    page.keyboard.press("Control+z")
+    session.wait_text("#frame-state", "not labelled")
+
+
 def test_nothing_is_drawn_before_the_picture_of_the_frame_is_there(make_session):
     """Strokes and clicks on the picture before went into the next frame."""
     session = make_session().open()

@@ -113,6 +113,8 @@ const REVIEW_KEYS = {
   g: () => movePiece(state.animal),
 };
 
+const REPEATED = ["[", "]", "+", "=", "-", "Backspace"]; // while they are held down
+
 export function connectButtons() {
   for (const [id, action] of Object.entries(BUTTONS)) {
     $(id).addEventListener("click", () => action());
@@ -159,7 +161,9 @@ function onKey(event) {
   if (document.querySelector("dialog[open]")) return;
   const { target } = event;
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  const isNumber = target.matches("input[type=number]");
   if (event.ctrlKey || event.metaKey) {
+    if (isNumber && "zy".includes(key)) return; // undoes what was typed
     const action = { z: event.shiftKey ? redo : undo, y: redo, s: save, Enter: correctFrame }[key];
     if (action) {
       event.preventDefault();
@@ -168,7 +172,7 @@ function onKey(event) {
     return;
   }
   const isBracket = key === "[" || key === "]"; // with Alt on some keyboards
-  if ((event.altKey && !isBracket) || target.matches("select, input[type=number]")) return;
+  if ((event.altKey && !isBracket) || isNumber || target.matches("select")) return;
   const isSlider = target.matches("input[type=range]");
   const isControl = isSlider || target.closest("button, summary, input, video");
   if (key === "ArrowLeft" || key === "ArrowRight") {
@@ -190,6 +194,6 @@ function onKey(event) {
     const action = (state.mode === "review" && REVIEW_KEYS[key]) || KEYS[key];
     if (!action || (isSlider && key.length > 1) || (isControl && key === "Enter")) return;
     event.preventDefault();
-    action(event);
+    if (!event.repeat || REPEATED.includes(key)) action(event);
   }
 }
