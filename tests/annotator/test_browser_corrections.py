@@ -7,6 +7,7 @@ from tests.bright_parts import Finder
 from tests.crossing_animals import NUM_FRAMES, SWAPPED_FROM, Crossing, truth
 from utils.annotator import corrector
 from utils.annotator.prompted_segmenter import PromptedSegmenter
+from utils.media import overlay
 
 END = NUM_FRAMES - 1
 
@@ -213,6 +214,20 @@ def test_a_key_that_is_held_down_corrects_once(tmp_path, open_review):
     page.keyboard.press("f")
     session.wait_text("#corrections-text", "2 corrections")
     assert session.text("#corrections").count(f"to {END}") == 1
+
+
+def test_the_video_is_watched_as_it_was_if_it_cannot_be_written(tmp_path, open_review, monkeypatch):
+    def fail(*_, **__):
+        raise ValueError("no such codec")
+
+    world = Crossing(tmp_path)
+    world.write_overlay()
+    monkeypatch.setattr(overlay, "write_overlay_video", fail)
+    session = open_review(world, SWAPPED_FROM)
+    session.page.keyboard.press("f")
+    session.wait_text("#writing-text", "no such codec")
+    session.page.click("#watch")
+    session.wait("document.getElementById('video').readyState >= 2")
 
 
 def test_with_one_animal_there_is_nothing_to_swap(tmp_path, open_review):

@@ -289,6 +289,43 @@ def test_an_export_that_fails_is_told_and_the_overlay_is_there(world, open_page)
     assert content["is_overlay_written"]
 
 
+def test_a_note_about_an_overlay_that_was_written_is_told_once(world, open_page, monkeypatch):
+    """It counted as a failure: the overlay was never done, and written again in each session."""
+    from utils.media import overlay
+
+    world.write_overlay()
+    write_overlay_video = overlay.write_overlay_video
+
+    def write(*arguments, **options):
+        write_overlay_video(*arguments, **options)
+        return "it shows 10 frames per second"
+
+    monkeypatch.setattr(overlay, "write_overlay_video", write)
+    client = open_page(world)
+    correct(client, "piece", frame=3, x=60, y=50, animal=0)
+    answer = wait_for(client, "/api/corrections", lambda answer: answer["writing"]["error"])
+    assert "it shows 10 frames per second" in answer["writing"]["error"]
+    assert not answer["writing"]["overlay"]
+    assert json.loads((world.run_dir / "corrections.json").read_text())["is_overlay_written"]
+    again = open_page(world).get("/api/corrections").get_json()["writing"]
+    assert again == {"masks": 0, "overlay": False, "error": None}
+
+
+def test_an_overlay_that_cannot_be_written_is_still_due(world, open_page, monkeypatch):
+    from utils.media import overlay
+
+    def fail(*_, **__):
+        raise ValueError("no such codec")
+
+    world.write_overlay()
+    monkeypatch.setattr(overlay, "write_overlay_video", fail)
+    client = open_page(world)
+    correct(client, "piece", frame=3, x=60, y=50, animal=0)
+    answer = wait_for(client, "/api/corrections", lambda answer: answer["writing"]["error"])
+    assert "no such codec" in answer["writing"]["error"] and answer["writing"]["overlay"]
+    assert not json.loads((world.run_dir / "corrections.json").read_text())["is_overlay_written"]
+
+
 def test_every_format_is_tried_and_all_that_went_wrong_is_told(world, open_page, monkeypatch):
     from utils.annotator import results_writer
 

@@ -166,7 +166,8 @@ export class RunPanel {
   }
 
   watch() {
-    if (state.corrections.writing?.overlay) {
+    const { writing } = state.corrections;
+    if (writing?.overlay && !writing.error) {
       showMessage("The video is being written with the corrections. Try again in a moment.");
       return;
     }
