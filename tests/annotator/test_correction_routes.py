@@ -1,6 +1,7 @@
 """Corrections over the wire: swaps, pieces, masks that are followed, undo, and the files."""
 
 import json
+import os
 import threading
 
 import numpy as np
@@ -346,6 +347,20 @@ def test_every_format_is_tried_and_all_that_went_wrong_is_told(world, open_page,
     assert len(list(export.parent.glob("*.tried"))) == 3
     for told in ("without sound", "export.py csv failed", "export.py cutout failed"):
         assert told in answer["writing"]["error"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="process groups are looked at as POSIX has them")
+def test_ctrl_c_in_the_terminal_does_not_reach_an_export(world, open_page):
+    """It ended the export, and the tables stayed as they were before the correction."""
+    (world.results / "export" / "csv").mkdir(parents=True)
+    (world.results / "export" / "csv" / "pair.csv").touch()
+    export = world.results.with_name("export.py")
+    export.write_text("import os, sys\nsys.exit(f'group {os.getpgrp()}.')\n")
+    client = open_page(world, export=export)
+    correct(client, "piece", frame=3, x=60, y=50, animal=0)
+    answer = wait_for(client, "/api/corrections", lambda answer: answer["writing"]["error"])
+    assert "group " in answer["writing"]["error"]
+    assert f"group {os.getpgrp()}." not in answer["writing"]["error"]
 
 
 def test_the_tables_follow_where_what_is_undone_held_in_no_frame(world, open_page):

@@ -209,7 +209,15 @@ class ResultsWriter:
                 continue
             command = [sys.executable, str(task.export), *arguments]
             command += ["--results", str(task.results), "--sequences", name]
-            done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
+            # Ctrl-C in the terminal is meant for the server, which waits for this.
+            done = subprocess.run(
+                command,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                start_new_session=True,
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # on Windows
+            )
             if done.returncode:
                 reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
                 what = f"export.py {arguments[0]} failed after the correction; run it again"
