@@ -1,6 +1,6 @@
 // What buttons and keys do.
 
-import { addAnimal, setAnimal } from "./animals.js";
+import { addAnimal, setAnimal, stepAnimal } from "./animals.js";
 import {
   correctFrame,
   findDoubt,
@@ -143,7 +143,7 @@ export function connectKeys() {
   // After a click with the mouse the canvas has the keys again: the space bar moves the view and
   // presses no button.
   document.addEventListener("click", (event) => {
-    if (event.detail && event.target.closest("button") && !event.target.closest("dialog, aside")) {
+    if (event.detail && event.target.closest("[role=radio], button:not(dialog *, aside *)")) {
       $("canvas").focus({ preventScroll: true });
     }
   });
@@ -175,7 +175,10 @@ function onKey(event) {
   if ((event.altKey && !isBracket) || isNumber || target.matches("select")) return;
   const isSlider = target.matches("input[type=range]");
   const isControl = isSlider || target.closest("button, summary, input, video");
-  if (key === "ArrowLeft" || key === "ArrowRight") {
+  if (/^Arrow/.test(key) && target.closest("[role=radio]")) {
+    event.preventDefault();
+    stepAnimal(key === "ArrowLeft" || key === "ArrowUp" ? -1 : 1);
+  } else if (key === "ArrowLeft" || key === "ArrowRight") {
     if (isSlider) return;
     event.preventDefault();
     openFrame(state.frame + (key === "ArrowLeft" ? -1 : 1) * (event.shiftKey ? 10 : 1));
