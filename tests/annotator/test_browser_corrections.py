@@ -230,6 +230,17 @@ def test_the_video_is_watched_as_it_was_if_it_cannot_be_written(tmp_path, open_r
     session.wait("document.getElementById('video').readyState >= 2")
 
 
+def test_the_list_keeps_the_keyboard_while_files_are_written(tmp_path, open_review):
+    session = open_review(Crossing(tmp_path), SWAPPED_FROM)
+    page = session.page
+    page.keyboard.press("e")
+    session.wait_text("#corrections", "swapped")
+    page.focus("#corrections button")
+    page.evaluate("import('/page/correct.js').then((correct) => correct.loadCorrections())")
+    assert "swapped" in session.text("#corrections :focus")
+    written(session)
+
+
 def test_with_one_animal_there_is_nothing_to_swap(tmp_path, open_review):
     world = Crossing(tmp_path, lambda frame: np.uint8(truth(frame) == 1), animals=(1,))
     session = open_review(world, 0)

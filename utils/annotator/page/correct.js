@@ -2,7 +2,7 @@
 // were redrawn and are followed from frame to frame, undo.
 
 import * as api from "./api.js";
-import { $, createButton, showError, showMessage } from "./dom.js";
+import { $, createButton, fillList, showError, showMessage } from "./dom.js";
 import { keepDraft } from "./drafts.js";
 import { openFrame, reloadLabel } from "./frames.js";
 import { exchangeAnimals, isSameRuns, packRuns } from "./pixels.js";
@@ -268,7 +268,7 @@ function showPanel() {
   if ($("swap-a").value === $("swap-b").value && animals.length > 1) choosePair(...animals);
   const none = available ? "No corrections yet." : (reason ?? "");
   $("corrections-text").textContent = summary ? `${summary}.` : none;
-  $("corrections").replaceChildren(...list.toReversed().map(showEntry));
+  fillList($("corrections"), list, () => list.toReversed().map(showEntry));
   $("writing-text").textContent = describeWriting(writing);
 }
 
