@@ -8,6 +8,7 @@ from tests.crossing_animals import NUM_FRAMES, SWAPPED_FROM, Crossing, truth
 from utils.annotator import corrector
 from utils.annotator.prompted_segmenter import PromptedSegmenter
 from utils.media import overlay
+from utils.media.labels import write_label
 
 END = NUM_FRAMES - 1
 
@@ -238,6 +239,22 @@ def test_the_list_keeps_the_keyboard_while_files_are_written(tmp_path, open_revi
     page.focus("#corrections button")
     page.evaluate("import('/page/correct.js').then((correct) => correct.loadCorrections())")
     assert "swapped" in session.text("#corrections :focus")
+    written(session)
+
+
+def test_the_animals_of_a_new_run_can_be_swapped_whatever_their_numbers(tmp_path, open_review):
+    world = Crossing(tmp_path)
+    session = open_review(world, 0)
+    page, numbers = session.page, np.array([0, 1, 3], np.uint8)
+    assert page.locator("#swap-b option").all_inner_texts() == ["1", "2"]
+    for frame in range(NUM_FRAMES):
+        write_label(world.mask_path(frame), numbers[truth(frame)], (1, 3))
+    world.write_record((1, 3))
+    page.evaluate("import('/page/correct.js').then((correct) => correct.loadCorrections())")
+    for menu in ("#swap-a", "#swap-b"):
+        assert page.locator(f"{menu} option").all_inner_texts() == ["1", "3"]
+    page.keyboard.press("f")
+    session.wait_text("#corrections", "animals 1 and 3 swapped")
     written(session)
 
 

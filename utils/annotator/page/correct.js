@@ -261,9 +261,7 @@ function showPanel() {
   $("swap-part").hidden = animals.length < 2;
   $("give-piece").hidden = animals.length < 2;
   for (const id of ["swap-a", "swap-b"]) {
-    if ($(id).options.length !== animals.length) {
-      $(id).replaceChildren(...animals.map((animal) => new Option(animal)));
-    }
+    fillList($(id), animals, () => animals.map((animal) => new Option(animal)));
   }
   if ($("swap-a").value === $("swap-b").value && animals.length > 1) choosePair(...animals);
   const none = available ? "No corrections yet." : (reason ?? "");
