@@ -258,6 +258,11 @@ def test_the_animals_of_a_new_run_can_be_swapped_whatever_their_numbers(tmp_path
     written(session)
 
 
+def test_a_confidence_of_0_is_shown(tmp_path, open_review):
+    session = open_review(Crossing(tmp_path, confidence=[0.0] * NUM_FRAMES), 3)
+    assert "confidence 0.00" in session.text("#frame-state")
+
+
 def test_with_one_animal_there_is_nothing_to_swap(tmp_path, open_review):
     world = Crossing(tmp_path, lambda frame: np.uint8(truth(frame) == 1), animals=(1,))
     session = open_review(world, 0)
