@@ -80,6 +80,9 @@ def main(config: Config) -> None:
             open_in_browser(stack.enter_context(redirect_file(address)))
         print("Ctrl-C ends.", flush=True)
         serve(server, app.extensions["run"], app.extensions["corrector"])
+    unsaved = app.extensions["drafts"].numbers()
+    if unsaved:
+        print(f"\nwarning: drawn in the page but not saved: frame {', '.join(map(str, unsaved))}.")
     labelled = task.labelled_frames()
     if labelled:
         print(f"\nLabelled frames: {len(labelled)}. Next: {task.next_command()}")

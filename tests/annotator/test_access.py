@@ -79,6 +79,20 @@ def test_other_pages_can_write_nothing(client, task, headers):
         assert client.get("/api/frames/1/full.jpg", headers=headers).status_code == 403
 
 
+def test_a_page_of_an_earlier_session_on_this_port_saves_nothing_into_another_video(task):
+    sessions = []
+    for _ in range(2):
+        client = create_app(task, TOKEN).test_client()
+        client.get(f"/?token={TOKEN}")
+        sessions.append(client.get("/api/video").get_json()["session"])
+    label = png(np.uint8(ellipse(1)))
+    response = client.post("/api/labels/1", data=label, headers={"X-Session": sessions[0]})
+    assert response.status_code == 409 and "Reload" in response.get_json()["error"]
+    assert not task.label_path(1).exists()
+    response = client.post("/api/labels/1", data=label, headers={"X-Session": sessions[1]})
+    assert response.status_code == 200
+
+
 def test_the_page_itself_may_write(client):
     headers = {"Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"}
     response = client.post("/api/labels/1", data=png(np.uint8(ellipse(1))), headers=headers)

@@ -20,8 +20,9 @@ import pytest
 
 import annotate
 from tests.bright_hen import NUM_FRAMES, ellipse, picture
-from tests.page_client import PATIENCE_SECONDS
+from tests.page_client import PATIENCE_SECONDS, TOKEN, png
 from utils import paths
+from utils.annotator.segment_click import ClickSegmenter
 from utils.errors import InputError, UsageError
 from utils.files import write_json
 from utils.media.labels import write_label
@@ -164,6 +165,23 @@ def test_the_script_loads_the_network_at_once_serves_the_page_and_ends_with_ctrl
                 status = json.load(answer)
         assert status == {"state": "ready", "reason": None}
         assert script.end() == 0
+
+
+def test_what_was_drawn_and_not_saved_is_named_in_the_end(dataset, tmp_path, monkeypatch, capsys):
+    def serve(server, *_):
+        client = server.app.test_client()
+        client.get(f"/?token={TOKEN}")
+        for frame in (1, 2, 5):
+            client.post(f"/api/drafts/{frame}", data=png(np.uint8(ellipse(frame))))
+        client.post("/api/labels/2", data=png(np.uint8(ellipse(2))))
+        server.server_close()
+
+    monkeypatch.setattr(annotate, "serve", serve)
+    monkeypatch.setattr(annotate, "load_segmenter", lambda *_: ClickSegmenter())
+    monkeypatch.setattr(annotate.secrets, "token_urlsafe", lambda _: TOKEN)
+    monkeypatch.setattr(annotate.signal, "signal", lambda *_: None)
+    annotate.main(annotate.Config(dataset=dataset, results=tmp_path / "results", no_browser=True))
+    assert "not saved: frame 1, 5.\n" in capsys.readouterr().out
 
 
 # Stands for a browser: notes its arguments, and what is in the file that it is to open.

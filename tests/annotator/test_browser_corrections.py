@@ -7,6 +7,8 @@ from tests.bright_parts import Finder
 from tests.crossing_animals import NUM_FRAMES, SWAPPED_FROM, Crossing, truth
 from utils.annotator import corrector
 from utils.annotator.prompted_segmenter import PromptedSegmenter
+from utils.media import overlay
+from utils.media.labels import write_label
 
 END = NUM_FRAMES - 1
 
@@ -60,6 +62,7 @@ def test_a_swap_is_found_and_corrected_in_three_actions_and_undone_by_one(tmp_pa
     page.keyboard.press("Control+z")
     session.wait_text("#corrections-text", "No corrections yet")
     session.loaded()
+    assert session.text("#toast") == "Undone (5 frames). Ctrl+Shift+Z brings it back."
     assert abs(session.colour(20 + 14 * SWAPPED_FROM, 55) - wrong).max() < 6
     page.click("#redo")
     session.wait_text("#corrections-text", "1 correction")
@@ -186,6 +189,78 @@ def test_a_piece_under_the_pointer_is_given_away_and_deleted(tmp_path, open_revi
     point_at(session, 100, 20)
     session.page.keyboard.press("k")
     session.wait_text("#toast", "no animal under the pointer")
+
+
+def test_a_piece_is_where_the_pointer_is_after_the_view_was_zoomed(tmp_path, open_review):
+    """It was the piece that had been there before."""
+    world = Crossing(tmp_path)
+    session = open_review(world, 0)
+    session.page.mouse.move(*session.place(23, 55, zoom=0.8**2))  # still on the background
+    session.page.keyboard.press("-")
+    session.page.keyboard.press("-")
+    session.page.keyboard.press("k")
+    session.wait_text("#corrections", "a piece of animal 1 deleted")
+    written(session)
+    np.testing.assert_array_equal(world.mask(0) > 0, truth(0) == 2)
+
+
+def test_a_key_that_is_held_down_corrects_once(tmp_path, open_review):
+    session = open_review(Crossing(tmp_path), SWAPPED_FROM)
+    page = session.page
+    page.keyboard.down("e")
+    session.wait_text("#corrections-text", "1 correction")
+    session.answered()
+    page.keyboard.down("e")  # as a keyboard repeats it
+    page.keyboard.up("e")
+    page.keyboard.press("f")
+    session.wait_text("#corrections-text", "2 corrections")
+    assert session.text("#corrections").count(f"to {END}") == 1
+
+
+def test_the_video_is_watched_as_it_was_if_it_cannot_be_written(tmp_path, open_review, monkeypatch):
+    def fail(*_, **__):
+        raise ValueError("no such codec")
+
+    world = Crossing(tmp_path)
+    world.write_overlay()
+    monkeypatch.setattr(overlay, "write_overlay_video", fail)
+    session = open_review(world, SWAPPED_FROM)
+    session.page.keyboard.press("f")
+    session.wait_text("#writing-text", "no such codec")
+    session.page.click("#watch")
+    session.wait("document.getElementById('video').readyState >= 2")
+
+
+def test_the_list_keeps_the_keyboard_while_files_are_written(tmp_path, open_review):
+    session = open_review(Crossing(tmp_path), SWAPPED_FROM)
+    page = session.page
+    page.keyboard.press("e")
+    session.wait_text("#corrections", "swapped")
+    page.focus("#corrections button")
+    page.evaluate("import('/page/correct.js').then((correct) => correct.loadCorrections())")
+    assert "swapped" in session.text("#corrections :focus")
+    written(session)
+
+
+def test_the_animals_of_a_new_run_can_be_swapped_whatever_their_numbers(tmp_path, open_review):
+    world = Crossing(tmp_path)
+    session = open_review(world, 0)
+    page, numbers = session.page, np.array([0, 1, 3], np.uint8)
+    assert page.locator("#swap-b option").all_inner_texts() == ["1", "2"]
+    for frame in range(NUM_FRAMES):
+        write_label(world.mask_path(frame), numbers[truth(frame)], (1, 3))
+    world.write_record((1, 3))
+    page.evaluate("import('/page/correct.js').then((correct) => correct.loadCorrections())")
+    for menu in ("#swap-a", "#swap-b"):
+        assert page.locator(f"{menu} option").all_inner_texts() == ["1", "3"]
+    page.keyboard.press("f")
+    session.wait_text("#corrections", "animals 1 and 3 swapped")
+    written(session)
+
+
+def test_a_confidence_of_0_is_shown(tmp_path, open_review):
+    session = open_review(Crossing(tmp_path, confidence=[0.0] * NUM_FRAMES), 3)
+    assert "confidence 0.00" in session.text("#frame-state")
 
 
 def test_with_one_animal_there_is_nothing_to_swap(tmp_path, open_review):

@@ -228,6 +228,17 @@ class DamagedVideo(LongVideo):
         return super().read(index)
 
 
+def test_the_list_of_labels_keeps_the_keyboard_when_a_draft_is_kept(make_session):
+    session = make_session()
+    write_label(session.task.label_path(6), ellipse(6))
+    session.open()
+    session.page.keyboard.press("b")
+    session.drag((20, 20), (30, 20))
+    session.page.focus("#labels .go")
+    session.page.wait_for_selector("#strip .draft")
+    assert session.text("#labels :focus") == "Frame 6"
+
+
 def test_a_frame_that_cannot_be_read_is_shown_with_the_reason(make_session):
     sequence = VideoSequence("long", DamagedVideo(), {}, "annotations", None, "")
     session = make_session(sequence, first_frame=20)

@@ -67,6 +67,32 @@ def test_a_brush_stroke_is_exactly_where_it_was_drawn_at_any_zoom(make_session, 
     np.testing.assert_array_equal(session.save(6) == 255, painted & ~dot)
 
 
+def test_clear_forgets_where_the_eraser_has_been(make_session):
+    session = make_session().open()
+    page = session.page
+    erased = "import('/page/state.js').then(({ state }) => state.label.values.includes(128))"
+    page.keyboard.press("b")
+    session.drag((60, 75), (120, 75))
+    page.keyboard.press("e")
+    session.drag((60, 75), (70, 75))
+    assert page.evaluate(erased)
+    page.click("#clear-animal")
+    assert not page.evaluate(erased)
+
+
+def test_a_box_that_finds_nothing_is_not_answered_with_the_advice_to_draw_one(make_session):
+    session = make_session().open()
+    page = session.page
+    page.click("#add-animal")
+    page.keyboard.press("b")
+    page.locator("#brush-size").fill("30")
+    session.drag((30, 30), (60, 30))
+    page.keyboard.press("1")
+    page.keyboard.press("c")
+    session.drag((30, 20), (60, 40))  # all of it is of animal 2
+    session.wait_text("#toast", "Nothing found there. Click the animal")
+
+
 def test_a_view_that_is_moved_and_zoomed_still_draws_where_the_pointer_is(make_session):
     session = make_session().open()
     page, mouse = session.page, session.page.mouse

@@ -94,3 +94,20 @@ def test_a_run_that_is_cancelled_says_so_and_can_be_started_again(make_session):
     session.task.stage3.with_name("continue").touch()
     session.page.click("#run")
     session.wait_text("#done-text", "Every frame is segmented")
+
+
+def test_of_a_run_its_start_and_end_are_read_out_and_no_step_of_its_progress(make_session):
+    session = make_session()
+    write_label(session.task.label_path(6), ellipse(6))
+    session.open()
+    session.page.click("#run")
+    session.wait_text("#run-text", "Fine-tuning: 5 of 12")
+    assert session.text("#run-news") == "The run has begun."
+    assert session.page.locator("#run-news[role=status]").count() == 1
+    read_out = "document.getElementById('run-text').closest('[aria-live], [role=status]') !== null"
+    assert not session.page.evaluate(read_out)
+    session.page.click("#cancel")
+    session.wait_text("#run-news", "Cancelled.")
+    session.task.stage3.write_text("raise SystemExit('error: no room')")
+    session.page.click("#run")
+    session.wait_text("#run-news", "The run failed: no room")

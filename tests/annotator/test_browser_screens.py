@@ -72,3 +72,23 @@ def test_every_control_can_be_reached_by_tab_and_has_a_name(make_session):
               || e.getAttribute("aria-hidden"))).map((e) => e.outerHTML)"""
     )
     assert nameless == []
+
+
+def test_arrow_keys_choose_an_animal_where_one_is_focused_and_a_frame_elsewhere(make_session):
+    session = make_session().open()
+    page = session.page
+    for _ in range(2):
+        page.keyboard.press("n")
+    chosen, stops = "#animals [aria-checked=true]", "#animals [tabindex='0']"
+    assert session.text(chosen) == session.text(stops) == "Animal 3"
+    page.focus(chosen)
+    for key, number in (("ArrowLeft", 2), ("ArrowDown", 3), ("ArrowRight", 1), ("ArrowUp", 3)):
+        page.keyboard.press(key)
+        assert session.text(chosen) == session.text(stops) == f"Animal {number}"
+        assert session.text("#animals :focus") == f"Animal {number}"
+    assert session.frame() == 6
+    page.click("#animals :text('Animal 2')")
+    page.keyboard.press("ArrowRight")  # the mouse leaves the keys to the canvas
+    session.wait(lambda: session.frame() == 7)
+    session.loaded()
+    assert session.text(chosen) == "Animal 2"

@@ -6,10 +6,13 @@ from tests.annotator.test_browser_frames import DamagedVideo
 from tests.bright_hen import overlap
 from tests.bright_parts import Finder
 from tests.crossing_animals import Crossing, truth
+from tests.page_client import TOKEN
 from tests.page_session import ellipse
+from utils import paths
 from utils.annotator.background_network import BackgroundNetwork
 from utils.annotator.prompted_segmenter import PromptedSegmenter
 from utils.annotator.segment_click import ClickSegmenter
+from utils.annotator.server import create_app
 from utils.inputs.sequences import VideoSequence, open_video_sequence
 from utils.media.labels import write_label
 
@@ -90,6 +93,62 @@ def test_redrawing_begins_anew_when_the_result_is_another_one(open_results, tmp_
     assert label[55, 20] == 2  # as in the result now
 
 
+def test_an_animal_that_is_the_only_one_keeps_its_number_when_a_frame_is_fixed(
+    open_results, tmp_path
+):
+    """It became animal 1 beside animal 2, each the other one's background in the next run."""
+    world = Crossing(tmp_path, lambda f: np.uint8(truth(f) == 1), animals=(1,))
+    write_label(paths.LABELS / "pair" / "00000.png", np.uint8(truth(0) == 1) * 2, (2,))
+    session = open_results(world, 3)
+    page = session.page
+    for key, seen in (("r", "result"), ("m", "unsaved")):
+        switch(session, key, seen)
+    assert page.locator("#animals [aria-checked=true]").inner_text() == "Animal 2"
+    paint(session, 100, 20)
+    label = session.save(3)
+    assert set(np.unique(label)) == {0, 2} and label[20, 110] and label[55, 60]
+    page.keyboard.press("Control+Enter")
+    session.wait_text("#toast", "corrected")
+    session.wait_text("#frame-state", "result, corrected")
+    assert world.list()[0]["animals"] == [1]
+    page.keyboard.press("ArrowLeft")
+    session.loaded()
+    point = session.place(50, 55)
+    page.mouse.move(*point)
+    page.keyboard.press("k")  # nothing is left of it in frame 2
+    session.wait_text("#corrections", "a piece of animal 1 deleted")
+    session.loaded()
+    page.keyboard.press("1")
+    switch(session, "m", "unsaved")
+    assert page.locator("#animals [aria-checked=true]").inner_text() == "Animal 2"
+
+
+def test_a_redraw_that_began_as_an_older_result_is_not_applied(open_results, tmp_path):
+    """It swapped the animals back, and the frames around followed it."""
+    world = Crossing(tmp_path)
+    session = open_results(world, 9)
+    page = session.page
+    for key, seen in (("r", "result"), ("m", "unsaved"), ("r", "result")):
+        switch(session, key, seen)
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    session.loaded()
+    page.keyboard.press("e")  # swaps the animals to the end
+    session.wait_text("#corrections-text", "1 correction")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    switch(session, "r", "unsaved")
+    page.keyboard.press("Control+Enter")
+    session.wait_text("#toast", "Press R, then M, to begin anew")
+    session.wait("!document.getElementById('apply').disabled")
+    switch(session, "r", "result, corrected")
+    switch(session, "m", "unsaved")
+    page.keyboard.press("Control+Enter")  # the present result, unchanged
+    session.expected_complaint = "422"
+    session.wait_text("#toast", "has already")
+    assert len(world.list()) == 1
+
+
 def test_redrawing_begins_anew_when_it_was_undone(open_results, tmp_path):
     session = open_results(Crossing(tmp_path), 0)
     page = session.page
@@ -161,6 +220,33 @@ def test_a_label_that_cannot_be_read_is_not_taken_for_none(make_session):
     session.page.on("dialog", lambda dialog: (questions.append(dialog.message), dialog.accept()))
     paint(session, *SPOT)
     assert session.save(6)[30, 50] == 255 and "cannot be read" in questions[0]
+
+
+def test_a_tab_of_an_earlier_session_on_this_port_saves_nothing(make_session):
+    """Its label went into the video of the next session."""
+    session = make_session().open()
+    paint(session, *SPOT)
+    session.page.wait_for_selector("#strip .draft")
+    session.server.app = create_app(session.task, TOKEN)
+    session.expected_complaint = "409"
+    session.page.click("#save")
+    session.wait_text("#toast", "another session of annotate.py. Reload it")
+    assert not session.task.label_path(6).exists()
+
+
+def test_undo_in_a_field_that_is_typed_into_leaves_the_label(make_session):
+    session = make_session().open()
+    page = session.page
+    paint(session, *SPOT)
+    page.focus("#number")
+    page.keyboard.press("1")
+    page.keyboard.press("Control+z")
+    page.keyboard.press("Control+y")
+    page.keyboard.press("Control+z")
+    page.focus("#canvas")
+    assert "unsaved" in session.text("#frame-state")
+    page.keyboard.press("Control+z")
+    session.wait_text("#frame-state", "not labelled")
 
 
 def test_nothing_is_drawn_before_the_picture_of_the_frame_is_there(make_session):

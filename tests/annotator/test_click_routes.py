@@ -14,7 +14,7 @@ from utils import paths
 from utils.annotator.background_network import BackgroundNetwork
 from utils.annotator.click_marks import Click
 from utils.annotator.click_network import load_segmenter
-from utils.annotator.prompts import parse_prompt
+from utils.annotator.prompts import BY_HAND, parse_prompt
 from utils.annotator.segment_click import ClickSegmenter
 from utils.annotator.server import create_app
 from utils.errors import InputError
@@ -31,6 +31,27 @@ def test_clicks_over_the_wire_find_the_ellipse_and_spare_other_animals(client):
     mask = labels_of(client.post("/api/segment/3", data=data))
     assert not mask[draft == 2].any()
     assert overlap(mask, truth & (draft == 0)) > 0.85
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        {"clicks": [{"x": 75, "y": 60, "positive": True}]},
+        {"clicks": [], "box": [45, 25, 105, 95], "fresh": True},
+    ],
+    ids=["click", "box"],
+)
+def test_what_was_erased_is_found_by_who_starts_over(client, prompt):
+    """Only the pixels of the click were."""
+    draft = NOTHING.copy()
+    draft[ellipse(3)] = BY_HAND
+    if prompt.get("fresh"):
+        draft[55:65, 70:80] = 1  # what is left of the mask before
+    data = {
+        "request": json.dumps({"animal": 1, **prompt}),
+        "labels": (io.BytesIO(png(draft)), "labels.png"),
+    }
+    assert overlap(labels_of(client.post("/api/segment/3", data=data)), ellipse(3)) > 0.85
 
 
 # The network

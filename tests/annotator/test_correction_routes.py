@@ -1,6 +1,7 @@
 """Corrections over the wire: swaps, pieces, masks that are followed, undo, and the files."""
 
 import json
+import os
 import threading
 
 import numpy as np
@@ -289,6 +290,43 @@ def test_an_export_that_fails_is_told_and_the_overlay_is_there(world, open_page)
     assert content["is_overlay_written"]
 
 
+def test_a_note_about_an_overlay_that_was_written_is_told_once(world, open_page, monkeypatch):
+    """It counted as a failure: the overlay was never done, and written again in each session."""
+    from utils.media import overlay
+
+    world.write_overlay()
+    write_overlay_video = overlay.write_overlay_video
+
+    def write(*arguments, **options):
+        write_overlay_video(*arguments, **options)
+        return "it shows 10 frames per second"
+
+    monkeypatch.setattr(overlay, "write_overlay_video", write)
+    client = open_page(world)
+    correct(client, "piece", frame=3, x=60, y=50, animal=0)
+    answer = wait_for(client, "/api/corrections", lambda answer: answer["writing"]["error"])
+    assert "it shows 10 frames per second" in answer["writing"]["error"]
+    assert not answer["writing"]["overlay"]
+    assert json.loads((world.run_dir / "corrections.json").read_text())["is_overlay_written"]
+    again = open_page(world).get("/api/corrections").get_json()["writing"]
+    assert again == {"masks": 0, "overlay": False, "error": None}
+
+
+def test_an_overlay_that_cannot_be_written_is_still_due(world, open_page, monkeypatch):
+    from utils.media import overlay
+
+    def fail(*_, **__):
+        raise ValueError("no such codec")
+
+    world.write_overlay()
+    monkeypatch.setattr(overlay, "write_overlay_video", fail)
+    client = open_page(world)
+    correct(client, "piece", frame=3, x=60, y=50, animal=0)
+    answer = wait_for(client, "/api/corrections", lambda answer: answer["writing"]["error"])
+    assert "no such codec" in answer["writing"]["error"] and answer["writing"]["overlay"]
+    assert not json.loads((world.run_dir / "corrections.json").read_text())["is_overlay_written"]
+
+
 def test_every_format_is_tried_and_all_that_went_wrong_is_told(world, open_page, monkeypatch):
     from utils.annotator import results_writer
 
@@ -309,6 +347,20 @@ def test_every_format_is_tried_and_all_that_went_wrong_is_told(world, open_page,
     assert len(list(export.parent.glob("*.tried"))) == 3
     for told in ("without sound", "export.py csv failed", "export.py cutout failed"):
         assert told in answer["writing"]["error"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="process groups are looked at as POSIX has them")
+def test_ctrl_c_in_the_terminal_does_not_reach_an_export(world, open_page):
+    """It ended the export, and the tables stayed as they were before the correction."""
+    (world.results / "export" / "csv").mkdir(parents=True)
+    (world.results / "export" / "csv" / "pair.csv").touch()
+    export = world.results.with_name("export.py")
+    export.write_text("import os, sys\nsys.exit(f'group {os.getpgrp()}.')\n")
+    client = open_page(world, export=export)
+    correct(client, "piece", frame=3, x=60, y=50, animal=0)
+    answer = wait_for(client, "/api/corrections", lambda answer: answer["writing"]["error"])
+    assert "group " in answer["writing"]["error"]
+    assert f"group {os.getpgrp()}." not in answer["writing"]["error"]
 
 
 def test_the_tables_follow_where_what_is_undone_held_in_no_frame(world, open_page):

@@ -1,6 +1,7 @@
 """A scale drawn on a frame: which videos it holds for, and what it makes of pixels."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,16 @@ def test_a_folder_is_the_same_one_however_its_path_is_written(tmp_path, monkeypa
     assert find_scale("day1", tmp_path / "study" / "day1.mp4", SIZE) == TEN_PX_ARE_5_CM
     remove_scale("day1", tmp_path / "code" / ".." / "study" / "day1.mp4")
     assert find_scale("day1", tmp_path / "study" / "day1.mp4", SIZE) is None
+
+
+def test_a_folder_is_the_same_one_in_any_case_where_case_does_not_matter(tmp_path, monkeypatch):
+    monkeypatch.setattr(os.path, "normcase", str.lower)  # as on Windows
+    video = tmp_path / "Study" / "hen.mp4"
+    save_scale("hen", video, TEN_PX_ARE_5_CM)
+    assert find_scale("cock", video.with_name("cock.mp4"), SIZE) == TEN_PX_ARE_5_CM
+    assert find_scale("cock", tmp_path / "STUDY" / "cock.mp4", SIZE) == TEN_PX_ARE_5_CM
+    remove_scale("cock", tmp_path / "STUDY" / "cock.mp4")
+    assert find_scale("hen", video, SIZE) is None
 
 
 def test_one_drawn_for_the_folder_replaces_that_of_the_video(tmp_path):

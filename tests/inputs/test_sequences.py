@@ -1,5 +1,6 @@
 """Which videos there are, and which of their frames are labelled."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -369,6 +370,33 @@ def test_a_sequence_named_1080p_is_opened(tmp_path):
 def test_a_label_that_is_one_of_the_frames_is_refused(world):
     with pytest.raises(UsageError, match=r"00004\.png: expected a label, found a frame of hen"):
         world.open(world.frames / "00004.png")
+
+
+def test_a_link_to_a_frame_is_no_label_and_a_file_in_the_place_of_one_is(world):
+    video = world.open().video
+    label = paths.LABELS / "hen" / "00004.png"
+    label.parent.mkdir(parents=True)
+    for link in (os.link, os.symlink):
+        link(world.frames / "00004.png", label)
+        with pytest.raises(InputError, match="found a frame of hen"):
+            find_made_labels(video)
+        label.unlink()
+    (world.frames / "00004.png").rename(label)
+    assert find_made_labels(video) == {4: label}
+
+
+def test_the_frames_are_not_looked_at_again_for_each_label(world, monkeypatch):
+    """The page finds the labels whenever it keeps a draft: of a long video that took seconds."""
+    world.annotate_in_labels(3, 6)
+    video, seen, stat = world.open().video, [], os.stat
+
+    def note(path, *arguments, **options):
+        seen.append(path)
+        return stat(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "stat", note)
+    assert list(find_made_labels(video)) == [3, 6]
+    assert seen and not [path for path in seen if world.frames in Path(str(path)).parents]
 
 
 def test_a_label_of_a_decimal_time_belongs_to_that_time(tmp_path):

@@ -39,6 +39,7 @@ def serve_frames(app: Flask, task: AnnotationTask, frames: FrameReader) -> None:
     @app.get("/api/video")
     def video_facts():
         return jsonify(
+            session=app.config["SESSION"],
             name=task.sequence.name,
             num_frames=len(video),
             height=video.height,

@@ -169,26 +169,27 @@ class ResultsWriter:
                     raise _InterruptedError
             return task.read_result(index)
 
-        notes = []
+        notes, failures = [], []
         if status["has_overlay"]:
             with closing(type(task.video)(task.video.path, task.video.name)) as video:
                 aside = task.results / paths.RUNS / task.sequence.name / paths.CORRECTIONS
                 labelled = status["labelled"]
-                notes = write_overlays(task.overlay_path.parent, aside, video, read_mask, labelled)
+                folder = task.overlay_path.parent
+                notes = write_overlays(folder, aside, video, read_mask, labelled, failures)
             with self._changed:
                 if self._pending or self._is_paused:
                     return  # once more, later
         self._note_written("masks")  # export.py refuses those that lack corrections
-        failures = self._export_again()
+        notes += self._export_again()
         with self._changed:
             if self._pending or self._is_paused:
                 return
-        if notes:
-            raise InputError("; ".join([*notes, *failures]))
+        if failures:
+            raise InputError("; ".join(notes))
         self._note_written("overlay")  # also if export.py failed: the overlay would be made again
         with self._changed:
             if not self._pending:  # else the files are of masks that have changed since
-                self._is_overlay_due, self._error = False, "; ".join(failures) or None
+                self._is_overlay_due, self._error = False, "; ".join(notes) or None
 
     def _export_again(self) -> list[str]:
         """Files that export.py has written of these masks are written anew. Returns: what failed,
@@ -208,7 +209,15 @@ class ResultsWriter:
                 continue
             command = [sys.executable, str(task.export), *arguments]
             command += ["--results", str(task.results), "--sequences", name]
-            done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
+            # Ctrl-C in the terminal is meant for the server, which waits for this.
+            done = subprocess.run(
+                command,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                start_new_session=True,
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # on Windows
+            )
             if done.returncode:
                 reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
                 what = f"export.py {arguments[0]} failed after the correction; run it again"

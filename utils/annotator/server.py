@@ -40,15 +40,15 @@ def create_app(task: AnnotationTask, token: str, network: BackgroundNetwork | No
         network: answers clicks and proposes masks; begins to load when it is first asked, if it
             has not begun. If it is None or fails, clicks use colours only.
 
-    Returns: the application; `app.extensions["run"]` is its BackgroundRun, and "corrector" its
-        Corrector.
+    Returns: the application; `app.extensions["run"]` is its BackgroundRun, "corrector" its
+        Corrector, and "drafts" has what was drawn and not saved.
     """
     app = Flask("annotate", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_UPLOAD_BYTES
     app.json.sort_keys = False
     frames, drafts, run = FrameReader(task.video), BoundedStore(MAX_DRAFT_BYTES), BackgroundRun()
     corrector = Corrector(task)
-    app.extensions["run"], app.extensions["corrector"] = run, corrector
+    app.extensions |= {"run": run, "corrector": corrector, "drafts": drafts}
     guard(app, token)
     _answer_errors(app)
     serve_page(app)

@@ -97,9 +97,7 @@ def find_scale(name: str, video_path: Path | None, size: tuple[int, int]) -> Sca
     """
     content = _read_file()
     folder = None if video_path is None else _folder_key(video_path)
-    # Of an earlier version, or typed in another case where that does not matter.
-    folders = {os.path.normcase(key): one for key, one in content["folders"].items()}
-    for one in (content["videos"].get(name), folders.get(folder)):
+    for one in (content["videos"].get(name), content["folders"].get(folder)):
         if one is not None:
             scale = _parse(one)
             if scale.size == tuple(size):
@@ -138,7 +136,7 @@ def _scales_file() -> Path:
 
 def _folder_key(video_path: Path) -> str:
     # Without "..", as run.json has the path of the video.
-    return os.path.dirname(os.path.abspath(video_path))
+    return os.path.normcase(os.path.dirname(os.path.abspath(video_path)))
 
 
 def _read_file() -> dict[str, dict[str, Any]]:
@@ -148,7 +146,9 @@ def _read_file() -> dict[str, dict[str, Any]]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if all(isinstance(content[kind], dict) for kind in ("videos", "folders")):
-            return content
+            # Of an earlier version, or typed in another case where that does not matter.
+            folders = {os.path.normcase(key): one for key, one in content["folders"].items()}
+            return content | {"folders": folders}
     except (ValueError, TypeError, KeyError):
         pass
     raise InputError(

@@ -307,7 +307,7 @@ def _match_labels(video: Video, files: Sequence[Path], guidance: str | None) -> 
             if path.is_dir():
                 raise InputError(f"{path}: expected a label file, found a folder; name its files.")
             raise InputError(f"{path}: no such label file. Check --label.")
-        if isinstance(video, FrameFolder) and any(map(path.samefile, video.frame_paths)):
+        if isinstance(video, FrameFolder) and video.is_frame(path):
             raise UsageError(
                 f"{path}: expected a label, found a frame of {video.name}; move the label out of "
                 "the folder of the frames, or name the label of this frame."

@@ -54,6 +54,12 @@ class FrameFolder:
         return tuple(path.stem for path in self.frame_paths)
 
     @cached_property
+    def _path_of_file(self) -> dict[tuple[int, int], Path]:
+        """By device and number of the file, which all links to it have."""
+        files = ((path.stat(), path) for path in self.frame_paths)
+        return {(status.st_dev, status.st_ino): path for status, path in files}
+
+    @cached_property
     def _size(self) -> tuple[int, int]:
         return read_image(self.frame_paths[0]).shape[:2]
 
@@ -74,6 +80,13 @@ class FrameFolder:
 
     def __len__(self) -> int:
         return len(self.frame_paths)
+
+    def is_frame(self, path: Path) -> bool:
+        """Whether a file is one of the frames, whatever its path."""
+        status = path.stat()
+        frame = self._path_of_file.get((status.st_dev, status.st_ino))
+        # A new file may have the number of a frame that was removed meanwhile.
+        return frame is not None and frame.exists() and frame.samefile(path)
 
     def __enter__(self) -> Self:
         return self

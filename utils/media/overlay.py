@@ -182,6 +182,7 @@ def write_overlays(
     video: Video,
     mask_of: Callable[[int], np.ndarray],
     labelled: Collection[int],
+    failures: list[str] | None = None,
     *,
     show: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> list[str]:
@@ -193,21 +194,22 @@ def write_overlays(
         folder: created if it is missing.
         aside_dir: the files are written there and moved when they are complete.
         video, mask_of, labelled, show: as in `write_overlay_video`.
+        failures: gets those of the returned lines that say what could not be written.
 
     Returns: what is not as intended, a line each.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    notes = []
+    notes, failures = [], [] if failures is None else failures
     write_video_of = partial(write_overlay_video, show=show)
     for suffix, write in ((".mp4", write_video_of), (".png", write_contact_sheet)):
         target = folder / f"{video.name}{suffix}"
         aside = aside_dir / f"overlay{suffix}"
-        with noting_failures(target, notes):
+        with noting_failures(target, failures):
             note = write(aside, video, mask_of, labelled)
             move_into_place(aside, target)
             if note:
                 notes.append(f"{target}: {note}.")
-    return notes
+    return [*notes, *failures]
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ export function showAnimals(counts) {
   }
   [...list.children].forEach((choice, i) => {
     choice.setAttribute("aria-checked", i + 1 === state.animal);
+    choice.tabIndex = i + 1 === state.animal ? 0 : -1; // arrow keys lead to the others
     choice.title = `${counts[i + 1]} pixels` + (i < 9 ? ` (${i + 1})` : "");
   });
   $("add-animal").disabled = state.numAnimals >= state.video.colours.length;
@@ -35,6 +36,13 @@ export function setAnimal(number) {
   state.animal = number;
   showAnimals(countAnimals(state.label.values ?? emptyValues()));
   parts.view.draw();
+}
+
+/** `by`: 1 chooses the next animal, -1 the one before; its button gets the focus. */
+export function stepAnimal(by) {
+  const { animal, numAnimals } = state;
+  setAnimal(((animal - 1 + by + numAnimals) % numAnimals) + 1);
+  $("animals").children[state.animal - 1].focus();
 }
 
 export function addAnimal() {

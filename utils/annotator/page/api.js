@@ -2,13 +2,15 @@
 
 export const RETRY_MS = 5000; // until what failed is asked again
 
-// Browsers may keep frames, and another session on this port may show another video.
-const SESSION = Date.now().toString(36);
+// Another session on this port may show another video: it refuses what this page sends, and has
+// other addresses for frames, which browsers may keep.
+let session;
 
 async function ask(path, options = {}) {
   let response;
   try {
-    response = await fetch(path, { cache: "no-store", ...options });
+    const headers = session ? { ...options.headers, "X-Session": session } : options.headers;
+    response = await fetch(path, { cache: "no-store", ...options, headers });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Error("annotate.py does not answer. Is it still running in the terminal?");
@@ -19,6 +21,13 @@ async function ask(path, options = {}) {
 }
 
 export const getJson = async (path) => (await ask(path)).json();
+
+/** What the page shows; from now on every request says of which session it is. */
+export async function getVideo() {
+  const video = await getJson("/api/video");
+  session = video.session;
+  return video;
+}
 
 export const post = async (path, body, headers = {}) =>
   (await ask(path, { method: "POST", body, headers })).json();
@@ -55,7 +64,7 @@ export async function getProposals(frame, signal) {
 /** What is wrong with an address, null if nothing is. */
 export const errorOf = (path) => ask(path).then(() => null, (error) => error.message);
 
-export const frameAddress = (frame, size) => `/api/frames/${frame}/${size}.jpg?v=${SESSION}`;
+export const frameAddress = (frame, size) => `/api/frames/${frame}/${size}.jpg?v=${session}`;
 
 export const previewAddress = (version) => `/api/preview.png?v=${version}`;
 

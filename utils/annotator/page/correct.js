@@ -2,10 +2,10 @@
 // were redrawn and are followed from frame to frame, undo.
 
 import * as api from "./api.js";
-import { $, createButton, showError, showMessage } from "./dom.js";
+import { $, createButton, fillList, showError, showMessage } from "./dom.js";
 import { keepDraft } from "./drafts.js";
 import { openFrame, reloadLabel } from "./frames.js";
-import { NUMBER } from "./pixels.js";
+import { exchangeAnimals, isSameRuns, packRuns } from "./pixels.js";
 import { encodePng } from "./png.js";
 import { setMode } from "./review.js";
 import { parts, state } from "./state.js";
@@ -127,20 +127,21 @@ export function movePiece(animal) {
   change("piece", { frame: state.frame, x, y, animal }, text);
 }
 
-export const undoCorrection = () => change("undo", {}, "Undone");
+export const undoCorrection = () =>
+  change("undo", {}, "Undone", "Ctrl+Shift+Z brings it back.");
 
 export const redoCorrection = () => change("redo", {}, "Done again");
 
-function change(what, content, text) {
-  if (state.mode === "review" && !atWork) send(what, content, text).catch(showError);
+function change(what, content, text, advice) {
+  if (state.mode === "review" && !atWork) send(what, content, text, advice).catch(showError);
 }
 
-async function send(what, content, text) {
+async function send(what, content, text, advice = "Ctrl+Z undoes it.") {
   const answer = await api.postJson(`/api/corrections/${what}`, content);
   take(answer);
   const { changed } = answer;
   const frames = changed.length > 1 ? ` (${changed.length} frames)` : "";
-  showMessage(`${text}${frames}. Ctrl+Z undoes it.`.replace("Undone.", "Undone"));
+  showMessage(`${text}${frames}. ${advice}`);
 }
 
 /** The label on the screen, which began as the result of this frame, becomes its result. */
@@ -150,7 +151,12 @@ export async function correctFrame() {
   if (state.mode !== "label" || !state.fixing.has(frame) || !label.values) return;
   $("apply").disabled = true;
   try {
-    const values = label.values.map((value) => value & NUMBER);
+    const { result, lone } = state.fixing.get(frame);
+    const values = exchangeAnimals(label.values, 1, lone ?? 1);
+    const now = await api.getMask("result", frame);
+    if (!isSameRuns(packRuns(now.values), result)) {
+      throw new Error("The result of this frame has changed. Press R, then M, to begin anew.");
+    }
     const png = await encodePng(values, video.width, video.height);
     take(await api.post(`/api/corrections/masks/${frame}`, png));
     await forgetFix(frame);
@@ -255,14 +261,12 @@ function showPanel() {
   $("swap-part").hidden = animals.length < 2;
   $("give-piece").hidden = animals.length < 2;
   for (const id of ["swap-a", "swap-b"]) {
-    if ($(id).options.length !== animals.length) {
-      $(id).replaceChildren(...animals.map((animal) => new Option(animal)));
-    }
+    fillList($(id), animals, () => animals.map((animal) => new Option(animal)));
   }
   if ($("swap-a").value === $("swap-b").value && animals.length > 1) choosePair(...animals);
   const none = available ? "No corrections yet." : (reason ?? "");
   $("corrections-text").textContent = summary ? `${summary}.` : none;
-  $("corrections").replaceChildren(...list.toReversed().map(showEntry));
+  fillList($("corrections"), list, () => list.toReversed().map(showEntry));
   $("writing-text").textContent = describeWriting(writing);
 }
 

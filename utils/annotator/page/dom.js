@@ -23,3 +23,11 @@ export function createButton(text, onClick) {
   element.addEventListener("click", onClick);
   return element;
 }
+
+/** Fills a list, unless it shows `facts` already: whatever has the focus in it would lose it. */
+export function fillList(list, facts, createItems) {
+  const text = JSON.stringify(facts);
+  if (list.dataset.facts === text) return;
+  list.dataset.facts = text;
+  list.replaceChildren(...createItems());
+}

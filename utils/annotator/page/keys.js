@@ -1,6 +1,6 @@
 // What buttons and keys do.
 
-import { addAnimal, setAnimal } from "./animals.js";
+import { addAnimal, setAnimal, stepAnimal } from "./animals.js";
 import {
   correctFrame,
   findDoubt,
@@ -113,6 +113,8 @@ const REVIEW_KEYS = {
   g: () => movePiece(state.animal),
 };
 
+const REPEATED = ["[", "]", "+", "=", "-", "Backspace"]; // while they are held down
+
 export function connectButtons() {
   for (const [id, action] of Object.entries(BUTTONS)) {
     $(id).addEventListener("click", () => action());
@@ -141,7 +143,7 @@ export function connectKeys() {
   // After a click with the mouse the canvas has the keys again: the space bar moves the view and
   // presses no button.
   document.addEventListener("click", (event) => {
-    if (event.detail && event.target.closest("button") && !event.target.closest("dialog, aside")) {
+    if (event.detail && event.target.closest("[role=radio], button:not(dialog *, aside *)")) {
       $("canvas").focus({ preventScroll: true });
     }
   });
@@ -159,7 +161,9 @@ function onKey(event) {
   if (document.querySelector("dialog[open]")) return;
   const { target } = event;
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  const isNumber = target.matches("input[type=number]");
   if (event.ctrlKey || event.metaKey) {
+    if (isNumber && "zy".includes(key)) return; // undoes what was typed
     const action = { z: event.shiftKey ? redo : undo, y: redo, s: save, Enter: correctFrame }[key];
     if (action) {
       event.preventDefault();
@@ -168,10 +172,13 @@ function onKey(event) {
     return;
   }
   const isBracket = key === "[" || key === "]"; // with Alt on some keyboards
-  if ((event.altKey && !isBracket) || target.matches("select, input[type=number]")) return;
+  if ((event.altKey && !isBracket) || isNumber || target.matches("select")) return;
   const isSlider = target.matches("input[type=range]");
   const isControl = isSlider || target.closest("button, summary, input, video");
-  if (key === "ArrowLeft" || key === "ArrowRight") {
+  if (/^Arrow/.test(key) && target.closest("[role=radio]")) {
+    event.preventDefault();
+    stepAnimal(key === "ArrowLeft" || key === "ArrowUp" ? -1 : 1);
+  } else if (key === "ArrowLeft" || key === "ArrowRight") {
     if (isSlider) return;
     event.preventDefault();
     openFrame(state.frame + (key === "ArrowLeft" ? -1 : 1) * (event.shiftKey ? 10 : 1));
@@ -190,6 +197,6 @@ function onKey(event) {
     const action = (state.mode === "review" && REVIEW_KEYS[key]) || KEYS[key];
     if (!action || (isSlider && key.length > 1) || (isControl && key === "Enter")) return;
     event.preventDefault();
-    action(event);
+    if (!event.repeat || REPEATED.includes(key)) action(event);
   }
 }

@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { showAnimals } from "./animals.js";
 import { $, showError, showMessage } from "./dom.js";
 import { deleteLabel, encodeValues, isLabelUnseen, keepDraft, sendLabel } from "./drafts.js";
-import { NUMBER, applyMask, countAnimals, unpackRuns } from "./pixels.js";
+import { BY_HAND, NUMBER, applyMask, countAnimals, unpackRuns } from "./pixels.js";
 import { currentWork, emptyValues, isWaiting, parts, state } from "./state.js";
 import { showState } from "./status.js";
 
@@ -116,7 +116,8 @@ export function clearAnimal() {
   if (!canEdit()) return;
   const { values } = state.label;
   for (let i = 0; i < values.length; i++) {
-    if ((values[i] & NUMBER) === state.animal) values[i] = 0;
+    // Also where the eraser has been: nobody sees why clicks find nothing there.
+    if ((values[i] & NUMBER) === state.animal || values[i] === BY_HAND) values[i] = 0;
   }
   const prompts = { ...currentWork().step.prompts };
   delete prompts[state.animal];
@@ -172,7 +173,8 @@ async function segment({ frame, animal, change, fresh }) {
   const at = work.steps.indexOf(before);
   if (at < 0 || at > work.at) return; // undone
   if (at < work.at) return segment({ frame, animal, change, fresh });
-  if (!mask.includes(1)) showMessage("Nothing found there. Try a box around the animal.");
+  const advice = fresh ? "Click the animal, or paint it." : "Try a box around the animal.";
+  if (!mask.includes(1)) showMessage(`Nothing found there. ${advice}`);
   applyMask(state.label.values, mask, animal);
   addStep({ ...before.prompts, [animal]: prompts });
 }

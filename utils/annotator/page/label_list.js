@@ -1,6 +1,6 @@
 // The list of labelled frames.
 
-import { $, createButton } from "./dom.js";
+import { $, createButton, fillList } from "./dom.js";
 
 export class LabelList {
   /** `onOpen` and `onDelete` get the frame. */
@@ -11,8 +11,10 @@ export class LabelList {
   }
 
   update(labelled, current) {
-    this.opens.clear();
-    $("labels").replaceChildren(...labelled.map((frame) => this.createItem(frame)));
+    fillList($("labels"), labelled, () => {
+      this.opens.clear();
+      return labelled.map((frame) => this.createItem(frame));
+    });
     $("no-labels").hidden = labelled.length > 0;
     this.showCurrent(current);
   }

@@ -41,7 +41,7 @@ async function start() {
     location.replace("/");
     return;
   }
-  const video = await api.getJson("/api/video");
+  const video = await api.getVideo();
   state.video = video;
   state.label.width = video.width;
   state.label.height = video.height;

@@ -18,6 +18,9 @@ export function packRuns(values) {
   return Uint32Array.from(runs);
 }
 
+export const isSameRuns = (a, b) =>
+  a.length === b.length && a.every((value, i) => value === b[i]);
+
 export function unpackRuns(runs, target) {
   let at = 0;
   for (let i = 0; i < runs.length; i += 2) {
@@ -80,6 +83,13 @@ export function applyMask(values, mask, animal) {
     if (mask[i] && number !== animal) values[i] = animal;
     else if (!mask[i] && number === animal) values[i] = 0;
   }
+}
+
+/** The numbers of animals, two of which change places, without what was drawn by hand. */
+export function exchangeAnimals(values, a, b) {
+  const numbers = Uint8Array.from({ length: NUMBER + 1 }, (_, i) => i);
+  [numbers[a], numbers[b]] = [b, a];
+  return values.map((value) => numbers[value & NUMBER]);
 }
 
 export function countAnimals(values) {

@@ -1,10 +1,12 @@
 // Reviewing the result of stage 3, and fixing a frame of it.
 
+import { setAnimal } from "./animals.js";
+import { getMask } from "./api.js";
 import { setPanel, showHint } from "./controls.js";
 import { $, showMessage } from "./dom.js";
 import { leaveFrame, reloadLabel } from "./frames.js";
 import { addStep, showLabel } from "./label.js";
-import { packRuns } from "./pixels.js";
+import { exchangeAnimals, isSameRuns, packRuns } from "./pixels.js";
 import { currentWork, parts, state } from "./state.js";
 import { showMarks, showState } from "./status.js";
 
@@ -30,6 +32,8 @@ export async function fixFrame() {
   if (state.mode !== "review" || !state.label.values) return;
   const predicted = state.label.values.slice();
   const { frame } = state;
+  const lone = await loneNumber().catch(() => null); // opening that label says what is wrong
+  if (frame !== state.frame || state.mode !== "review") return;
   await setMode("label");
   const work = currentWork();
   if (frame !== state.frame || state.mode !== "label" || !work) return;
@@ -38,19 +42,35 @@ export async function fixFrame() {
     return;
   }
   const before = work.step;
-  showLabel(predicted);
+  state.numAnimals = Math.max(state.numAnimals, lone);
+  showLabel(exchangeAnimals(predicted, 1, lone ?? 1));
+  if (lone) setAnimal(lone); // of several, the chosen one may be what the mask lacks
   addStep({});
-  state.fixing.set(frame, { result: packRuns(predicted), began: work.step, before });
+  state.fixing.set(frame, { result: packRuns(predicted), lone, began: work.step, before });
   showState();
   showMessage("Redraw the animal. Then correct the result, or save a further label and run again.");
+}
+
+/** The number that the only animal of the result, where it is always 1, has in the labels of the
+ * run; null if there are several animals. */
+async function loneNumber() {
+  const { animals, labelled } = parts.runPanel.results;
+  if (animals.length > 1) return null;
+  const numbers = new Set();
+  for (const frame of labelled) {
+    const isMade = state.saved.labelled.includes(frame);
+    if (!isMade && !state.video.annotated.includes(frame)) continue;
+    const { values } = await getMask(isMade ? "label" : "annotation", frame);
+    for (const value of values) if (value) numbers.add(value);
+  }
+  return numbers.size > 1 ? null : ([...numbers][0] ?? 1);
 }
 
 /** Whether what is on the screen, and unsaved, began as this result. */
 function isBeingFixed(frame, work, predicted) {
   const fix = state.fixing.get(frame);
   if (!fix || !work.isDirty || !work.steps.slice(0, work.at + 1).includes(fix.began)) return false;
-  const now = packRuns(predicted);
-  return now.length === fix.result.length && now.every((value, i) => value === fix.result[i]);
+  return isSameRuns(packRuns(predicted), fix.result);
 }
 
 /** Results have come, or others than before. */

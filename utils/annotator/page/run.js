@@ -118,6 +118,11 @@ export class RunPanel {
     } else if (now === "cancelled") {
       $("run-text").textContent = "Cancelled. Run again to continue from there.";
     }
+    if (this.state !== now) {
+      const hasFailed = now === "failed" || now === "cancelled";
+      const end = hasFailed ? $("run-text").textContent : ""; // the message below is read out itself
+      $("run-news").textContent = isRunning ? "The run has begun." : end;
+    }
     if (this.state === "running" && now === "done") {
       showMessage(`Done in ${duration(status.seconds)}. Review shows the result.`);
     }
@@ -166,7 +171,8 @@ export class RunPanel {
   }
 
   watch() {
-    if (state.corrections.writing?.overlay) {
+    const { writing } = state.corrections;
+    if (writing?.overlay && !writing.error) {
       showMessage("The video is being written with the corrections. Try again in a moment.");
       return;
     }

@@ -52,12 +52,12 @@ function showFrameState(work) {
   const name = video.frame_names[frame];
   const count = `Frame ${frame} of 0–${video.num_frames - 1}`;
   const file = Number(name) === frame ? "" : ` (${name})`;
-  const confidence = mode === "review" && parts.runPanel.results.confidence?.[frame];
+  const confidence = mode === "review" ? parts.runPanel.results.confidence?.[frame] : null;
   const isCorrected = ([first, last]) => first <= frame && frame <= last;
   if (key === "result" && state.corrections.frames?.some(isCorrected)) {
     [span.className, span.textContent] = ["saved", "result, corrected"];
   }
-  const trust = confidence ? ` · confidence ${confidence.toFixed(2)}` : "";
+  const trust = confidence == null ? "" : ` · confidence ${confidence.toFixed(2)}`;
   $("frame-state").replaceChildren(`${count}${file} · `, span, trust);
   if (innerWidth > WIDE_PX) $("frame-state").append(` · ${video.width}×${video.height}`);
 }

@@ -20,7 +20,7 @@ export class View {
     this.opacity = 0.45;
     this.isShown = true;
     this.isPanning = false; // while the space bar is down, or with the hand
-    this.pointer = null; // where the pointer hovers, in frame pixels
+    this.hovered = null; // where the pointer is, in screen pixels: the view moves below it
     this.scale = 1; // screen pixels per frame pixel, on the side on which it is not stretched
     this.stretchX = this.stretchY = 1; // of pixels that are not square
     this.left = this.top = 0;
@@ -224,9 +224,14 @@ export class View {
     canvas.addEventListener("pointerup", (event) => this.onUp(event));
     canvas.addEventListener("pointercancel", (event) => this.onUp(event, true));
     canvas.addEventListener("pointerleave", () => {
-      this.pointer = null;
+      this.hovered = null;
       this.draw();
     });
+  }
+
+  /** Where the pointer hovers, in frame pixels; null if it does not. */
+  get pointer() {
+    return this.hovered && this.toFrame(...this.hovered);
   }
 
   place(event) {
@@ -264,7 +269,7 @@ export class View {
 
   onMove(event) {
     const place = this.place(event);
-    this.pointer = event.pointerType === "touch" ? null : place;
+    this.hovered = event.pointerType === "touch" ? null : [place.screenX, place.screenY];
     const before = this.pointers.get(event.pointerId);
     if (!before) {
       this.draw();
