@@ -82,7 +82,9 @@ def main(config: Config) -> None:
         serve(server, app.extensions["run"], app.extensions["corrector"])
     unsaved = app.extensions["drafts"].numbers()
     if unsaved:
-        print(f"\nwarning: drawn in the page but not saved: frame {', '.join(map(str, unsaved))}.")
+        print(
+            f"\nwarning: changed in the page and not saved: frame {', '.join(map(str, unsaved))}."
+        )
     labelled = task.labelled_frames()
     if labelled:
         print(f"\nLabelled frames: {len(labelled)}. Next: {task.next_command()}")

@@ -236,14 +236,14 @@ def write_scores(
     Those of an earlier call stay where this one, as with another data set, had nothing to score.
     """
     path = config.results / "scores.json"
+    record = make_record(config, dataset_dir, scores, failed)
+    if config.json is not None:
+        write_json(config.json, record)
     if not scores and not failed and path.is_file():
         print(f"Nothing was scored: {path} and scores.csv stay as they were")
         return
-    record = make_record(config, dataset_dir, scores, failed)
     write_json(path, record)
     write_atomically(config.results / "scores.csv", lambda path: write_csv(path, scores))
-    if config.json is not None:
-        write_json(config.json, record)
     print(f"Written: {path} and scores.csv")
 
 

@@ -3,6 +3,7 @@
 import re
 import threading
 import urllib.request
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -80,16 +81,17 @@ def test_other_pages_can_write_nothing(client, task, headers):
 
 
 def test_a_page_of_an_earlier_session_on_this_port_saves_nothing_into_another_video(task):
-    sessions = []
-    for _ in range(2):
-        client = create_app(task, TOKEN).test_client()
+    other = replace(task, results=task.results / "other")
+    ids = []
+    for one in (other, task, task):  # the last: annotate.py was started again
+        client = create_app(one, TOKEN).test_client()
         client.get(f"/?token={TOKEN}")
-        sessions.append(client.get("/api/video").get_json()["session"])
+        ids.append(client.get("/api/video").get_json()["id"])
     label = png(np.uint8(ellipse(1)))
-    response = client.post("/api/labels/1", data=label, headers={"X-Session": sessions[0]})
+    response = client.post("/api/labels/1", data=label, headers={"X-Video": ids[0]})
     assert response.status_code == 409 and "Reload" in response.get_json()["error"]
     assert not task.label_path(1).exists()
-    response = client.post("/api/labels/1", data=label, headers={"X-Session": sessions[1]})
+    response = client.post("/api/labels/1", data=label, headers={"X-Video": ids[1]})
     assert response.status_code == 200
 
 

@@ -167,7 +167,7 @@ def test_the_script_loads_the_network_at_once_serves_the_page_and_ends_with_ctrl
         assert script.end() == 0
 
 
-def test_what_was_drawn_and_not_saved_is_named_in_the_end(dataset, tmp_path, monkeypatch, capsys):
+def test_what_was_drawn_and_not_saved_is_named_at_the_end(dataset, tmp_path, monkeypatch, capsys):
     def serve(server, *_):
         client = server.app.test_client()
         client.get(f"/?token={TOKEN}")

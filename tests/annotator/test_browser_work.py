@@ -1,5 +1,7 @@
 """Work that must not be lost in the page, nor end up in another frame, in headless Chromium."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from tests.annotator.test_browser_frames import DamagedVideo
@@ -227,10 +229,11 @@ def test_a_tab_of_an_earlier_session_on_this_port_saves_nothing(make_session):
     session = make_session().open()
     paint(session, *SPOT)
     session.page.wait_for_selector("#strip .draft")
-    session.server.app = create_app(session.task, TOKEN)
+    other = replace(session.task, results=session.task.results / "other")
+    session.server.app = create_app(other, TOKEN)
     session.expected_complaint = "409"
     session.page.click("#save")
-    session.wait_text("#toast", "another session of annotate.py. Reload it")
+    session.wait_text("#toast", "another video now than this page. Reload the page")
     assert not session.task.label_path(6).exists()
 
 

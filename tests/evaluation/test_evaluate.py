@@ -349,7 +349,9 @@ def test_a_report_without_anything_to_score_keeps_earlier_scores(world, capsys):
     _, before = world.evaluate()
     table = (world.results / "scores.csv").read_bytes()
     (world.dataset / "Annotations").rename(world.dataset / "annotations elsewhere")
-    assert world.evaluate(report=True) == (0, before)
+    copy = world.results / "copy.json"
+    assert world.evaluate(report=True, json=copy) == (0, before)
+    assert json.loads(copy.read_text())["sequences"] == {}
     assert (world.results / "scores.csv").read_bytes() == table
     assert "scores.json and scores.csv stay as they were" in capsys.readouterr().out
 

@@ -14,6 +14,7 @@ from tests.frame_choice_world import REDS, colour_extractor, make_chooser, write
 from tests.made_results import NUM_FRAMES, MadeResults
 from utils import paths
 from utils.errors import InputError, UsageError
+from utils.frame_choice.chooser import rank_video
 from utils.frame_choice.selection_files import read_selection
 from utils.inputs.sequences import find_sequences
 from utils.media.labels import write_label
@@ -83,6 +84,8 @@ def test_a_data_set_that_cannot_be_written_is_said_before_the_frames_are_looked_
     with pytest.raises(InputError, match="bubbleNet_data is not a folder.*--dataset"):
         bubblenet_select.main(config)
     assert not extractor.prepare.seen
+    folder = paths.frame_selection_dir(config.dataset, video.name)
+    assert rank_video(video, folder, chooser, write=False).is_new  # as a dry run
 
 
 def test_the_script_goes_by_whom_the_project_trusts(script, video, tmp_path, monkeypatch, capsys):

@@ -9,7 +9,6 @@ import contextlib
 import hmac
 import html
 import os
-import secrets
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ from werkzeug.exceptions import Conflict, Forbidden
 
 HOST = "127.0.0.1"
 LOCAL_NAMES = (HOST, "localhost")
-SESSION_HEADER = "X-Session"
+VIDEO_HEADER = "X-Video"
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -45,18 +44,15 @@ _REDIRECT_PAGE = """<!doctype html>
 """
 
 
-def guard(app: Flask, token: str) -> None:
+def guard(app: Flask, token: str, video_id: str) -> None:
     """Refuses all requests but those of the page itself.
-
-    A page that was opened with an earlier annotate.py on this port is refused as well: it shows
-    another video. `app.config["SESSION"]` is what the page sends back as SESSION_HEADER.
 
     Args:
         app: the application; every answer gets the headers that forbid foreign scripts.
         token: what the page's address must carry once (?token=...); from then on a cookie does.
+        video_id: what the page sends as VIDEO_HEADER; one that was opened with an earlier
+            annotate.py on this port may show another video.
     """
-
-    app.config["SESSION"] = session = secrets.token_hex(8)
 
     def is_token(text: str | None) -> bool:
         return text is not None and hmac.compare_digest(text.encode(), token.encode())
@@ -73,8 +69,8 @@ def guard(app: Flask, token: str) -> None:
             raise Forbidden(
                 "Wrong or missing token. Open the whole address that annotate.py printed."
             )
-        if request.headers.get(SESSION_HEADER, session) != session:
-            raise Conflict("This page is of another session of annotate.py. Reload it.")
+        if request.headers.get(VIDEO_HEADER, video_id) != video_id:
+            raise Conflict("annotate.py shows another video now than this page. Reload the page.")
 
     @app.after_request
     def add_headers(response: Response) -> Response:

@@ -39,7 +39,7 @@ def serve_frames(app: Flask, task: AnnotationTask, frames: FrameReader) -> None:
     @app.get("/api/video")
     def video_facts():
         return jsonify(
-            session=app.config["SESSION"],
+            id=task.video_id,
             name=task.sequence.name,
             num_frames=len(video),
             height=video.height,

@@ -139,7 +139,7 @@ def read_marks(prompt: Prompt, draft: np.ndarray) -> Marks:
     sure[is_animal] = 0
     sure[is_by_hand & is_animal] = SURE_ANIMAL
     current = np.zeros_like(is_animal) if prompt.is_fresh else is_animal
-    if current.any():  # else the eraser was used on a mask that is gone
+    if current.any():  # else the eraser was used on other masks than this one
         sure[is_by_hand & (labels == 0)] = SURE_BACKGROUND
     return Marks(prompt.clicks, prompt.box, current, sure, prompt.is_given)
 

@@ -49,7 +49,7 @@ def create_app(task: AnnotationTask, token: str, network: BackgroundNetwork | No
     frames, drafts, run = FrameReader(task.video), BoundedStore(MAX_DRAFT_BYTES), BackgroundRun()
     corrector = Corrector(task)
     app.extensions |= {"run": run, "corrector": corrector, "drafts": drafts}
-    guard(app, token)
+    guard(app, token, task.video_id)
     _answer_errors(app)
     serve_page(app)
     serve_frames(app, task, frames)

@@ -1,5 +1,6 @@
 """What annotate.py works on: one video, its labels and results on disk, and the next command."""
 
+import hashlib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,6 +44,12 @@ class AnnotationTask:
     @property
     def video(self) -> Video:
         return self.sequence.video
+
+    @property
+    def video_id(self) -> str:
+        """Tells this video with these results from another one."""
+        facts = self.video.path.absolute(), len(self.video), self.results.absolute()
+        return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
     @property
     def overlay_path(self) -> Path:

@@ -162,13 +162,15 @@ def rank_video(
         write: False leaves the disk as it is (a dry run).
 
     Raises:
-        InputError: before a frame is looked at, if the selection cannot be written to `folder`.
+        InputError: before a frame is looked at, if the selection is to be written to `folder` and
+            cannot be.
     """
     key = {**chooser.key, "frames": video.sha256()}
     rankings = read_current_rankings(folder, key, video)
     if rankings is not None:
         return Selection(video.name, rankings, chooser.rule, is_new=False)
-    check_writable(folder, "a copy of the data set that can be written to (--dataset)")
+    if write:
+        check_writable(folder, "a copy of the data set that can be written to (--dataset)")
     features = None
     if chooser.extractor is not None:
         cache = folder / f"features_{chooser.extractor.source}.npz"

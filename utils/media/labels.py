@@ -80,7 +80,7 @@ def number_animals(paths: Sequence[Path], first: Sequence[Path] = ()) -> dict[in
     Args:
         paths: of the labels of one video.
         first: those of them that have been read without the others, as by a run that they guided:
-            their animals keep the numbers that they got there.
+            if they show several animals, these keep the numbers that they got there.
 
     Returns: {name: number} for `read_label`.
 

@@ -2,14 +2,15 @@
 
 export const RETRY_MS = 5000; // until what failed is asked again
 
-// Another session on this port may show another video: it refuses what this page sends, and has
-// other addresses for frames, which browsers may keep.
-let session;
+// Browsers may keep frames, and another session on this port may show another video: that one has
+// other addresses for its frames, and refuses what this page sends.
+const SESSION = Date.now().toString(36);
+let videoId;
 
 async function ask(path, options = {}) {
   let response;
   try {
-    const headers = session ? { ...options.headers, "X-Session": session } : options.headers;
+    const headers = videoId ? { ...options.headers, "X-Video": videoId } : options.headers;
     response = await fetch(path, { cache: "no-store", ...options, headers });
   } catch (error) {
     if (error.name === "AbortError") throw error;
@@ -22,10 +23,10 @@ async function ask(path, options = {}) {
 
 export const getJson = async (path) => (await ask(path)).json();
 
-/** What the page shows; from now on every request says of which session it is. */
+/** What the page shows; from now on every request says which video it means. */
 export async function getVideo() {
   const video = await getJson("/api/video");
-  session = video.session;
+  videoId = video.id;
   return video;
 }
 
@@ -64,7 +65,7 @@ export async function getProposals(frame, signal) {
 /** What is wrong with an address, null if nothing is. */
 export const errorOf = (path) => ask(path).then(() => null, (error) => error.message);
 
-export const frameAddress = (frame, size) => `/api/frames/${frame}/${size}.jpg?v=${session}`;
+export const frameAddress = (frame, size) => `/api/frames/${frame}/${size}.jpg?v=${SESSION}`;
 
 export const previewAddress = (version) => `/api/preview.png?v=${version}`;
 

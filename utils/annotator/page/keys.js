@@ -167,7 +167,7 @@ function onKey(event) {
     const action = { z: event.shiftKey ? redo : undo, y: redo, s: save, Enter: correctFrame }[key];
     if (action) {
       event.preventDefault();
-      action();
+      if (!event.repeat || "zy".includes(key)) action();
     }
     return;
   }

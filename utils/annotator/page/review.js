@@ -44,7 +44,7 @@ export async function fixFrame() {
   const before = work.step;
   state.numAnimals = Math.max(state.numAnimals, lone);
   showLabel(exchangeAnimals(predicted, 1, lone ?? 1));
-  if (lone) setAnimal(lone); // of several, the chosen one may be what the mask lacks
+  if (lone > 1) setAnimal(lone); // otherwise the chosen one may be what the mask lacks
   addStep({});
   state.fixing.set(frame, { result: packRuns(predicted), lone, began: work.step, before });
   showState();

@@ -120,7 +120,8 @@ export class RunPanel {
     }
     if (this.state !== now) {
       const hasFailed = now === "failed" || now === "cancelled";
-      const end = hasFailed ? $("run-text").textContent : ""; // the message below is read out itself
+      // Of a run that is done, the message below is read out.
+      const end = hasFailed ? $("run-text").textContent : "";
       $("run-news").textContent = isRunning ? "The run has begun." : end;
     }
     if (this.state === "running" && now === "done") {

@@ -17,7 +17,7 @@ export const state = {
   waiting: [], // clicks and boxes that are not answered yet: {frame, click, box}
   proposals: null, // {frame, values, start, items: [{number, path}], chosen, isDismissed}
   corrections: { available: false }, // what the server says about them; see correct.js
-  fixing: new Map(), // frames whose result is being redrawn -> {result, lone, began, before}
+  fixing: new Map(), // frames whose result is being redrawn; see fixFrame
   animal: 1, // the one that tools mark
   numAnimals: 1,
   tool: "click",
