@@ -28,7 +28,8 @@ class Job:
         learns: False: a network that has been fine-tuned is used as it is.
         is_finished: an earlier run has done the same.
         stillness: which frames the network need not see; None: it sees all of them.
-        sharing: how one network follows all labelled animals; None: each has its own.
+        sharing: how the one network that learns all labelled animals follows them; None: each has
+            its own, or none is learnt.
     """
 
     sequence: VideoSequence
@@ -83,6 +84,16 @@ def preset_for(preset: Preset, labels: Mapping[int, LabelMap], max_animals: int 
     return preset.without_newcomers()
 
 
+def key_of_found(key: dict[str, Any], num_animals: int) -> dict[str, Any]:
+    """The key of a run, once it is known how many animals the video shows.
+
+    Args:
+        key: of a `Job`; without a label it says how several animals would be followed.
+        num_animals: labelled or found.
+    """
+    return {name: value for name, value in key.items() if name != "sharing" or num_animals > 1}
+
+
 def describe_jobs(
     jobs: Sequence[Job],
     failed: dict[str, str],
@@ -113,7 +124,7 @@ def describe_jobs(
                 pace,
                 labelled=frames,
                 animals=len(animals),
-                networks=1 if preset.takes_prompts or job.sharing else len(animals),
+                networks=1 if preset.takes_prompts or "sharing" in job.key else len(animals),
                 learns=job.learns,
                 is_finished=job.is_finished,
             )

@@ -487,17 +487,21 @@ class Pipeline:
         return index % self.preset.window.whole_every == 0
 
     def _view(self, animal: int, network: Network | None = None) -> WindowedView:
-        masks = [label == animal for label in self.labels.values() if (label == animal).any()]
         return WindowedView(
             network or self.tuner.model,
             self.frames.read,
             self.fine_size,
             lines=min(self.size),
-            zoom=choose_zoom(masks, self.preset.window),
+            zoom=self._zoom_of(animal),
             settings=self.preset.window,
             threshold=self.preset.refinement.threshold,
             flip=self.preset.flip,
         )
+
+    def _zoom_of(self, animal: int) -> float:
+        """How much the network sees an animal enlarged, see `choose_zoom`."""
+        masks = [label == animal for label in self.labels.values() if (label == animal).any()]
+        return choose_zoom(masks, self.preset.window)
 
     def _show_kind(self, frames: Collection[int]) -> Iterator[int]:
         title = f"{self.video.name}: finding all of the kind"
