@@ -8,7 +8,7 @@ import numpy as np
 from utils.ahead import map_ahead
 from utils.media.videos import Video
 from utils.stage3.absence import Sighting, trust_absences
-from utils.stage3.animal_in_frame import AnimalInFrame, merge_animals
+from utils.stage3.animal_in_frame import AnimalInFrame, merge_animals, without_others
 from utils.stage3.outline import OutlineFilter, redraw_outline
 from utils.stage3.settings import Refinement
 from utils.stage3.smoothing import smooth_over_time
@@ -66,10 +66,6 @@ class Settlement:
     def _settle(self, index: int) -> tuple[np.ndarray, dict[int, Sighting]]:
         """A frame's mask, and what is seen in it by number of the animal."""
         found = {animal: self._found(animal, index) for animal in self.animals}
-        seen = {
-            animal: Sighting.of(one.region, round(one.confidence, 4))
-            for animal, one in found.items()
-        }
         candidates = [
             self._redraw(
                 smooth_over_time(
@@ -84,6 +80,10 @@ class Settlement:
         ]
         threshold = self.refinement.threshold
         owner = merge_animals(candidates, threshold, self.video.height, self.video.width)
+        seen = {}
+        for place, (animal, one) in enumerate(found.items(), start=1):
+            left = without_others(one, (owner > 0) & (owner != place))
+            seen[animal] = Sighting.of(left.region, round(left.confidence, 4))
         return np.array([0, *self.animals], "uint8")[owner], seen
 
     def _redraw(self, found: AnimalInFrame) -> AnimalInFrame:
