@@ -57,7 +57,7 @@ from utils.inputs.guidance import (
     read_labels,
 )
 from utils.inputs.parts import require_one_shot, take_sequence_part
-from utils.inputs.sequences import VideoSequence, find_sequences
+from utils.inputs.sequences import VideoSequence, find_sequences, may_have_label
 from utils.media.labels import labelled_animals
 from utils.media.video_part import parse_part
 from utils.media.videos import Video
@@ -312,7 +312,11 @@ def prepare_jobs(config: Config, weights_sha256: str) -> tuple[list[Job], dict[s
                 raise
             failed[name] = report_error(name, error)
     if config.together:
-        jobs = share_labels(jobs, lambda video, key: bool(find_finished(video, key, config, False)))
+        jobs = share_labels(
+            jobs,
+            lambda video, key: bool(find_finished(video, key, config, False)),
+            left_out=[name for name in failed if may_have_label(dataset, name)],
+        )
     is_long = any(len(job.sequence.video) >= Stillness().min_frames for job in jobs)
     if len(jobs) + len(failed) > 1 or is_long:
         preset, precision = PRESETS[config.preset], keras.config.dtype_policy().name

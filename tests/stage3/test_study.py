@@ -1,6 +1,7 @@
 """Label once, use on many: a saved network on another video, and one network for several."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -375,6 +376,40 @@ def test_a_further_label_redoes_all_videos(world):
     for name in ("ant", "bee"):
         tuned_on = world.record(name)["network"]["tuned_on"]
         assert [entry["video"] for entry in tuned_on] == ["ant", "bee"]
+
+
+def test_a_video_that_may_have_a_label_is_not_left_out(world, no_training, capsys):
+    """The network was learnt anew without it, and all videos were segmented again."""
+    world.add("ant", frames=2, labelled=(1,)).add("bee", frames=2, labelled=())
+    made = paths.LABELS / "bee" / "00001.png"
+    write_label(made, animal(1))
+    world.run(together=True)
+    before = world.listing()
+    no_training()
+    made.write_bytes(made.read_bytes()[:40])
+    with pytest.raises(InputError, match="--together: bee cannot be used, .* may have a label"):
+        world.run(together=True)
+    assert "error: bee: " in capsys.readouterr().out
+    assert world.listing() == before
+    shutil.rmtree(made.parent)
+    world.annotation("ant", 1).write_bytes(b"")
+    with pytest.raises(InputError, match="--together: ant cannot be used, .* may have a label"):
+        world.run(together=True, dry_run=True)
+
+
+def test_a_broken_video_without_a_label_keeps_no_other_from_being_segmented(world):
+    world.add("ant", frames=2, labelled=(1,)).add("bee", frames=2, labelled=())
+    (world.frames("bee") / "00001.png").write_bytes(b"broken")
+    assert world.run(together=True) == 1
+    assert len(world.mask_paths("ant")) == 2
+
+
+def test_where_no_video_can_be_used_together_the_reasons_are_above(world, capsys):
+    world.add("ant", frames=2, labelled=()).add("bee", frames=2, labelled=())
+    with pytest.raises(InputError, match="--together: none of the videos can be used, see above"):
+        world.run(together=True, guidance="first")
+    out = capsys.readouterr().out
+    assert "error: ant: " in out and "error: bee: " in out
 
 
 def test_finished_videos_are_skipped_without_training(world, no_training, monkeypatch):

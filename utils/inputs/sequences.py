@@ -292,6 +292,17 @@ def find_made_labels(video: Video) -> dict[int, Path]:
         raise InputError(str(error)) from None
 
 
+def may_have_label(dataset_dir: Path, name: str) -> bool:
+    """Whether there are files that may label a video, be it one that cannot be opened.
+
+    Args:
+        dataset_dir: of the video, see `find_sequences`.
+        name: of the video.
+    """
+    folders = (paths.LABELS / name, sequence_dir(dataset_dir, "Annotations", name))
+    return any(f is not None and f.is_dir() and list_files(f, (".png",)) for f in folders)
+
+
 def _find_annotations(folder: Path, video: Video) -> dict[int, Path]:
     if not folder.is_dir() or not list_files(folder, (".png",)):
         return {}

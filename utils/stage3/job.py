@@ -138,17 +138,28 @@ def describe_jobs(
 
 
 def share_labels(
-    jobs: Sequence[Job], is_finished: Callable[[Video, dict[str, Any]], bool]
+    jobs: Sequence[Job],
+    is_finished: Callable[[Video, dict[str, Any]], bool],
+    left_out: Sequence[str] = (),
 ) -> list[Job]:
     """The same videos for one network: their masks depend on the labels of all of them.
 
     Args:
         jobs: each by itself.
         is_finished: whether the run of a video with this key was done before.
+        left_out: names of videos that cannot be used, though they may have a label.
 
     Raises:
-        InputError: if none has a label.
+        InputError: if there are such videos, or none has a label.
     """
+    if left_out:
+        raise InputError(
+            f"--together: {', '.join(left_out[:5])} cannot be used, see above, but may have a "
+            "label. Without it another network would be learnt, and all videos segmented again. "
+            "Repair what is wrong; or name the other videos alone, or move its labels elsewhere."
+        )
+    if not jobs:
+        raise InputError("--together: none of the videos can be used, see above.")
     labelled = {
         job.name: {name: job.key["sha256"][name] for name in ("frames", "labels")}
         for job in jobs
