@@ -301,8 +301,9 @@ class Pipeline:
         """Yields the index of each frame and its mask, uint8 (height, width) at the video's size:
         0, or the number of an animal."""
         settlement = Settlement(
-            self.animals, self.video, self.frames, self._found, self.preset.refinement, self.outline
-        )
+            self.animals, self.video, self.frames, self._found, self.preset.refinement,
+            self.outline, self.unseen_frames,
+        )  # fmt: skip
         yield from settlement.masks()
         self.confidence = settlement.confidence
 
@@ -334,6 +335,11 @@ class Pipeline:
     def confidence_of_frames(self) -> list[float]:
         """Per frame, the lowest confidence of any animal, 0..1."""
         return [min(values) for values in zip(*self.confidence.values(), strict=True)]
+
+    @property
+    def unseen_frames(self) -> int:
+        """Frames in a row in which a lost animal is not looked for everywhere, at most."""
+        return 0
 
     @property
     def num_pieces(self) -> int:

@@ -27,6 +27,7 @@ class Settlement:
         found: (animal, frame) -> what the network and the filter have left of it.
         refinement: threshold, and the average over time.
         outline: redraws outlines; None: they stay the network's.
+        unseen_frames: see `trust_absences`.
 
     Attributes:
         confidence: number of the animal -> 0..1 per frame; empty until all masks are settled.
@@ -40,12 +41,14 @@ class Settlement:
         found: Callable[[int, int], AnimalInFrame],
         refinement: Refinement,
         outline: OutlineFilter | None,
+        unseen_frames: int = 0,
     ):
         self.animals = animals
         self.video = video
         self.frames = frames
         self.refinement = refinement
         self.outline = outline
+        self.unseen_frames = unseen_frames
         self.confidence: dict[int, list[float]] = {}
         # Each frame is asked for as the one after, itself and the one before, and several frames
         # are settled at once; with one more per animal, what the next animals need is not dropped.
@@ -61,7 +64,8 @@ class Settlement:
             sightings.append(seen)
             yield index, mask
         for animal in self.animals:
-            self.confidence[animal] = trust_absences([seen[animal] for seen in sightings])
+            of_animal = [seen[animal] for seen in sightings]
+            self.confidence[animal] = trust_absences(of_animal, self.unseen_frames)
 
     def _settle(self, index: int) -> tuple[np.ndarray, dict[int, Sighting]]:
         """A frame's mask, and what is seen in it by number of the animal."""

@@ -64,6 +64,11 @@ class SharedPipeline(Pipeline):
         self.write(self.settle_identities())
 
     @property
+    def unseen_frames(self) -> int:
+        """Those from one whole frame to the next, while others are in sight."""
+        return self.preset.window.whole_every - 1
+
+    @property
     def num_pieces(self) -> int:
         """As many as there are animals."""
         return len(self.animals)
