@@ -296,8 +296,9 @@ def prepare_jobs(config: Config, weights_sha256: str) -> tuple[list[Job], dict[s
     Raises: InputError if only one video was asked for and it cannot be processed; UsageError.
     """
     dataset, open_by_name = find_sequences(
-        config.dataset, config.sequences, config.video, config.label, config.guidance, config.name
-    )
+        config.dataset, config.sequences, config.video, config.label, config.guidance,
+        config.name, parse_part(config.frames or ":"),
+    )  # fmt: skip
     if config.dataset is None and dataset == paths.SAMPLE_DATASET:
         print(f"{paths.FINETUNE_TEST_DATASET} holds no videos: running on the sample, {dataset}.")
     get_chooser = cache(load_chooser)  # for the first video that needs it

@@ -534,6 +534,15 @@ def test_a_label_outside_of_the_part_is_refused_by_name(world):
         world.run(frames="3:", video=(world.frames("hen"),), label=(label,))
 
 
+def test_a_label_that_guidance_assigns_belongs_to_a_frame_of_the_part(world):
+    world.add("hen", labelled=())
+    label = world.root / "mask.png"
+    write_label(label, animal(2))
+    flags = {"video": (world.frames("hen"),), "label": (label,), "guidance": "first"}
+    assert world.run(frames="2:4", **flags) == 0
+    assert world.record()["labelled_frames"] == [2]
+
+
 def test_the_same_part_is_skipped_and_another_one_is_segmented(world, monkeypatch):
     world.add("hen")
     world.run(frames="1:4")
