@@ -57,13 +57,14 @@ from utils.inputs.guidance import (
     read_labels,
 )
 from utils.inputs.parts import require_one_shot, take_sequence_part
-from utils.inputs.sequences import VideoSequence, find_sequences
+from utils.inputs.sequences import VideoSequence, find_sequences, may_have_label
+from utils.media.labels import labelled_animals
 from utils.media.video_part import parse_part
 from utils.media.videos import Video
 from utils.stage3.find_animals import find_labels
 from utils.stage3.fine_tuning import FineTuner
-from utils.stage3.job import Job, describe_jobs, preset_for, share_labels
-from utils.stage3.network_choice import FROM_ANIMALS, Networks, choose_sharing
+from utils.stage3.job import Job, describe_jobs, key_of_found, preset_for, share_labels
+from utils.stage3.network_choice import FROM_ANIMALS, Networks, choose_sharing, share_found
 from utils.stage3.openvino_network import (
     Runtime,
     convert_network,
@@ -85,6 +86,7 @@ from utils.stage3.run_record import (
 from utils.stage3.saved_network import SavedNetwork, network_facts, tuned_on_video
 from utils.stage3.settings import DenseCrf, Finding, GuidedFilter, Preset, Stillness
 from utils.stage3.shared_pipeline import SharedPipeline
+from utils.stage3.sharing import Sharing
 from utils.stage3.temporal_filter import DOUBTFUL
 from utils.stage3.together import LabelledVideo, keep_network, learn_together, together_dir
 from utils.training.stage import check_stage
@@ -115,7 +117,9 @@ class Config:
         "auto",
         "one: a single network finds all labelled animals, which is as fast as one animal, and "
         "which is which follows from where each was; each: a network for each animal; auto: one "
-        f"for animals that look alike, if they are {FROM_ANIMALS} or more or one is mostly hidden",
+        f"for animals that look alike, if they are {FROM_ANIMALS} or more or one is mostly hidden. "
+        "A network that has learnt before (--together, --fine-tuned) finds all of them anyway; "
+        "with each, every one of them is then followed by itself",
     )
     shot_changes: Literal["refuse", "ignore"] = setting(
         "refuse", "what to do with a video of several shots, across which nothing can be followed"
@@ -292,8 +296,9 @@ def prepare_jobs(config: Config, weights_sha256: str) -> tuple[list[Job], dict[s
     Raises: InputError if only one video was asked for and it cannot be processed; UsageError.
     """
     dataset, open_by_name = find_sequences(
-        config.dataset, config.sequences, config.video, config.label, config.guidance, config.name
-    )
+        config.dataset, config.sequences, config.video, config.label, config.guidance,
+        config.name, parse_part(config.frames or ":"),
+    )  # fmt: skip
     if config.dataset is None and dataset == paths.SAMPLE_DATASET:
         print(f"{paths.FINETUNE_TEST_DATASET} holds no videos: running on the sample, {dataset}.")
     get_chooser = cache(load_chooser)  # for the first video that needs it
@@ -308,7 +313,11 @@ def prepare_jobs(config: Config, weights_sha256: str) -> tuple[list[Job], dict[s
                 raise
             failed[name] = report_error(name, error)
     if config.together:
-        jobs = share_labels(jobs, lambda video, key: bool(find_finished(video, key, config, False)))
+        jobs = share_labels(
+            jobs,
+            lambda video, key: bool(find_finished(video, key, config, False)),
+            left_out=[name for name in failed if may_have_label(dataset, name)],
+        )
     is_long = any(len(job.sequence.video) >= Stillness().min_frames for job in jobs)
     if len(jobs) + len(failed) > 1 or is_long:
         preset, precision = PRESETS[config.preset], keras.config.dtype_policy().name
@@ -323,7 +332,13 @@ def find_finished(
     """The record of an earlier run that did the same, if this one is not to do it again."""
     if config.overwrite or is_redone(config.results, video.name, key):
         return None
-    return finished_record(config.results, video, key, config.save_weights and learns)
+    needs_network = config.save_weights and learns
+    record = finished_record(config.results, video, key, needs_network)
+    if record is None and "finding" in key:  # how many there are, only the record says
+        record = finished_record(config.results, video, key_of_found(key, 1), needs_network)
+        if record and len(record["animals"]) > 1:
+            return None
+    return record
 
 
 def prepare_job(
@@ -404,8 +419,11 @@ def prepare_job(
         labels,
         is_possible=not (config.together or config.fine_tuned),
     )
-    if sharing:
-        key["sharing"] = asdict(sharing)
+    shared = sharing
+    if config.together or not guidance.frames:
+        shared = share_found(config.networks, preset, video, labels)
+    if shared:
+        key["sharing"] = asdict(shared)
     if not guidance.frames:
         key["finding"] = asdict(config.finding)
         if not config.animals:  # so that runs without a limit keep their key
@@ -433,7 +451,7 @@ def learn_labels(
         LabelledVideo(job.sequence.video, job.read_labels()) for job in jobs if job.guidance.frames
     ]
     # of a video, or of what is done with a network that has learnt
-    other = ("labelled_frames", "finding", "stillness", "outline", "runtime")
+    other = ("labelled_frames", "finding", "sharing", "stillness", "outline", "runtime")
     key = {name: v for name, v in jobs[0].key.items() if name not in other}
     key["sha256"] = {"weights": start.sha256}
     key["preset"] = asdict(PRESETS[config.preset])  # whatever --animals means to a video
@@ -513,8 +531,9 @@ def segment(
         labels = find_labels(tuner.model, preset, video, state, display, network, config.finding)
         preset = preset_for(preset, labels, config.animals)
     make_pipeline = PromptedPipeline if preset.takes_prompts else Pipeline
-    if job.sharing:
-        make_pipeline = partial(SharedPipeline, sharing=job.sharing)
+    key = key_of_found(job.key, len(labelled_animals(labels.values())))
+    if "sharing" in key:
+        make_pipeline = partial(SharedPipeline, sharing=job.sharing or Sharing())
     convert = partial(convert_network, partial(build_model, config.head))
     pipeline = make_pipeline(
         tuner, preset, video, labels, config.results, state, display,
@@ -524,7 +543,7 @@ def segment(
     )  # fmt: skip
     animals, numbers = pipeline.animals, [frame + video.first_frame for frame in labels]
     frames = ", ".join(map(str, numbers))
-    how = "at once" if job.sharing else "one after the other"
+    how = "at once" if "sharing" in key else "one after the other"
     several = f", {len(animals)} animals, {how}" if len(animals) > 1 else ""
     origin = f"label of frame {frames}" if labelled else f"found in frame {frames}"
     print(
@@ -569,7 +588,7 @@ def segment(
         network=network.record() if network.tuned_on else None,
         saved_weights_sha256=saved or None,
         environment=describe_environment() | openvino_versions(config.runtime),
-        key=job.key,
+        key=key,
     )
 
 

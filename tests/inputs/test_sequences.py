@@ -10,6 +10,7 @@ from utils import paths
 from utils.errors import InputError, UsageError
 from utils.inputs import guidance
 from utils.inputs.guidance import choose_guidance
+from utils.inputs.parts import take_sequence_part
 from utils.inputs.sequences import (
     choose_sequences,
     find_made_labels,
@@ -109,6 +110,22 @@ def test_guidance_assigns_a_label_whose_name_is_no_frames(world, tmp_path, guida
     sequence = open_video_sequence(world.frames, [label], guidance)
     assert list(sequence.labels) == [frame]
     assert choose_guidance(sequence, guidance, []).frames == (frame,)
+
+
+@pytest.mark.parametrize("part", [(2, 7), (3, None), (0, 5)])
+@pytest.mark.parametrize("guidance", ["first", "middle", "last", "4"])
+def test_in_a_part_guidance_assigns_such_a_label_to_its_own_frame(world, tmp_path, guidance, part):
+    label = write_label(tmp_path / "my mask.png")
+    _, found = find_sequences(None, (), [world.frames], [label], guidance, part=part)
+    sequence = take_sequence_part(found["hen"](), *part)
+    assert choose_guidance(sequence, guidance, []).frames == tuple(sequence.labels)
+
+
+def test_a_part_that_the_video_does_not_have_is_what_is_refused(world, tmp_path):
+    label = write_label(tmp_path / "my mask.png")
+    sequence = open_video_sequence(world.frames, [label], "first", part=(20, 30))
+    with pytest.raises(InputError, match="--frames 20:30 is not in it"):
+        take_sequence_part(sequence, 20, 30)
 
 
 @pytest.mark.parametrize("guidance", ["auto", "bubblenet", "1,2"])

@@ -37,3 +37,27 @@ def test_absence_is_trusted_where_the_animal_left_across_the_edge(sightings, abs
     assert [v for v, s in zip(values, sightings, strict=True) if not s.area] == absences
     seen = [(v, s.confidence) for v, s in zip(values, sightings, strict=True) if s.area]
     assert all(value == confidence for value, confidence in seen)
+
+
+LARGE = Sighting(0.8, 390, True)
+
+
+@pytest.mark.parametrize(
+    "sightings, absences",
+    [
+        # What may have been in sight already is not trusted.
+        ([INSIDE, INSIDE, LEAVING, *[ABSENT] * 4, LARGE, INSIDE], [0.8, 0.8, 0, 0]),
+        ([INSIDE, LARGE, *[ABSENT] * 4, LEAVING, INSIDE, INSIDE], [0, 0, 0.8, 0.8]),
+        ([INSIDE, INSIDE, LEAVING, *[ABSENT] * 2, LARGE, INSIDE], [0, 0]),
+        ([INSIDE, INSIDE, LEAVING, *[ABSENT] * 4, LEAVING, INSIDE], [0.9] * 4),
+        ([INSIDE, INSIDE, LEAVING, *[ABSENT] * 4, INSIDE], [0] * 4),
+        ([INSIDE, INSIDE, LARGE, *[ABSENT] * 4, LARGE, INSIDE], [0] * 4),
+        ([INSIDE, INSIDE, LARGE, *[ABSENT] * 4], [0] * 4),
+    ],
+)
+def test_an_animal_that_is_not_looked_for_in_every_frame_may_come_back_large(sightings, absences):
+    values = trust_absences(sightings, unseen_frames=2)
+    assert [v for v, s in zip(values, sightings, strict=True) if not s.area] == absences
+    if LARGE in sightings:  # where each frame is looked at, it was lost
+        values = trust_absences(sightings)
+        assert not any(v for v, s in zip(values, sightings, strict=True) if not s.area)

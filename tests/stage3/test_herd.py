@@ -17,6 +17,7 @@ from utils.stage3 import pipeline, presets, prompted_pipeline, prompted_tuning
 from utils.stage3.prompted_pipeline import PromptedView, keep_pieces, limit_growth
 from utils.stage3.prompted_tuning import NumberedFrame, make_tuner, spill_over
 from utils.training.animals import NumberedImage
+from utils.training.composites import MIN_VISIBLE
 from utils.training.weights import save_weights
 
 HERD = replace(
@@ -180,6 +181,21 @@ def test_each_crop_has_an_earlier_mask_and_one_animal_as_its_target():
         assert inputs["images"].shape == (1, 40, 48, 3)
         assert prompt[..., 2].any() and not prompt[..., :2].any()
         assert cv2.connectedComponents((target == 1).astype("uint8"))[0] >= 2
+
+
+@pytest.mark.parametrize("side", [4, 12])
+def test_animals_that_are_small_in_a_crop_are_asked_for_one_by_one(side):
+    """None of them was, since they cover less than .3 % of it: all of them were the answer."""
+    animals = np.zeros((96, 96), "uint8")
+    animals[30 : 30 + side, 30 : 30 + side], animals[30 : 30 + side, 50 : 50 + side] = 1, 2
+    image = np.where(animals[..., None] > 0, (230, 60, 40), 80).astype("uint8")
+    preset = replace(HERD, fine_tuning=replace(HERD.fine_tuning, crop=(96, 96), steps=30))
+    batches = make_tuner(tiny_prompted_network(), preset, 0).make_batches(
+        [NumberedFrame(NumberedImage(image, animals, are_single=True, min_share=0))], zoom=1.0
+    )
+    has_prompt = [batches.batch_number(number)[0]["prompt"][..., 2].any() for number in range(30)]
+    assert np.mean(has_prompt) > 0.9
+    assert (batches.min_visible == MIN_VISIBLE) == (side == 12)
 
 
 # From frame to frame

@@ -19,7 +19,7 @@ from tests.stage3_world import (
 from utils import console
 from utils.errors import UsageError
 from utils.media.labels import LabelMap
-from utils.stage3 import network_choice, pipeline, presets, second_look, window
+from utils.stage3 import network_choice, pipeline, presets, second_look, settlement, window
 from utils.stage3.fine_tuning import FineTuner
 from utils.stage3.joint_filter import JointFilter
 from utils.stage3.network_choice import can_share, colour_likeness, look_alike
@@ -116,6 +116,20 @@ def test_whole_frames_are_seen_while_an_animal_is_in_doubt(world, monkeypatch, i
     world.run(networks="one")
     every = TINY.window.whole_every
     assert whole == {index: is_in_doubt or index % every == 0 for index in range(NUM_FRAMES)}
+
+
+def test_an_animal_that_was_away_may_come_back_between_two_whole_frames(world, monkeypatch):
+    real, unseen = settlement.trust_absences, []
+
+    def trust_absences(sightings, unseen_frames):
+        unseen.append(unseen_frames)
+        return real(sightings, unseen_frames)
+
+    monkeypatch.setattr(settlement, "trust_absences", trust_absences)
+    world.add_two()
+    for networks in ("one", "each"):
+        world.run(networks=networks)
+    assert unseen == [TINY.window.whole_every - 1] * 2 + [0] * 2
 
 
 def test_a_run_with_a_network_for_each_is_another_one(world):

@@ -47,6 +47,7 @@ def follow(greys, masks, network=None, still=None):
         following = NextFrame(index, grey, find_motion(grey, before), expected)
         found.append(still(following, look, is_whole=index % WHOLE_EVERY == 0))
         expected, before = found[-1] > 127, grey
+        expected = expected if expected.any() else None
     assert still.num_seen == len(seen)
     return np.stack(found) > 127, seen
 
@@ -57,6 +58,22 @@ def test_few_frames_of_a_resting_animal_are_seen_and_all_masks_are_its_own():
     assert (found == square(50)).all()
     assert len(seen) < 40
     assert max(np.diff(seen)) == Stillness().max_interval
+
+
+def test_while_the_animal_is_away_and_nothing_moves_few_frames_are_seen():
+    leaving = [square(max(0, 24 - 8 * n)) if n < 4 else square(0) & False for n in range(200)]
+    _, seen = follow([picture(n, mask) for n, mask in enumerate(leaving)], leaving)
+    assert {0, 1, 2, 3, 4} <= set(seen)
+    assert len(seen) < 20
+    assert max(np.diff(seen)) == Stillness().max_interval
+
+
+def test_an_animal_that_comes_back_anywhere_is_seen_at_once():
+    away = [square(50)] * 2 + [square(50) & False] * 90
+    masks = away + [square(x, 72)[:, ::-1] for x in range(0, 20, 2)]
+    found, seen = follow([picture(n, mask) for n, mask in enumerate(masks)], masks)
+    assert set(range(92, len(masks))) <= set(seen) and len(seen) < 40
+    assert (found == np.stack(masks)).all()
 
 
 def test_every_frame_of_a_moving_animal_is_seen():

@@ -1,6 +1,7 @@
 """Label once, use on many: a saved network on another video, and one network for several."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 import export
 import finetune_test
 from finetune_test import Config
-from tests.stage3_world import NUM_FRAMES, animal, frame, tiny_network
+from tests.stage3_world import NUM_FRAMES, animal, as_palette, frame, tiny_network
 from utils import paths
 from utils.errors import InputError, UsageError
 from utils.evaluation.results import State, list_results, open_input, open_segmented
@@ -255,6 +256,69 @@ def test_a_dry_run_says_that_no_label_is_used(world, saved, capsys):
     assert world.listing() == before
 
 
+def leaving(index):
+    """Two animals of one colour, of which the first and larger one leaves the picture."""
+    mask = np.zeros_like(animal(index))
+    mask[4:22, max(0, 8 - 4 * index) : max(0, 30 - 4 * index)] = 1
+    mask[30:46, 40:62] = 2
+    return mask
+
+
+def add_leaving(world, labelled=()):
+    """Adds `pair`, and `hen`, whose label any network learns."""
+    for index in range(16):
+        image = np.random.default_rng(index).integers(60, 90, (48, 64, 3)).astype("uint8")
+        image[leaving(index) > 0] = (230, 60, 40)
+        world.write_frame("pair", f"{index:05d}.png", image)
+    for index in labelled:
+        world.write_label("pair", index, as_palette(leaving(index)))
+    return world.add("hen")
+
+
+@pytest.mark.parametrize("labelled", [(), (0,)])
+def test_an_animal_that_has_left_does_not_take_over_another_ones_mask(world, labelled):
+    """To the one network both are animals, so whatever is near enough continued the lost one."""
+    add_leaving(world, labelled)
+    assert world.run(together=True) == 0
+    assert world.record("pair")["seconds"]["frames"] == 16
+    assert world.record("pair")["key"]["sharing"]["pixels"] == 0.25
+    assert "sharing" not in world.record("hen")["key"]
+    for index, mask in enumerate(world.masks("pair")):
+        truth = leaving(index)
+        assert overlap(mask == 2, truth == 2) > 0.6, index
+        assert np.mean(mask[truth == 2] == 1) < 0.1, index
+
+
+def test_the_network_of_several_videos_does_not_depend_on_how_animals_are_followed(
+    world, no_training
+):
+    add_leaving(world, (0,))
+    world.run(together=True)
+    no_training()
+    world.run(together=True, networks="each")
+    assert "sharing" not in world.record("pair")["key"]
+    assert world.record("pair")["seconds"]["frames"] == 2 * 16
+
+
+def test_how_animals_that_were_found_are_followed_is_in_the_key_of_several(
+    world, saved, no_training, monkeypatch
+):
+    add_leaving(world)
+    world.add("cock", frames=2, labelled=())
+    no_training()
+    names = ("pair", "cock")
+    for networks in ("each", "auto"):
+        assert use(world, saved, sequences=names, networks=networks) == 0
+        is_shared = ["sharing" in world.record(name)["key"] for name in names]
+        assert is_shared == [networks == "auto", False]
+    assert len(world.record("pair")["animals"]) == 2
+    monkeypatch.setattr(finetune_test, "segment", lambda *_: pytest.fail("done again"))
+    assert use(world, saved, sequences=names) == 0
+    assert use(world, saved, "cock", networks="each") == 0
+    with pytest.raises(pytest.fail.Exception, match="done again"):
+        use(world, saved, "pair", networks="each")
+
+
 # One network for several videos
 
 
@@ -312,6 +376,40 @@ def test_a_further_label_redoes_all_videos(world):
     for name in ("ant", "bee"):
         tuned_on = world.record(name)["network"]["tuned_on"]
         assert [entry["video"] for entry in tuned_on] == ["ant", "bee"]
+
+
+def test_a_video_that_may_have_a_label_is_not_left_out(world, no_training, capsys):
+    """The network was learnt anew without it, and all videos were segmented again."""
+    world.add("ant", frames=2, labelled=(1,)).add("bee", frames=2, labelled=())
+    made = paths.LABELS / "bee" / "00001.png"
+    write_label(made, animal(1))
+    world.run(together=True)
+    before = world.listing()
+    no_training()
+    made.write_bytes(made.read_bytes()[:40])
+    with pytest.raises(InputError, match="--together: bee cannot be used, .* may have a label"):
+        world.run(together=True)
+    assert "error: bee: " in capsys.readouterr().out
+    assert world.listing() == before
+    shutil.rmtree(made.parent)
+    world.annotation("ant", 1).write_bytes(b"")
+    with pytest.raises(InputError, match="--together: ant cannot be used, .* may have a label"):
+        world.run(together=True, dry_run=True)
+
+
+def test_a_broken_video_without_a_label_keeps_no_other_from_being_segmented(world):
+    world.add("ant", frames=2, labelled=(1,)).add("bee", frames=2, labelled=())
+    (world.frames("bee") / "00001.png").write_bytes(b"broken")
+    assert world.run(together=True) == 1
+    assert len(world.mask_paths("ant")) == 2
+
+
+def test_where_no_video_can_be_used_together_the_reasons_are_above(world, capsys):
+    world.add("ant", frames=2, labelled=()).add("bee", frames=2, labelled=())
+    with pytest.raises(InputError, match="--together: none of the videos can be used, see above"):
+        world.run(together=True, guidance="first")
+    out = capsys.readouterr().out
+    assert "error: ant: " in out and "error: bee: " in out
 
 
 def test_finished_videos_are_skipped_without_training(world, no_training, monkeypatch):
@@ -447,6 +545,15 @@ def test_a_label_outside_of_the_part_is_refused_by_name(world):
     label = world.annotation("hen", 2)
     with pytest.raises(InputError, match="labels frame 2, which is not in the part"):
         world.run(frames="3:", video=(world.frames("hen"),), label=(label,))
+
+
+def test_a_label_that_guidance_assigns_belongs_to_a_frame_of_the_part(world):
+    world.add("hen", labelled=())
+    label = world.root / "mask.png"
+    write_label(label, animal(2))
+    flags = {"video": (world.frames("hen"),), "label": (label,), "guidance": "first"}
+    assert world.run(frames="2:4", **flags) == 0
+    assert world.record()["labelled_frames"] == [2]
 
 
 def test_the_same_part_is_skipped_and_another_one_is_segmented(world, monkeypatch):

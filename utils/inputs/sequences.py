@@ -14,6 +14,8 @@ from utils.media.images import FRAME_SUFFIXES, join_few, list_files, list_frames
 from utils.media.name_order import has_decimals, natural_key, spelled_as
 from utils.media.videos import FrameFolder, Video, VideoFile, list_videos
 
+Part = tuple[int, int | None]  # of a video, see `utils.media.video_part.parse_part`
+WHOLE: Part = (0, None)
 SIZE_FOLDERS = ("480p", "1080p", "Full-Resolution")  # of DAVIS, between JPEGImages and the videos
 
 
@@ -169,6 +171,7 @@ def find_sequences(
     labels: Sequence[Path],
     guidance: str,
     name: str | None = None,
+    part: Part = WHOLE,
 ) -> tuple[Path, dict[str, Callable[[], VideoSequence]]]:
     """Finds the videos that the flags of a command line stand for; opens none of them.
 
@@ -179,6 +182,7 @@ def find_sequences(
         labels: --label.
         guidance: --guidance.
         name: of the only one of `videos`, in place of its own.
+        part: of each video that will be taken, whose first, middle or last frame `guidance` means.
 
     Returns:
         the data set's folder (`datasets/` for videos), and name -> function that opens the video.
@@ -197,7 +201,8 @@ def find_sequences(
                 f"--label goes with one sequence, there are {len(names)}. Name it: --sequences."
             )
         return folder, {
-            name: partial(open_dataset_sequence, folder, name, labels, guidance) for name in names
+            name: partial(open_dataset_sequence, folder, name, labels, guidance, part)
+            for name in names
         }
     if dataset or names:
         raise UsageError("--video stands in place of --dataset and --sequences. Give one of them.")
@@ -216,13 +221,17 @@ def find_sequences(
             "the frame's number."
         )
     return paths.DATASETS, {
-        video: partial(open_video_sequence, path, labels, guidance, video)
+        video: partial(open_video_sequence, path, labels, guidance, video, part)
         for video, path in ((name or own, path) for own, path in found.items())
     }
 
 
 def open_dataset_sequence(
-    dataset_dir: Path, name: str, labels: Sequence[Path] = (), guidance: str = "auto"
+    dataset_dir: Path,
+    name: str,
+    labels: Sequence[Path] = (),
+    guidance: str = "auto",
+    part: Part = WHOLE,
 ) -> VideoSequence:
     """Opens a sequence of a data set.
 
@@ -231,6 +240,7 @@ def open_dataset_sequence(
         name: as `list_sequences` returns it.
         labels: --label.
         guidance: --guidance.
+        part: as of `find_sequences`.
 
     Raises:
         UsageError: if a label belongs to no frame, to several, or to the frame of another label.
@@ -239,12 +249,16 @@ def open_dataset_sequence(
     video = FrameFolder(sequence_dir(dataset_dir, "JPEGImages", name), name)
     annotation_dir = sequence_dir(dataset_dir, "Annotations", name)
     expected = annotation_dir or Path(dataset_dir, "Annotations", "480p", name)
-    source = _find_labels(video, annotation_dir, labels, guidance)
+    source = _find_labels(video, annotation_dir, labels, guidance, part)
     return VideoSequence(name, video, *source, annotation_dir, f"{expected / '{}.png'}")
 
 
 def open_video_sequence(
-    path: Path, labels: Sequence[Path], guidance: str, name: str | None = None
+    path: Path,
+    labels: Sequence[Path],
+    guidance: str,
+    name: str | None = None,
+    part: Part = WHOLE,
 ) -> VideoSequence:
     """Opens a video file, or a folder of frames, named by `--video`.
 
@@ -253,22 +267,27 @@ def open_video_sequence(
         labels: --label.
         guidance: --guidance.
         name: of its results; None takes its own.
+        part: as of `find_sequences`.
 
     Raises:
         UsageError, InputError: as `open_dataset_sequence`.
     """
     name = name or video_name(path)
     video = FrameFolder(path, name) if path.is_dir() else VideoFile(path, name)
-    source = _find_labels(video, None, labels, guidance)
+    source = _find_labels(video, None, labels, guidance, part)
     return VideoSequence(name, video, *source, None, f"{paths.LABELS / name / '{}.png'}")
 
 
 def _find_labels(
-    video: Video, annotation_dir: Path | None, label_files: Sequence[Path], guidance: str
+    video: Video,
+    annotation_dir: Path | None,
+    label_files: Sequence[Path],
+    guidance: str,
+    part: Part,
 ) -> tuple[dict[int, Path], str]:
     """The attributes `labels` and `source` of a VideoSequence."""
     if label_files:
-        return _match_labels(video, label_files, guidance), "--label"
+        return _match_labels(video, label_files, guidance, part), "--label"
     made = find_made_labels(video)
     labels, source = made, "datasets/labels" if made else "annotations"
     if annotation_dir is not None and not (made and guidance == "auto"):
@@ -292,6 +311,17 @@ def find_made_labels(video: Video) -> dict[int, Path]:
         raise InputError(str(error)) from None
 
 
+def may_have_label(dataset_dir: Path, name: str) -> bool:
+    """Whether there are files that may label a video, be it one that cannot be opened.
+
+    Args:
+        dataset_dir: of the video, see `find_sequences`.
+        name: of the video.
+    """
+    folders = (paths.LABELS / name, sequence_dir(dataset_dir, "Annotations", name))
+    return any(f is not None and f.is_dir() and list_files(f, (".png",)) for f in folders)
+
+
 def find_annotations(folder: Path, video: Video) -> dict[int, Path]:
     """Finds the annotations of a video in a folder of a data set. Returns: frame index -> file."""
     if not folder.is_dir() or not list_files(folder, (".png",)):
@@ -300,7 +330,9 @@ def find_annotations(folder: Path, video: Video) -> dict[int, Path]:
     return {index[path.stem]: path for path in list_frames(folder) if path.stem in index}
 
 
-def _match_labels(video: Video, files: Sequence[Path], guidance: str | None) -> dict[int, Path]:
+def _match_labels(
+    video: Video, files: Sequence[Path], guidance: str | None, part: Part = WHOLE
+) -> dict[int, Path]:
     labels: dict[int, Path] = {}
     for path in files:
         if not path.is_file():
@@ -314,7 +346,7 @@ def _match_labels(video: Video, files: Sequence[Path], guidance: str | None) -> 
             )
         frames = frames_of_label(path.stem, video.frame_names)
         if len(frames) != 1 and len(files) == 1 and guidance:
-            frames = _frame_of_guidance(guidance, len(video)) or frames
+            frames = _frame_of_guidance(guidance, len(video), part) or frames
         if len(frames) > 1:
             names = " and ".join(video.frame_names[frame] for frame in frames[:2])
             raise UsageError(
@@ -361,9 +393,10 @@ def frames_of_label(stem: str, frame_names: Sequence[str]) -> list[int]:
     return [i for i, text in enumerate(numbers) if text and Decimal(text) == Decimal(stem)]
 
 
-def _frame_of_guidance(guidance: str, num_frames: int) -> list[int]:
+def _frame_of_guidance(guidance: str, num_frames: int, part: Part) -> list[int]:
     """The frame that `--guidance` names, if it names exactly one without looking at labels."""
     if guidance.isdecimal():
         return [int(guidance)]
-    named = {"first": 0, "middle": num_frames // 2, "last": num_frames - 1}
+    frames = range(num_frames)[slice(*part)] or range(num_frames)  # no part: refused when taken
+    named = {"first": frames[0], "middle": frames[len(frames) // 2], "last": frames[-1]}
     return [named[guidance]] if guidance in named else []

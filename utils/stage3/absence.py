@@ -33,15 +33,19 @@ class Sighting:
         return cls(confidence, area, inside < area)
 
 
-def trust_absences(sightings: Sequence[Sighting]) -> list[float]:
+def trust_absences(sightings: Sequence[Sighting], unseen_frames: int = 0) -> list[float]:
     """The confidence of each frame, where an animal may have left the picture.
 
     A mask that is empty has a confidence of 0, since the animal may have been lost. If it left
     across the frame's edge, and if it came back, came back there, then the empty masks are as
-    trustworthy as those beside them.
+    trustworthy as those beside them. Where one who is lost is not looked for in every frame, much
+    of it may be seen at once when it is found at the edge: but for the frames in which it may have
+    been there already, that is as good.
 
     Args:
         sightings: of one animal, one per frame of the video.
+        unseen_frames: in a row, at most, in which a lost animal may be in sight without being
+            looked for.
 
     Returns: 0..1 per frame.
     """
@@ -56,9 +60,16 @@ def trust_absences(sightings: Sequence[Sighting]) -> list[float]:
         before, after = runs[place - 1] if place else [], runs[place + 1 : place + 2]
         beside = [before[::-1], *after] if before else after
         stays = [[sightings[i] for i in stay] for stay in beside]
-        if stays and all(is_across_the_edge(stay, usual) for stay in stays):
-            for frame in frames:
-                values[frame] = min(stay[0].confidence for stay in stays)
+        crossed = [is_across_the_edge(stay, usual) for stay in stays]
+        if not any(crossed):
+            continue
+        if not all(crossed):
+            late = crossed.index(False)
+            if not (unseen_frames and stays[late][0].at_edge):
+                continue
+            frames = frames[:-unseen_frames] if late else frames[unseen_frames:]
+        for frame in frames:
+            values[frame] = min(stay[0].confidence for stay in stays)
     return values
 
 

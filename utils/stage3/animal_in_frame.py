@@ -33,6 +33,22 @@ class AnimalInFrame:
         return mask_confidence(resize_image(self.probability, *self.region.shape), self.region)
 
 
+def without_others(found: AnimalInFrame, others: np.ndarray) -> AnimalInFrame:
+    """What is left of an animal in a frame, once it is known what belongs to other ones.
+
+    Args:
+        found: of the animal.
+        others: bool (H, W), at any size.
+    """
+    if not others.any():
+        return found
+
+    def left_of(values: np.ndarray) -> np.ndarray:
+        return values * (resize_labels(others.astype("uint8"), *values.shape) == 0)
+
+    return AnimalInFrame(found.frame, left_of(found.probability), left_of(found.region))
+
+
 def merge_animals(
     candidates: list[AnimalInFrame], threshold: float, height: int, width: int
 ) -> np.ndarray:

@@ -28,7 +28,8 @@ class Job:
         learns: False: a network that has been fine-tuned is used as it is.
         is_finished: an earlier run has done the same.
         stillness: which frames the network need not see; None: it sees all of them.
-        sharing: how one network follows all labelled animals; None: each has its own.
+        sharing: how the one network that learns all labelled animals follows them; None: each has
+            its own, or none is learnt.
     """
 
     sequence: VideoSequence
@@ -83,6 +84,16 @@ def preset_for(preset: Preset, labels: Mapping[int, LabelMap], max_animals: int 
     return preset.without_newcomers()
 
 
+def key_of_found(key: dict[str, Any], num_animals: int) -> dict[str, Any]:
+    """The key of a run, once it is known how many animals the video shows.
+
+    Args:
+        key: of a `Job`; without a label it says how several animals would be followed.
+        num_animals: labelled or found.
+    """
+    return {name: value for name, value in key.items() if name != "sharing" or num_animals > 1}
+
+
 def describe_jobs(
     jobs: Sequence[Job],
     failed: dict[str, str],
@@ -113,7 +124,7 @@ def describe_jobs(
                 pace,
                 labelled=frames,
                 animals=len(animals),
-                networks=1 if preset.takes_prompts or job.sharing else len(animals),
+                networks=1 if preset.takes_prompts or "sharing" in job.key else len(animals),
                 learns=job.learns,
                 is_finished=job.is_finished,
             )
@@ -127,17 +138,28 @@ def describe_jobs(
 
 
 def share_labels(
-    jobs: Sequence[Job], is_finished: Callable[[Video, dict[str, Any]], bool]
+    jobs: Sequence[Job],
+    is_finished: Callable[[Video, dict[str, Any]], bool],
+    left_out: Sequence[str] = (),
 ) -> list[Job]:
     """The same videos for one network: their masks depend on the labels of all of them.
 
     Args:
         jobs: each by itself.
         is_finished: whether the run of a video with this key was done before.
+        left_out: names of videos that cannot be used, though they may have a label.
 
     Raises:
-        InputError: if none has a label.
+        InputError: if there are such videos, or none has a label.
     """
+    if left_out:
+        raise InputError(
+            f"--together: {', '.join(left_out[:5])} cannot be used, see above, but may have a "
+            "label. Without it another network would be learnt, and all videos segmented again. "
+            "Repair what is wrong; or name the other videos alone, or move its labels elsewhere."
+        )
+    if not jobs:
+        raise InputError("--together: none of the videos can be used, see above.")
     labelled = {
         job.name: {name: job.key["sha256"][name] for name in ("frames", "labels")}
         for job in jobs

@@ -72,6 +72,27 @@ def choose_sharing(
     return sharing
 
 
+def share_found(
+    networks: Networks, preset: Preset, video: Video, labels: Mapping[int, LabelMap]
+) -> Sharing | None:
+    """How all animals are followed at once in what a network finds that has learnt before; None:
+    each by itself.
+
+    To such a network all animals are one, so nothing else says that one which has left is not
+    another one.
+
+    Args:
+        networks: of `--networks`; "one" does not go with such a network.
+        preset: of this video.
+        video: its frames.
+        labels: labelled frame -> its label; empty: the animals are to be found in one frame.
+    """
+    size = working_size(video.height, video.width, preset.lines)
+    if networks == "each" or not preset.can_share or (labels and not can_share(labels, size)):
+        return None
+    return Sharing()
+
+
 def can_share(labels: Mapping[int, LabelMap], size: tuple[int, int]) -> bool:
     """Whether one network can find the animals of these labels: there are several, and each label
     shows all of them.

@@ -301,8 +301,9 @@ class Pipeline:
         """Yields the index of each frame and its mask, uint8 (height, width) at the video's size:
         0, or the number of an animal."""
         settlement = Settlement(
-            self.animals, self.video, self.frames, self._found, self.preset.refinement, self.outline
-        )
+            self.animals, self.video, self.frames, self._found, self.preset.refinement,
+            self.outline, self.unseen_frames,
+        )  # fmt: skip
         yield from settlement.masks()
         self.confidence = settlement.confidence
 
@@ -334,6 +335,11 @@ class Pipeline:
     def confidence_of_frames(self) -> list[float]:
         """Per frame, the lowest confidence of any animal, 0..1."""
         return [min(values) for values in zip(*self.confidence.values(), strict=True)]
+
+    @property
+    def unseen_frames(self) -> int:
+        """Frames in a row in which a lost animal is not looked for everywhere, at most."""
+        return 0
 
     @property
     def num_pieces(self) -> int:
@@ -487,17 +493,21 @@ class Pipeline:
         return index % self.preset.window.whole_every == 0
 
     def _view(self, animal: int, network: Network | None = None) -> WindowedView:
-        masks = [label == animal for label in self.labels.values() if (label == animal).any()]
         return WindowedView(
             network or self.tuner.model,
             self.frames.read,
             self.fine_size,
             lines=min(self.size),
-            zoom=choose_zoom(masks, self.preset.window),
+            zoom=self._zoom_of(animal),
             settings=self.preset.window,
             threshold=self.preset.refinement.threshold,
             flip=self.preset.flip,
         )
+
+    def _zoom_of(self, animal: int) -> float:
+        """How much the network sees an animal enlarged, see `choose_zoom`."""
+        masks = [label == animal for label in self.labels.values() if (label == animal).any()]
+        return choose_zoom(masks, self.preset.window)
 
     def _show_kind(self, frames: Collection[int]) -> Iterator[int]:
         title = f"{self.video.name}: finding all of the kind"

@@ -23,6 +23,7 @@ from utils.training.simulated_prompts import Prompting, body_length
 
 MASK_CHANNEL = PROMPT_CHANNELS.index("mask")
 _SPILL = 5  # stream of random numbers of a batch
+_ASKED_FOR = 0.25  # share of the labelled animals' median area that a crop shows at least
 _SPILL_SHARE = (0.05, 0.3)  # half axes of what is added, in lengths of the animal's body
 
 
@@ -44,13 +45,17 @@ class EarlierMaskBatches(PromptedBatches):
     void}).
 
     Args:
+        samples: labelled frames.
         spill: probability of an earlier mask that runs over its border into whatever is there.
-        others: as of `PromptedBatches`.
+        arguments, others: as of `PromptedBatches`.
     """
 
-    def __init__(self, *arguments, spill: float, **others):
-        super().__init__(*arguments, **others)
+    def __init__(self, samples: Sequence[NumberedFrame], *arguments, spill: float, **others):
+        super().__init__(samples, *arguments, **others)
         self.spill = spill
+        # Where all are small, none would be asked for, and all of them be the answer.
+        smallest_px = _ASKED_FOR * typical_area(samples)
+        self.min_visible = min(self.min_visible, smallest_px / (self.crop[0] * self.crop[1]))
 
     def __getitem__(self, index):
         inputs, targets = super().__getitem__(index)
@@ -110,6 +115,16 @@ class PromptedTuner(FineTuner):
             prompting=self.prompting,
             spill=self.spill,
         )
+
+
+def typical_area(frames: Sequence[NumberedFrame]) -> float:
+    """The median area of the labelled animals, pixels."""
+    areas = [
+        np.count_nonzero(frame.numbered.animals == number)
+        for frame in frames
+        for number in frame.numbered.numbers
+    ]
+    return float(np.median(areas))
 
 
 def spill_over(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 from utils.ahead import map_ahead
 from utils.media.videos import Video
 from utils.stage3.absence import Sighting, trust_absences
-from utils.stage3.animal_in_frame import AnimalInFrame, merge_animals
+from utils.stage3.animal_in_frame import AnimalInFrame, merge_animals, without_others
 from utils.stage3.outline import OutlineFilter, redraw_outline
 from utils.stage3.settings import Refinement
 from utils.stage3.smoothing import smooth_over_time
@@ -27,6 +27,7 @@ class Settlement:
         found: (animal, frame) -> what the network and the filter have left of it.
         refinement: threshold, and the average over time.
         outline: redraws outlines; None: they stay the network's.
+        unseen_frames: see `trust_absences`.
 
     Attributes:
         confidence: number of the animal -> 0..1 per frame; empty until all masks are settled.
@@ -40,12 +41,14 @@ class Settlement:
         found: Callable[[int, int], AnimalInFrame],
         refinement: Refinement,
         outline: OutlineFilter | None,
+        unseen_frames: int = 0,
     ):
         self.animals = animals
         self.video = video
         self.frames = frames
         self.refinement = refinement
         self.outline = outline
+        self.unseen_frames = unseen_frames
         self.confidence: dict[int, list[float]] = {}
         # Each frame is asked for as the one after, itself and the one before, and several frames
         # are settled at once; with one more per animal, what the next animals need is not dropped.
@@ -61,15 +64,12 @@ class Settlement:
             sightings.append(seen)
             yield index, mask
         for animal in self.animals:
-            self.confidence[animal] = trust_absences([seen[animal] for seen in sightings])
+            of_animal = [seen[animal] for seen in sightings]
+            self.confidence[animal] = trust_absences(of_animal, self.unseen_frames)
 
     def _settle(self, index: int) -> tuple[np.ndarray, dict[int, Sighting]]:
         """A frame's mask, and what is seen in it by number of the animal."""
         found = {animal: self._found(animal, index) for animal in self.animals}
-        seen = {
-            animal: Sighting.of(one.region, round(one.confidence, 4))
-            for animal, one in found.items()
-        }
         candidates = [
             self._redraw(
                 smooth_over_time(
@@ -84,6 +84,10 @@ class Settlement:
         ]
         threshold = self.refinement.threshold
         owner = merge_animals(candidates, threshold, self.video.height, self.video.width)
+        seen = {}
+        for place, (animal, one) in enumerate(found.items(), start=1):
+            left = without_others(one, (owner > 0) & (owner != place))
+            seen[animal] = Sighting.of(left.region, round(left.confidence, 4))
         return np.array([0, *self.animals], "uint8")[owner], seen
 
     def _redraw(self, found: AnimalInFrame) -> AnimalInFrame:

@@ -1,5 +1,5 @@
-"""One video in which one network finds all labelled animals at once: trained once, and shown every
-frame once. Which of them is which, `utils.stage3.joint_filter` follows."""
+"""One video in which one network finds all animals at once: trained once, for this video or
+before, and shown every frame once. Which of them is which, `utils.stage3.joint_filter` follows."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,6 +14,7 @@ from utils.stage3.joint_filter import JointFilter
 from utils.stage3.pipeline import Pipeline
 from utils.stage3.sharing import Sharing
 from utils.stage3.temporal_filter import make_passes
+from utils.stage3.window import choose_zoom
 
 
 class SharedPipeline(Pipeline):
@@ -23,6 +24,8 @@ class SharedPipeline(Pipeline):
         sharing: how they are told from each other.
         arguments, others: as of `Pipeline`; `can_share` holds of the labels.
     """
+
+    learns = True  # of `run`
 
     def __init__(self, tuner, preset, video, labels, *arguments, sharing: Sharing, **others):
         animals = labelled_animals(labels.values())
@@ -47,9 +50,10 @@ class SharedPipeline(Pipeline):
         self, keep_network: Callable[[int], None] = lambda animal: None, *, learns: bool = True
     ) -> None:
         """As `Pipeline.run`; the network is kept once, as that of the first animal."""
-        first = self.animals[0]
+        first, self.learns = self.animals[0], learns
         if not learns:
             self.tuner.start_again()
+            self.views[first] = self._view(first)
         else:
             self.kind.look(self.labels, self._show_kind, self.stillness)
             if not self.partial.load_fine_tuned(self.tuner.model, first):
@@ -58,6 +62,11 @@ class SharedPipeline(Pipeline):
         self.frames_seen = dict.fromkeys(self.animals, self.frames_seen[first])
         keep_network(first)
         self.write(self.settle_identities())
+
+    @property
+    def unseen_frames(self) -> int:
+        """Those from one whole frame to the next, while others are in sight."""
+        return self.preset.window.whole_every - 1
 
     @property
     def num_pieces(self) -> int:
@@ -91,6 +100,14 @@ class SharedPipeline(Pipeline):
         for number in self.animals:
             owner[self.partial.region(number, frame)] = number
         return owner
+
+    def _zoom_of(self, animal: int) -> float:
+        """As the network has learnt them: all as one, or, if it has learnt before, each as large as
+        in `utils.stage3.together`."""
+        if self.learns:
+            return super()._zoom_of(animal)
+        masks = [label == number for label in self.numbered.values() for number in self.animals]
+        return choose_zoom(masks, self.telling_apart.window)
 
     def _title(self, animal: int, what: str) -> str:
         return f"{self.video.name}, all {len(self.animals)} animals: {what}"

@@ -2,7 +2,8 @@
 
 Its probability is taken over from the last frame that the network saw, if the two look alike around
 the animal but for the noise of the sensor, or after one shift of the picture that the optical flow
-has found. A frame whose turn it is to be segmented as a whole has to be alike as a whole.
+has found. A frame whose turn it is to be segmented as a whole has to be alike as a whole; so has
+every frame as long as the animal is lost, since it may come back anywhere.
 
 How many frames in a row are taken over follows from the error: the network sees some of them all
 the same, and the masks are compared. The distance that proved right is doubled, one that proved
@@ -102,10 +103,12 @@ class StillFrames:
             self._seen = None  # another way out from a label begins
         self._last_index = frame.index
         soft = cv2.GaussianBlur(frame.grey.astype("float32"), (0, 0), BLUR_PX)
-        is_expected = frame.expected is not None and frame.expected.any()
+        is_lost = frame.expected is None
+        is_whole = is_whole or is_lost
         seen, guess, is_explained, distance = self._seen, None, False, 0
-        if seen is not None and is_expected:
-            area = rectangle_around(frame.expected, self.margin)
+        if seen is not None and (is_lost or frame.expected.any()):
+            everywhere = Rectangle(0, 0, *soft.shape)
+            area = everywhere if is_lost else rectangle_around(frame.expected, self.margin)
             self._add_shift(frame.motion, area)
             guess = self._guess(seen, soft, area)
             # Newcomers are to be seen far away from the animal as well.

@@ -21,6 +21,7 @@ _MAX_OVERLAP = 0.6  # of the smaller of two neighbours
 _APART = 0.25  # share of neighbours that do not overlap at all
 _COARSE = 4  # overlaps are measured on every fourth pixel
 _SEARCH_STEPS = 7
+MIN_VISIBLE = 0.003  # share of a crop that an animal covers, or it is not asked for
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +128,7 @@ def _paste(canvas, animals, layer, number):
     return np.round(alpha * image + (1 - alpha) * canvas).astype(np.uint8), animals
 
 
-def visible_numbers(animals: np.ndarray, min_share: float = 0.003) -> list[int]:
+def visible_numbers(animals: np.ndarray, min_share: float = MIN_VISIBLE) -> list[int]:
     """The numbers of the animals that cover at least a share of the crop, in increasing order."""
     enough = min_share * animals.size
     return [n for n in numbers_in(animals) if np.count_nonzero(animals == n) >= enough]

@@ -16,7 +16,7 @@ from utils.training.augmentation import (
     warp_labels,
 )
 from utils.training.batches import Batches
-from utils.training.composites import compose, visible_numbers
+from utils.training.composites import MIN_VISIBLE, compose, visible_numbers
 from utils.training.simulated_prompts import Prompting, simulate_prompt, target_of
 
 _COPIES = (2, 6)  # of one individual in a composite
@@ -35,6 +35,8 @@ class PromptedBatches(Batches):
         prompting: what the prompts are like.
         others: as of `Batches`.
     """
+
+    min_visible = MIN_VISIBLE
 
     def __init__(
         self,
@@ -76,7 +78,7 @@ class PromptedBatches(Batches):
         """
         rng = np.random.default_rng([self.seed, _OWN, k])
         image, animals, preferred = self._draw_animals(k, rng)
-        visible = visible_numbers(animals)
+        visible = visible_numbers(animals, self.min_visible)
         prompt = np.zeros((*animals.shape, NUM_PROMPT_CHANNELS), np.uint8)
         draws = np.full(MAX_ROUNDS, -1, np.float32)
         if rng.random() < self.prompting.empty or not visible:
