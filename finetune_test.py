@@ -118,8 +118,8 @@ class Config:
         "one: a single network finds all labelled animals, which is as fast as one animal, and "
         "which is which follows from where each was; each: a network for each animal; auto: one "
         f"for animals that look alike, if they are {FROM_ANIMALS} or more or one is mostly hidden. "
-        "A network that has learnt before (--together, --fine-tuned) finds all of them anyway; "
-        "with each, every one of them is then followed by itself",
+        "The network of --together, and that of --fine-tuned without a label, finds all of them "
+        "anyway; with each, every one of them is then followed by itself",
     )
     shot_changes: Literal["refuse", "ignore"] = setting(
         "refuse", "what to do with a video of several shots, across which nothing can be followed"

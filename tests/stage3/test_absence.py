@@ -53,6 +53,10 @@ LARGE = Sighting(0.8, 390, True)
         ([INSIDE, INSIDE, LEAVING, *[ABSENT] * 4, INSIDE], [0] * 4),
         ([INSIDE, INSIDE, LARGE, *[ABSENT] * 4, LARGE, INSIDE], [0] * 4),
         ([INSIDE, INSIDE, LARGE, *[ABSENT] * 4], [0] * 4),
+        (
+            [*[INSIDE] * 3, LEAVING, *[ABSENT] * 4, Sighting(0.8, 5, True), ABSENT],
+            [0] * 5,
+        ),  # a spot
     ],
 )
 def test_an_animal_that_is_not_looked_for_in_every_frame_may_come_back_large(sightings, absences):

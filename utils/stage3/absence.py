@@ -65,7 +65,9 @@ def trust_absences(sightings: Sequence[Sighting], unseen_frames: int = 0) -> lis
             continue
         if not all(crossed):
             late = crossed.index(False)
-            if not (unseen_frames and stays[late][0].at_edge):
+            last = stays[late][0]
+            # One that is small there was seen to come or leave, or is a spot.
+            if not (unseen_frames and last.at_edge and last.area > LEAVING_SHARE * usual):
                 continue
             frames = frames[:-unseen_frames] if late else frames[unseen_frames:]
         for frame in frames:

@@ -155,7 +155,7 @@ def share_labels(
     if left_out:
         raise InputError(
             f"--together: {', '.join(left_out[:5])} cannot be used, see above, but may have a "
-            "label. Without it another network would be learnt, and all videos segmented again. "
+            "label. Without it another network might be learnt, and all videos segmented again. "
             "Repair what is wrong; or name the other videos alone, or move its labels elsewhere."
         )
     if not jobs:
