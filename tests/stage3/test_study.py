@@ -289,6 +289,19 @@ def test_an_animal_that_has_left_does_not_take_over_another_ones_mask(world, lab
         assert np.mean(mask[truth == 2] == 1) < 0.1, index
 
 
+@pytest.mark.parametrize("calls", [4, 20])  # while they are looked for, and while followed
+def test_several_animals_without_a_label_that_were_cut_off_have_the_same_masks(world, saved, calls):
+    add_leaving(world)
+    use(world, saved, "pair")
+    expected = world.masks("pair")
+    world.results = world.root / "again"
+    flags = {"weights": None, "sequences": ("pair",), "fine_tuned": saved}
+    world.run_cut_off(window, "predict_probability", calls, **flags)
+    assert world.run(**flags) == 0
+    np.testing.assert_array_equal(world.masks("pair"), expected)
+    assert set(world.record("pair")["animals"]) == {1, 2}
+
+
 def test_the_network_of_several_videos_does_not_depend_on_how_animals_are_followed(
     world, no_training
 ):
