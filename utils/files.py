@@ -137,6 +137,15 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def existing_part(folder: Path) -> Path:
+    """The folder, or the nearest one above it that exists; the root of its drive if none does, as
+    where a drive of Windows is not there. Absolute."""
+    existing = folder.absolute()
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    return existing
+
+
 def check_writable(folder: Path, advice: str) -> None:
     """Checks that files can be written to a folder that exists or is yet to be created.
 
@@ -149,9 +158,7 @@ def check_writable(folder: Path, advice: str) -> None:
     Raises:
         InputError: if they cannot be written there.
     """
-    existing = folder.absolute()
-    while not existing.exists() and existing != existing.parent:
-        existing = existing.parent
+    existing = existing_part(folder)
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         raise InputError(
             f"{folder}: cannot write results, {existing} is not a folder or is not writable. "

@@ -275,15 +275,20 @@ def test_the_overlay_and_the_tables_that_there_are_follow(world, open_page):
     assert int(red_before[0]) - red_before[1] > 40 > int(red_after[0]) - red_after[1]
 
 
-def test_an_export_that_fails_is_told_and_the_overlay_is_there(world, open_page):
-    world.write_overlay()
+def export_again(world, open_page, script):
+    """Corrects a frame where a table was exported. Returns: the answer that says what failed."""
     (world.results / "export" / "csv").mkdir(parents=True)
     (world.results / "export" / "csv" / "pair.csv").touch()
-    export = world.results.with_name("failing_export.py")
-    export.write_text("import sys\nsys.exit('error: no room')\n")
+    export = world.results.with_name("export.py")
+    export.write_text(script)
     client = open_page(world, export=export)
     correct(client, "piece", frame=3, x=60, y=50, animal=0)
-    answer = wait_for(client, "/api/corrections", lambda answer: answer["writing"]["error"])
+    return wait_for(client, "/api/corrections", lambda answer: answer["writing"]["error"])
+
+
+def test_an_export_that_fails_is_told_and_the_overlay_is_there(world, open_page):
+    world.write_overlay()
+    answer = export_again(world, open_page, "import sys\nsys.exit('error: no room')\n")
     assert "export.py csv failed" in answer["writing"]["error"]
     assert not answer["writing"]["overlay"]
     content = json.loads((world.run_dir / "corrections.json").read_text())
@@ -352,13 +357,8 @@ def test_every_format_is_tried_and_all_that_went_wrong_is_told(world, open_page,
 @pytest.mark.skipif(os.name == "nt", reason="process groups are looked at as POSIX has them")
 def test_ctrl_c_in_the_terminal_does_not_reach_an_export(world, open_page):
     """It ended the export, and the tables stayed as they were before the correction."""
-    (world.results / "export" / "csv").mkdir(parents=True)
-    (world.results / "export" / "csv" / "pair.csv").touch()
-    export = world.results.with_name("export.py")
-    export.write_text("import os, sys\nsys.exit(f'group {os.getpgrp()}.')\n")
-    client = open_page(world, export=export)
-    correct(client, "piece", frame=3, x=60, y=50, animal=0)
-    answer = wait_for(client, "/api/corrections", lambda answer: answer["writing"]["error"])
+    script = "import os, sys\nsys.exit(f'group {os.getpgrp()}.')\n"
+    answer = export_again(world, open_page, script)
     assert "group " in answer["writing"]["error"]
     assert f"group {os.getpgrp()}." not in answer["writing"]["error"]
 

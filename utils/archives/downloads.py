@@ -12,7 +12,7 @@ from typing import BinaryIO
 from tqdm import tqdm
 
 from utils.errors import InputError
-from utils.files import sha256_of
+from utils.files import existing_part, sha256_of
 
 TIMEOUT_SECONDS = 60
 PAUSES_SECONDS = (1, 5, 15)  # between attempts that bring nothing new
@@ -78,9 +78,7 @@ def require_free_space(needs: dict[Path, int]) -> None:
     """
     total: dict[int, int] = {}
     for folder, num_bytes in needs.items():
-        existing = folder.absolute()
-        while not existing.exists() and existing != existing.parent:
-            existing = existing.parent
+        existing = existing_part(folder)
         device = existing.stat().st_dev
         total[device] = total.get(device, 0) + num_bytes
         free = shutil.disk_usage(existing).free

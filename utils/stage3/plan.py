@@ -10,7 +10,7 @@ import numpy as np
 from tabulate import tabulate
 
 from utils import paths
-from utils.files import read_json
+from utils.files import existing_part, read_json
 from utils.media.images import working_size
 from utils.media.videos import Video
 from utils.stage3.settings import Finding, Preset
@@ -212,10 +212,7 @@ def most_state_bytes(videos: Sequence[PlannedVideo]) -> float:
 
 def disk_warning(videos: Sequence[PlannedVideo], results_dir: Path) -> str | None:
     """The warning if the disk of a results folder has not the space for a state, else None."""
-    folder = results_dir.absolute()
-    while not folder.exists():
-        folder = folder.parent
-    free, needed = shutil.disk_usage(folder).free, most_state_bytes(videos)
+    free, needed = shutil.disk_usage(existing_part(results_dir)).free, most_state_bytes(videos)
     if free >= needed:
         return None
     return (
