@@ -12,6 +12,11 @@ COUNTERS = [
     ["2023.9.15", "2023.10.2", "2023.11.1"],
     ["v1.2.9", "v1.2.10"],
     ["a1.5", "a2.25", "a3.125"],
+    [f"cam1.{number}" for number in [*range(1, 10), *range(14, 19)]],  # some frames were removed
+    [f"GX01.{number}" for number in [*range(1, 9), *range(40, 60)]],
+    [f"cam2.{number}" for number in [*range(1, 10), *range(31, 39)]],
+    [f"cam3.{number:03d}" for number in range(995, 1005)],
+    ["x1", "x1.1", "x1.2", "x1.13", "x2", "x2.1"],
 ]
 DECIMALS = [
     ["0.4", "0.466667", "0.6"],
@@ -19,6 +24,11 @@ DECIMALS = [
     ["0.0", "0.05", "0.1", "0.15", "0.2"],
     ["hen_9.75s", "hen_10.0s", "hen_10.25s", "hen_10.5s"],
     ["0.4", "0.466667"],
+    [f"frame_{number / 4:g}" for number in range(9)],  # as MATLAB, R and JavaScript print them
+    [f"{number / 15:.3g}s" for number in range(40)],
+    ["0.0", "0.04", "0.08", "0.12", "0.16", "0.2"],
+    [f"{number / 25:g}" for number in range(300, 310)],
+    ["12.1", "12.134103", "12.192537", "12.207452"],
 ]
 NEGATIVES = [  # counted from the trigger of a camera
     ["frame_-10", "frame_-2", "frame_-1", "frame_0", "frame_1", "frame_10"],

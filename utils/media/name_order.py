@@ -1,16 +1,17 @@
 """The order of files by their names: numbers by value, whether they are counters or decimals."""
 
 import re
-import statistics
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from decimal import Decimal
 
 _INTEGER = re.compile(r"([0-9]+)")
 _DECIMAL = re.compile(r"([0-9]+(?:\.[0-9]+)?)")
 # Not a part of a date or a version such as 2023.11.15.
 _ONE_POINT = re.compile(r"(?<![0-9.])([0-9]+)\.([0-9]+)(?![0-9])(?!\.[0-9])")
+_NO_POINT = re.compile(r"(?<![0-9.])[0-9]+(?![0-9.])")
 _SIGNED = re.compile(r"^(.*?)(-?)[0-9]+$")  # the text before the last number, and its sign
+_REGULAR = 2  # the spread of steps between frames of which single ones were dropped
 _COUNTER_DIGITS = 4  # where nothing else tells, a longer number after a point is a fraction
 
 
@@ -69,38 +70,59 @@ def has_decimals(names: Iterable[str]) -> bool:
     """Whether the numbers with a point in these names are decimals, such as times in seconds.
 
     `1.9` and `1.10` may be the ninth and tenth frame of part 1, or 1.9 and 1.1 seconds. It only
-    matters where the numbers after the point have different lengths; then that reading holds by
-    which the steps from name to name are more regular.
+    matters where the numbers after the point have different lengths, or where some of the numbers
+    have no point; then, unless zeros tell, that reading holds by which the steps from name to name
+    are more regular.
     """
-    groups: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    groups: dict[tuple[str, str], set[tuple[str, str]]] = {}
+    whole: list[tuple[tuple[str, str], tuple[str, str]]] = []
     for name in names:
         found = list(_ONE_POINT.finditer(name))
         if len(found) == 1:
-            around = name[: found[0].start()].casefold(), name[found[0].end() :].casefold()
-            groups.setdefault(around, []).append(found[0].groups())
+            groups.setdefault(_around(name, found[0]), set()).add(found[0].groups())
+        whole += [(_around(name, match), (match[0], "")) for match in _NO_POINT.finditer(name)]
+    for around, number in whole:
+        if around in groups:
+            groups[around].add(number)
     return any(map(_are_decimals, groups.values()))
 
 
-def _are_decimals(numbers: Sequence[tuple[str, str]]) -> bool:
-    if len({len(after) for _, after in numbers}) < 2:
+def _around(name: str, number: re.Match) -> tuple[str, str]:
+    return name[: number.start()].casefold(), name[number.end() :].casefold()
+
+
+def _are_decimals(numbers: Collection[tuple[str, str]]) -> bool:
+    """Whether (before, after) are digits around a decimal point; `after` is empty without one."""
+    lengths = {len(after) for _, after in numbers}
+    if len(lengths) < 2:
         return False
+    decimals = [Decimal(f"{before}.{after}") for before, after in numbers]
+    if len(set(decimals)) < len(decimals):
+        return False  # two frames, such as 1.1 and 1.10, are not shown at one time
+    padded = max((len(after) for _, after in numbers if after.startswith("0")), default=0)
+    if padded > max(1, min(lengths - {0})):
+        return True  # zeros before a counter make all as long: 1.04 would be beside 1.02, not 1.2
     counters: dict[int, list[Decimal]] = {}
     for before, after in numbers:
-        counters.setdefault(int(before), []).append(Decimal(after))
-    as_counters = [step for values in counters.values() for step in _steps(values)]
-    as_decimals = _steps([Decimal(f"{before}.{after}") for before, after in numbers])
-    counter_spread, decimal_spread = _spread(as_counters), _spread(as_decimals)
+        if after:
+            counters.setdefault(int(before), []).append(Decimal(after))
+    counter_spread = _spread([step for values in counters.values() for step in _steps(values)])
+    decimal_spread = _spread(_steps(decimals))
+    if 0 in lengths and decimal_spread <= _REGULAR:
+        return True  # 1 beside 0.75 is a time that lost its .0
+    is_short = max(lengths) <= _COUNTER_DIGITS
+    if is_short and len(counters) == 1 and 0 not in counters and decimal_spread > _REGULAR:
+        return False  # the number before the point, that of a camera or a part, stays the same
     if counter_spread == decimal_spread:
-        return max(len(after) for _, after in numbers) > _COUNTER_DIGITS
+        return not is_short
     return decimal_spread < counter_spread
 
 
-def _steps(values: Sequence[Decimal]) -> list[Decimal]:
+def _steps(values: Collection[Decimal]) -> list[Decimal]:
     ordered = sorted(values)
     return [after - before for before, after in zip(ordered, ordered[1:], strict=False)]
 
 
 def _spread(steps: Sequence[Decimal]) -> Decimal:
-    """How irregular steps are: the largest one in units of the usual one."""
-    usual = statistics.median(steps) if steps else Decimal(0)
-    return max(steps) / usual if usual else Decimal("Infinity") if any(steps) else Decimal(1)
+    """How irregular steps are: the largest one in units of the smallest."""
+    return max(steps) / min(steps) if steps else Decimal(1)
