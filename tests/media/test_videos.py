@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.unusual_videos import copy_packets
 from utils.errors import InputError
 from utils.media import video_file, videos
 from utils.media.video_writing import write_video
@@ -155,6 +156,44 @@ def test_variable_frame_rate_keeps_exact_times(tmp_path):
     assert video.times_seconds() == pytest.approx([(s - 3) / 25 for s in stamps], abs=1e-9)
     assert video.frames_per_second == pytest.approx(4 / (27 / 25))
     assert [number_of(video.read(index)) for index in range(5)] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("shared", [[3], [3, 4], [9]], ids=str)
+def test_frames_of_one_time_stamp_do_not_cost_the_times_of_all(tmp_path, shared):
+    stamps = [10 + number + 20 * (number > 5) for number in range(10)]  # with a pause
+    path = encode(tmp_path / "all.mkv", stamps, "mpeg4", {"bf": "0"})
+
+    def share(packet):
+        number = stamps.index(round(packet.pts * packet.time_base * 25))
+        while number in shared:
+            number -= 1
+        packet.pts = packet.dts = round(stamps[number] / 25 / packet.time_base)
+        return True
+
+    with VideoFile(copy_packets(path, tmp_path / "shared.mkv", share)) as video:
+        (warning,) = video.check()
+        assert f"of 10 frames, {len(shared)} have the time stamp of the frame before" in warning
+        assert video.has_times and len(video) == 10
+        times = video.times_seconds()
+        assert times == sorted(set(times))
+        expected = [(stamp - 10) / 25 for stamp in stamps]
+        for number in range(10):
+            assert number_of(video.read(number)) == number
+            if number not in shared:
+                assert times[number] == pytest.approx(expected[number], abs=1e-3)
+
+
+def test_frames_that_all_have_one_time_stamp_have_no_times(tmp_path):
+    path = encode(tmp_path / "all.mkv", range(5), "mpeg4", {"bf": "0"})
+
+    def share(packet):
+        packet.pts = packet.dts = 0
+        return True
+
+    with VideoFile(copy_packets(path, tmp_path / "shared.mkv", share)) as video:
+        assert "the file has no times of its frames" in video.check()[0]
+        assert not video.has_times
+        assert video.times_seconds()[-1] == pytest.approx(4 / video.frames_per_second)
 
 
 def test_a_video_of_one_frame_is_read(tmp_path):

@@ -217,6 +217,11 @@ class VideoFile:
                 f"one of {self.width}x{self.height} is read. To take another: "
                 "ffmpeg -i IN -map 0:v:1 -c copy OUT.mkv"
             )
+        if self._index.num_shared_times:
+            warnings.append(
+                f"{self.path}: of {len(self)} frames, {self._index.num_shared_times} have the time "
+                "stamp of the frame before; they are taken to be shown between it and the next one."
+            )
         if not self._index.has_times:
             warnings.append(
                 f"{self.path}: the file has no times of its frames; they are estimated at "

@@ -6,8 +6,10 @@ certain, and from a full decode where it is not.
 
 import bisect
 import contextlib
+import itertools
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -45,6 +47,8 @@ class VideoIndex:
     Attributes:
         times_seconds: presentation time of each frame, the first at 0.
         has_times: whether the file states them; otherwise they are estimated from its rate.
+        num_shared_times: frames that have the time stamp of the one before, which no two frames
+            can have; they are moved towards the next one.
         start_seconds: time of the first frame by the file's own clock.
         frames_per_second: the average rate.
         has_sound: whether there is an audio stream.
@@ -63,6 +67,7 @@ class VideoIndex:
 
     times_seconds: list[float]
     has_times: bool
+    num_shared_times: int
     start_seconds: float
     frames_per_second: float
     has_sound: bool
@@ -219,17 +224,19 @@ def build_index(path: Path) -> VideoIndex:
         pts = frames_that_should_be(decoded, pts, packets.is_one_frame_per_packet)
 
     number_of_pts = {stamp: number for number, stamp in enumerate(pts) if stamp is not None}
-    is_timed = len(number_of_pts) == len(pts) and list(number_of_pts) == sorted(number_of_pts)
-    if is_timed:
-        times = [float((stamp - pts[0]) * packets.time_base) for stamp in pts]
-    else:
+    times = _stated_times(pts, packets)
+    is_timed = times is not None
+    if times is None:
         times = [number / packets.frames_per_second for number in range(len(pts))]
-    is_seekable = is_timed and packets.has_unique_pts and number_of_pts.keys() <= set(packets.pts)
+    num_shared = len(pts) - len(number_of_pts) if is_timed else 0
+    is_seekable = is_timed and not num_shared and packets.has_unique_pts
+    is_seekable = is_seekable and number_of_pts.keys() <= set(packets.pts)
     keyframes = packets.keyframes() if is_seekable else []
     keyframes = [(number_of_pts[p], seek) for p, seek in keyframes if p in number_of_pts]
     return VideoIndex(
         times_seconds=times,
         has_times=is_timed,
+        num_shared_times=num_shared,
         start_seconds=float(pts[0] * packets.time_base) if is_timed else 0.0,
         frames_per_second=(len(pts) - 1) / times[-1] if len(pts) > 1 else packets.frames_per_second,
         has_sound=packets.has_sound,
@@ -245,6 +252,24 @@ def build_index(path: Path) -> VideoIndex:
         packet_pts=packets.sorted_pts(),
         decoded=decoded,
     )
+
+
+def _stated_times(pts: Sequence[int | None], packets: _PacketList) -> list[float] | None:
+    """The times in seconds by the time stamps of all frames, the first at 0; None if some have no
+    stamp, or are not in the order of their stamps."""
+    if None in pts or pts != sorted(pts) or len(set(pts)) < min(2, len(pts)):
+        return None
+    num_frames = Counter(pts)
+    stamps = list(num_frames)
+    period = 1 / packets.frames_per_second
+    times = []
+    for stamp, following in itertools.zip_longest(stamps, stamps[1:]):
+        step = period
+        if following is not None:
+            step = min(step, float((following - stamp) * packets.time_base) / num_frames[stamp])
+        seconds = float((stamp - pts[0]) * packets.time_base)
+        times += [seconds + number * step for number in range(num_frames[stamp])]
+    return times
 
 
 def decode_all(path: Path) -> FullDecode:
