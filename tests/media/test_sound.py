@@ -105,6 +105,16 @@ def test_sound_from_before_the_first_frame_is_left_out(tmp_path, audio):
         assert container.streams.video[0].start_time == 0
 
 
+def test_sound_stays_in_sync_where_only_the_first_frame_has_a_time_stamp(tmp_path):
+    # As FFmpeg reads H.264 in the program stream of MPEG, which it starts at half a second.
+    source = encode(tmp_path / "a.mpg", "libx264", "mp2")
+    with VideoFile(source) as video:
+        assert not video.has_times
+        assert video.sound.start_seconds == pytest.approx(0.5, abs=0.1)
+    _, onset, end = listen(copy_with_sound(source))
+    assert onset == pytest.approx(1.5, abs=0.03) and end == pytest.approx(2.0, abs=0.08)
+
+
 @pytest.mark.parametrize("audio", ["aac", "libopus"])
 def test_sound_beyond_the_last_frame_is_left_out(tmp_path, audio):
     source = encode(tmp_path / "a.mkv", "libx264", audio, sound_seconds=5)

@@ -237,7 +237,8 @@ def build_index(path: Path) -> VideoIndex:
         times_seconds=times,
         has_times=is_timed,
         num_shared_times=num_shared,
-        start_seconds=float(pts[0] * packets.time_base) if is_timed else 0.0,
+        # Also where the times of the others are estimated: the sound keeps the file's clock.
+        start_seconds=float(next(iter(number_of_pts), 0) * packets.time_base),
         frames_per_second=(len(pts) - 1) / times[-1] if len(pts) > 1 else packets.frames_per_second,
         has_sound=packets.has_sound,
         number_of_pts=number_of_pts if is_seekable else None,
