@@ -20,8 +20,8 @@ def save(path: Path, array: np.ndarray) -> Path:
     return path
 
 
-def noise(height: int = 40, width: int = 60) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+def noise(height: int = 40, width: int = 60, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 
 
 # Frames
@@ -238,6 +238,37 @@ def test_a_label_among_the_frames_is_refused(tmp_path, suffix):
     save(folder / "img_0002_mask.png", mask)
     with pytest.raises(InputError, match="img_0002_mask.png: expected a picture.*found a label"):
         FrameFolder(folder).check()
+
+
+@pytest.mark.parametrize("name", ["img_0002_mask", "mask_0002", "0002", "label"])
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P"])
+def test_a_label_of_the_same_mode_as_the_frames_is_refused(tmp_path, mode, name):
+    folder = tmp_path / "hen"
+    folder.mkdir()
+    for number in range(4):
+        Image.fromarray(noise(seed=number)).convert(mode).save(folder / f"img_{number:04d}.png")
+    assert FrameFolder(folder).check() == []
+    mask = np.zeros((40, 60), np.uint8)
+    mask[8:24, 8:24] = 255
+    Image.fromarray(mask).convert(mode).save(folder / f"{name}.png")
+    with pytest.raises(InputError, match=f"{name}.png: expected a picture.*found a label"):
+        FrameFolder(folder).check()
+
+
+@pytest.mark.parametrize("highest", [1, 4, 255])
+def test_a_frame_of_few_values_is_a_frame(tmp_path, highest):
+    folder = frames_in(tmp_path / "hen", suffix=".png")
+    fading = np.random.default_rng(0).integers(0, 2, (40, 60, 1), np.uint8) * np.uint8(highest)
+    save(folder / "img_0004.png", np.repeat(fading, 3, axis=2))
+    assert FrameFolder(folder).check() == []
+
+
+def test_a_title_in_black_and_white_among_frames_in_black_and_white_is_a_frame(tmp_path):
+    folder = tmp_path / "hen"
+    folder.mkdir()
+    for seed, name in enumerate(("img_1", "img_2", "img_3", "title")):
+        save(folder / f"{name}.png", (noise(seed=seed)[..., 0] > 127) * np.uint8(255))
+    assert FrameFolder(folder).check() == []
 
 
 def test_a_grey_or_black_frame_among_colours_is_a_frame(tmp_path):

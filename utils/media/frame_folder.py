@@ -2,7 +2,9 @@
 
 import hashlib
 import os
+import re
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -19,9 +21,11 @@ from utils.media.images import (
     read_image,
     white_level,
 )
+from utils.media.label_content import MAX_ANIMALS
 from utils.media.labels import read_label
 
 FRAMES_PER_SECOND = 24.0  # the rate of DAVIS; a folder does not state its own
+_DIGITS = re.compile("[0-9]+")
 
 
 class FrameFolder:
@@ -147,9 +151,8 @@ class FrameFolder:
                         "frames of one video again, or move this one away."
                     )
                 kinds.append(kind)
-        usual = Counter(kinds).most_common(1)[0][0]
-        for path, kind in zip(paths, kinds, strict=True):
-            if kind != usual and _is_label(path):
+        for path in _find_odd(paths, kinds):
+            if _is_label(path):
                 raise InputError(
                     f"{path}: expected a picture like the other frames, found a label; move it "
                     "elsewhere, and name it with --label."
@@ -165,11 +168,32 @@ class FrameFolder:
         return digest.hexdigest()
 
 
-def _size_and_kind(path: Path) -> tuple[tuple[int, int], tuple[str, str]]:
+_Kind = tuple[tuple[str, str], bool]
+
+
+def _size_and_kind(path: Path) -> tuple[tuple[int, int], _Kind]:
     """The height and width of an image, and what distinguishes a label from pictures at a glance:
-    its format and its mode."""
+    its format and mode, and whether it has several colours, but no more than a label."""
     image = open_image(path)
-    return (image.height, image.width), (image.format or "", image.mode)
+    colours = None
+    if not image.mode.startswith("I;"):  # Pillow does not count those of 16 bits
+        colours = image.getcolors(MAX_ANIMALS + 2)  # background and void beside the animals
+    few = colours is not None and len(colours) > 1
+    return (image.height, image.width), ((image.format or "", image.mode), few)
+
+
+def _find_odd(paths: Sequence[Path], kinds: Sequence[_Kind]) -> list[Path]:
+    """The files that differ from most others in format or mode, or in name and number of colours: a
+    dark frame may have few colours as well, but is named like the others."""
+    names = [_DIGITS.sub("0", path.stem.casefold()) for path in paths]
+    formats, with_few_colours = zip(*kinds, strict=True)
+    usual = Counter(formats).most_common(1)[0][0]
+    has_few, is_named = Counter(with_few_colours), Counter(names)
+    return [
+        path
+        for path, (file_format, few), name in zip(paths, kinds, names, strict=True)
+        if file_format != usual or (few and 2 * max(has_few[few], is_named[name]) <= len(paths))
+    ]
 
 
 def _is_label(path: Path) -> bool:
