@@ -176,6 +176,15 @@ def test_a_folder_of_videos_stands_for_all_of_them(tmp_path):
     assert found == ["a 9.mov", "a 10.MOV", "b.mp4"]
 
 
+def test_a_linked_video_without_target_fails_alone(tmp_path):
+    (tmp_path / "b.mp4").touch()
+    (tmp_path / "a.mp4").symlink_to(tmp_path / "unplugged.mp4")
+    _, found = find_sequences(None, (), [tmp_path], (), "auto")
+    assert list(found) == ["a", "b"]
+    with pytest.raises(InputError, match=r"a\.mp4: expected a video file, found a link whose targ"):
+        len(found["a"]().video)
+
+
 def test_a_folder_of_frames_and_a_video_file_names_both(world):
     """The frames were left out without a word."""
     (world.frames / "hen 2.mp4").touch()
@@ -424,6 +433,14 @@ def test_a_label_of_a_decimal_time_belongs_to_that_time(tmp_path):
     label = write_label(tmp_path / "6.png")  # not the one that ends in 6
     with pytest.raises(UsageError, match="which frame does it label"):
         open_video_sequence(frames, (label,), "auto")
+
+
+@pytest.mark.parametrize("name", ["@eaDir", "#recycle", "__MACOSX", ".Trash"])
+def test_what_a_network_drive_adds_is_no_sequence(tmp_path, name):
+    world = World(tmp_path)
+    (world.frames.parent / name / "hen").mkdir(parents=True)
+    (world.dataset / "JPEGImages" / name).mkdir(exist_ok=True)
+    assert list_sequences(world.dataset) == ["hen"]
 
 
 def test_a_linked_sequence_without_target_is_not_passed_over(tmp_path):

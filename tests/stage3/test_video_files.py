@@ -87,6 +87,7 @@ BAD = {  # what the message says of it
     "no_frames": r"no_frames\.mp4: expected a video",
     "cut_off": r"cut_off\.mp4: .*cut off",
     "text": r"text\.avi: expected a video",
+    "unplugged": r"unplugged\.mp4: expected a video file, found a link whose target is missing",
     "unlabelled": r"unlabelled: no frame is labelled. Make .*unlabelled.00003\.png",
     "label_beyond": r"00099\.png: which frame does it label",
     "label_twice": r"label one frame \(2\)",
@@ -109,6 +110,7 @@ def done(tmp_path_factory, weights_file):
         cut = write_video_file(folder / "cut_off.mp4")
         cut.write_bytes(cut.read_bytes()[:-300])
         (folder / "text.avi").write_text("no video " * 500)
+        (folder / "unplugged.mp4").symlink_to(folder / "gone" / "day1.mp4")
         for name in ("unlabelled", "label_beyond", "label_twice", "label_size"):
             write_video_file(folder / f"{name}.mp4")
         label("label_beyond", "00099")

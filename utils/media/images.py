@@ -33,7 +33,11 @@ _TURNED = (5, 6, 7, 8)  # orientations of EXIF in which height and width change 
 
 
 def list_files(
-    folder: Path, suffixes: tuple[str, ...], order: Mapping[str, bool] | None = None
+    folder: Path,
+    suffixes: tuple[str, ...],
+    order: Mapping[str, bool] | None = None,
+    *,
+    with_broken_links: bool = False,
 ) -> list[Path]:
     """Lists the files of a folder with one of `suffixes` (any letter case), by their stems.
 
@@ -43,6 +47,7 @@ def list_files(
         folder: the folder.
         suffixes: in lower case.
         order: from `find_order`, of all files where these are a part of them; None finds it.
+        with_broken_links: whether links whose targets are missing are listed, not refused.
 
     Returns: the files in natural order.
 
@@ -59,9 +64,10 @@ def list_files(
     for path in folder.iterdir():
         if path.suffix.lower() not in suffixes or path.name.startswith("."):
             continue
-        if path.is_file():
+        is_broken_link = path.is_symlink() and not path.exists()
+        if path.is_file() or (is_broken_link and with_broken_links):
             files.append(path)
-        elif path.is_symlink() and not path.exists():
+        elif is_broken_link:
             raise InputError(
                 f"{path}: expected a file, found a link whose target is missing "
                 f"({os.readlink(path)}); fetch the target, or remove the link."

@@ -137,6 +137,8 @@ def open_container(path: Path) -> tuple[Any, Any]:
     """
     if not path.is_file():
         found = "a folder" if path.is_dir() else "no such file"
+        if path.is_symlink() and not path.exists():
+            found = f"a link whose target is missing ({os.readlink(path)})"
         raise InputError(f"{path}: expected a video file, found {found}; check the path.")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: expected a video, found 0 bytes; copy or download it again.")

@@ -62,6 +62,8 @@ def shown_size(video: Video) -> tuple[int, int]:
 def list_videos(folder: Path) -> list[Path]:
     """Lists the video files of a folder by their suffix.
 
+    A link whose target is missing is among them: opening it fails, as of any other broken file.
+
     Args:
         folder: hidden files in it are left out.
 
@@ -70,4 +72,4 @@ def list_videos(folder: Path) -> list[Path]:
     Raises:
         InputError: if there is no such folder.
     """
-    return list_files(folder, VIDEO_SUFFIXES)
+    return list_files(folder, VIDEO_SUFFIXES, with_broken_links=True)
