@@ -19,6 +19,7 @@ from utils.frame_choice.selection_files import read_selection
 from utils.inputs.sequences import find_sequences
 from utils.media.labels import write_label
 from utils.media.video_writing import write_video
+from utils.media.videos import FrameFolder
 
 
 @pytest.fixture
@@ -248,6 +249,20 @@ def test_next_without_results_says_what_to_run(script, long_video, tmp_path):
     segment(tmp_path / "results", num_frames=30)
     with pytest.raises(InputError, match=r"40 masks.*found 30 masks.*finetune_test\.py"):
         script(dataset=long_video, next=True)
+
+
+def test_next_refuses_the_masks_of_another_video_of_the_name(script, long_video, tmp_path, capsys):
+    """With as many frames, the advice was of its masks."""
+    hen, results = long_video / "JPEGImages" / "hen", tmp_path / "results"
+    other = write_frames(tmp_path / "other" / "hen", [120] * 40)
+    segment(results)
+    key = {"sha256": {"frames": FrameFolder(hen).sha256()}}
+    record = {"labelled_frames": [5], "num_frames": 40, "input": str(hen), "key": key}
+    write_record(results, record)
+    with pytest.raises(InputError, match=rf"expected the masks of {other}.*, {hen} as"):
+        script(video=(other,), next=True)
+    assert script(video=(hen,), next=True) == 0
+    assert 28 <= proposed(capsys.readouterr().out) <= 32
 
 
 def test_next_without_a_video_ranks_all_results_in_one_list(script, tmp_path, capsys):

@@ -34,7 +34,7 @@ def find_next_label(sequence: VideoSequence, results: Path) -> NextLabel:
         results: the results folder.
 
     Raises:
-        InputError: if the video has not been segmented.
+        InputError: if the video has not been segmented, or the masks are of another one.
     """
     video = sequence.video
     masks = results / paths.SEGMENTATION / video.name
@@ -44,6 +44,12 @@ def find_next_label(sequence: VideoSequence, results: Path) -> NextLabel:
             "finetune_test.py first, or name its --results."
         )
     segmented = open_segmented(results, video.name)
+    if segmented.frames_sha256 not in ("", video.sha256()):
+        raise InputError(
+            f"{masks}: expected the masks of {video.path}, found those of other frames, "
+            f"{segmented.input_path} as they were then. Run finetune_test.py on these, or name the "
+            "--results of their run."
+        )
     has_labels = segmented.labelled_frames or segmented.is_without_label
     if len(segmented) != len(video) or not has_labels:
         raise InputError(
