@@ -148,6 +148,8 @@ def next_label(sequence: VideoSequence, dataset: Path, config: Config) -> str:
         flags = video_flags(video.path, video.name)
     if config.results != paths.RESULTS:
         flags += ["--results", str(config.results)]
+    if found.part:
+        flags += ["--frames", "{}:{}".format(*found.part)]
     move = ""
     if found.without_file:  # which --guidance does not find
         names = ", ".join(f"{video.frame_names[frame]}.png" for frame in found.without_file)

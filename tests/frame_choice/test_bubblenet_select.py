@@ -18,6 +18,7 @@ from utils.frame_choice.chooser import rank_video
 from utils.frame_choice.selection_files import read_selection
 from utils.inputs.sequences import find_sequences
 from utils.media.labels import write_label
+from utils.media.video_part import VideoPart
 from utils.media.video_writing import write_video
 from utils.media.videos import FrameFolder
 
@@ -141,15 +142,18 @@ def test_arguments_that_exclude_each_other_are_a_usage_error(script, video, tmp_
 # --next
 
 
-def segment(results: Path, num_frames: int = 40, labelled=(5,), lost=(30,)) -> None:
+def segment(
+    results: Path, num_frames: int = 40, labelled=(5,), lost=(30,), first: int = 0, **record
+) -> None:
     """What stage 3 leaves: an animal that stands still, and is lost in some frames."""
-    for index in range(num_frames):
+    for index in range(first, first + num_frames):
         mask = np.zeros((24, 32), "uint8")
         mask[6:18, 8:20] = 0 if index in lost else 1
         path = results / paths.SEGMENTATION / "hen" / f"{index:05d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_label(path, mask)
-    write_record(results, {"labelled_frames": list(labelled), "num_frames": num_frames})
+    record |= {"labelled_frames": list(labelled), "num_frames": num_frames}
+    write_record(results, record)
 
 
 def write_record(results: Path, record: dict) -> None:
@@ -263,6 +267,24 @@ def test_next_refuses_the_masks_of_another_video_of_the_name(script, long_video,
         script(video=(other,), next=True)
     assert script(video=(hen,), next=True) == 0
     assert 28 <= proposed(capsys.readouterr().out) <= 32
+
+
+def test_next_goes_by_the_masks_of_a_part_of_the_video(script, long_video, tmp_path, capsys):
+    """It was refused, with the advice to run finetune_test.py."""
+    hen, results = long_video / "JPEGImages" / "hen", tmp_path / "results"
+    key = {"sha256": {"frames": VideoPart(FrameFolder(hen), 10, 29).sha256()}}
+    segment(results, 20, labelled=(12,), lost=(25,), first=10, part=[10, 30], key=key)
+    for frame in (4, 12):  # the first is not in the part
+        path = paths.LABELS / "hen" / f"{frame:05d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_label(path, np.eye(24, 32, dtype="uint8"))
+    assert script(video=(hen,), next=True) == 0
+    text = capsys.readouterr().out
+    frame = proposed(text)
+    assert 23 <= frame <= 27 and f"({frame:05d}.png) next, labelled so far: 12; then" in text
+    assert text.rstrip().endswith(f" --results {results} --frames 10:30 --guidance 12,{frame}")
+    script(dataset=long_video, next=True)
+    assert capsys.readouterr().out.rstrip().endswith(f" --frames 10:30 --guidance 12,{frame}")
 
 
 def test_next_without_a_video_ranks_all_results_in_one_list(script, tmp_path, capsys):
