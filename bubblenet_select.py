@@ -52,6 +52,7 @@ class Config:
     dataset: Path | None = setting(None, "folder with JPEGImages/")
     sequences: tuple[str, ...] = setting((), "names of videos of the data set; all if absent")
     video: tuple[Path, ...] = setting((), "video files or folders of frames, instead of a data set")
+    name: str | None = setting(None, "name of the results of the one video (default: its file's)")
     next: bool = setting(False, "in segmented videos: name the further frames to label")
     results: Path = setting(paths.RESULTS, "results folder: for thumbnails, and read by --next")
     features: Literal["xception", "resnet50v2"] | None = setting(
@@ -60,10 +61,10 @@ class Config:
 
 
 def main(config: Config) -> int:
-    if config.next and config.dataset is None and not config.video:
+    if config.next and config.dataset is None and not config.video and config.name is None:
         return rank_next_labels(config.results, config.sequences)
     dataset, open_by_name = find_sequences(
-        config.dataset, config.sequences, config.video, (), "auto"
+        config.dataset, config.sequences, config.video, (), "auto", config.name
     )
     if config.dataset is None and dataset == paths.SAMPLE_DATASET:
         print(f"{paths.FINETUNE_TEST_DATASET} has no videos: choosing in the sample, {dataset}.")

@@ -269,6 +269,24 @@ def test_next_refuses_the_masks_of_another_video_of_the_name(script, long_video,
     assert 28 <= proposed(capsys.readouterr().out) <= 32
 
 
+def test_a_video_that_was_segmented_under_another_name_is_found_by_it(
+    script, long_video, tmp_path, capsys
+):
+    """There was no --name, though the message about an impossible name advised to give it."""
+    segment(tmp_path / "results")
+    path = write_frames(tmp_path / "day1", [90] * 40)
+    assert script(video=(path,), name="hen", next=True) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("hen: label frame ") and f"--video {path} --name hen" in text
+    assert script(video=(path,), name="hen") == 0
+    assert "hen: label frame 20 (00020.png)" in capsys.readouterr().out
+    folder = paths.frame_selection_dir(paths.DATASETS, "hen")
+    assert read_selection(folder, "rule", [f"{i:05d}" for i in range(40)]) == [20]
+    for flags in ({}, {"dataset": long_video}):
+        with pytest.raises(UsageError, match="--name goes with --video"):
+            script(name="hen", next=True, **flags)
+
+
 def test_next_goes_by_the_masks_of_a_part_of_the_video(script, long_video, tmp_path, capsys):
     """It was refused, with the advice to run finetune_test.py."""
     hen, results = long_video / "JPEGImages" / "hen", tmp_path / "results"
