@@ -94,8 +94,13 @@ def main(config: Config) -> int | None:
         raise UsageError("Give one of --measure, --cross-validate and --import-checkpoint.")
     if config.import_checkpoint is not None:
         return import_original(config)
+    check_settings(config)
     if config.measure:
         return measure(config)
+    if config.cross_validate:
+        check_writable(config.results / paths.FRAME_SELECTION, "another folder with --results")
+    else:
+        check_writable(config.output, "another folder with --output")
     videos = read_table(config.table)
     num_measured = sum(len(video.measured) for video in videos)
     data = f"{len(videos)} videos, {num_measured} measured frames"
@@ -109,6 +114,16 @@ def main(config: Config) -> int | None:
     if have_cues(videos):
         rule_file = config.output / paths.LINEAR_RULE_FILE.name
         write_linear_rule(rule_file, fit_linear_rule(videos))
+
+
+def check_settings(config: Config) -> None:
+    """Raises UsageError, with the name of the flag, for an invalid setting."""
+    for name in ("steps", "batch_size"):
+        if getattr(config, name) < 1:
+            flag = name.replace("_", "-")
+            raise UsageError(f"--{flag} must be 1 or more, not {getattr(config, name)}.")
+    if not 0 <= config.seed < 2**32:
+        raise UsageError(f"--seed must be 0 to {2**32 - 1}, not {config.seed}.")
 
 
 def facts_of_training(config: Config, video: MeasuredVideo, data: str) -> dict:
