@@ -45,7 +45,7 @@ from utils.frame_choice.measured_videos import (
 from utils.frame_choice.measuring import load_measuring, measure_video
 from utils.frame_choice.rules import write_linear_rule
 from utils.inputs.sequences import choose_sequences, open_dataset_sequence
-from utils.training.weights import save_weights
+from utils.training.weights import read_weights, save_weights
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,29 @@ def import_original(config: Config) -> None:
         "source": f"griffbr/BubbleNets, {config.import_checkpoint.name}",
         "licence": "non-commercial research purposes only",
     }
+    require_same_features(config, facts)
     save(model, config, config.variant, facts)
+
+
+def require_same_features(config: Config, facts: dict) -> None:
+    """Refuses an import beside, or in place of, a network that was trained on other features.
+
+    BN0 and BNLF choose together, from one description of the frames.
+
+    Raises:
+        InputError: naming the network that is in the way.
+    """
+    for path in (config.output / f"{variant}.safetensors" for variant in VARIANTS):
+        if not path.is_file():
+            continue
+        found = read_weights(path)[1].get("features")
+        if found != facts["features"]:
+            raise InputError(
+                f"{path}: expected no network, or one that was trained on {facts['features']} "
+                f"features as the original's, found one trained on {found}: they cannot choose "
+                "together. Move it elsewhere first (git checkout restores those that are "
+                "included), or import into another --output."
+            )
 
 
 if __name__ == "__main__":
