@@ -29,7 +29,7 @@ from utils import backend, paths  # noqa: F401  backend before Keras: it starts 
 # isort: split
 from tabulate import tabulate
 
-from utils.command_line import run_script, setting, shown_command
+from utils.command_line import flag_words, run_script, setting, shown_command
 from utils.console import frame_progress
 from utils.errors import InputError, UsageError, one_line
 from utils.evaluation.results import choose_results
@@ -144,11 +144,11 @@ def next_label(sequence: VideoSequence, dataset: Path, config: Config) -> str:
     found = find_next_label(sequence, config.results)
     if found.frame is None:
         return f"{video.name}: every frame is labelled"
-    flags = ["--dataset", str(dataset), "--sequences", video.name]
+    flags = [*flag_words("--dataset", dataset), *flag_words("--sequences", video.name)]
     if config.video:
         flags = video_flags(video.path, video.name)
     if config.results != paths.RESULTS:
-        flags += ["--results", str(config.results)]
+        flags += flag_words("--results", config.results)
     if found.part:
         flags += ["--frames", "{}:{}".format(*found.part)]
     move = ""
@@ -166,7 +166,8 @@ def next_label(sequence: VideoSequence, dataset: Path, config: Config) -> str:
 
 def video_flags(path: Path, name: str) -> list[str]:
     """The flags for a video by itself, by the name that it has among others."""
-    return ["--video", str(path), *(["--name", name] if name != video_name(path) else [])]
+    own_name = [] if name == video_name(path) else flag_words("--name", name)
+    return [*flag_words("--video", path), *own_name]
 
 
 def rank_next_labels(results: Path, sequences: Sequence[str]) -> int:
@@ -202,7 +203,7 @@ def print_labelling(one: StudyLabel, results: Path) -> None:
         return
     flags = video_flags(path, one.video.name)
     if results != paths.RESULTS:
-        flags += ["--results", str(results)]
+        flags += flag_words("--results", results)
     command = shown_command(paths.ROOT / "annotate.py", flags)
     print(f"Next: {command}, frame {one.number}; its page has the command that uses the label.")
 

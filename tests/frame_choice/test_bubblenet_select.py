@@ -1,6 +1,7 @@
 """bubblenet_select.py: which frame to label, and with --next which further one."""
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,13 @@ import pytest
 from PIL import Image
 
 import bubblenet_select
+import finetune_test
 import utils.frame_choice.chooser as chooser_module
 from bubblenet_select import Config
 from tests.frame_choice_world import REDS, colour_extractor, make_chooser, write_frames
 from tests.made_results import NUM_FRAMES, MadeResults
 from utils import paths
+from utils.command_line import parse_config
 from utils.errors import InputError, UsageError
 from utils.frame_choice.chooser import rank_video
 from utils.frame_choice.selection_files import read_selection
@@ -335,6 +338,19 @@ def test_next_over_all_results_leaves_out_videos_that_cannot_be_looked_at(
     text = capsys.readouterr().out
     assert f"error: {unfinished}: unfinished (4 masks" in text
     assert f" {finished} " in text and f" {unfinished} " not in text
+
+
+def test_next_prints_a_command_that_takes_names_that_begin_with_a_hyphen(
+    script, tmp_path, capsys, monkeypatch
+):
+    """They were taken for flags: a Path has dropped the ./ before them."""
+    segment(tmp_path / "results")
+    write_frames(tmp_path / "-day1", [90] * 40)
+    monkeypatch.chdir(tmp_path)
+    script(video=(Path("./-day1"),), name="hen", next=True)
+    command = capsys.readouterr().out.split("; then ")[1]
+    config = parse_config(finetune_test.Config, "", shlex.split(command)[2:])
+    assert (config.video, config.name) == ((Path("-day1"),), "hen")
 
 
 def test_next_names_a_video_in_its_command_as_it_was_named_among_others(
