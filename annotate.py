@@ -33,7 +33,7 @@ from utils.annotator.background_network import BackgroundNetwork
 from utils.annotator.click_network import load_segmenter
 from utils.annotator.server import create_app, open_server, serve
 from utils.annotator.task import AnnotationTask
-from utils.command_line import run_script, setting
+from utils.command_line import flag_words, run_script, setting
 from utils.errors import UsageError
 from utils.frame_choice.selection_files import is_outdated, read_selection
 from utils.inputs.guidance import SELECTION_PREFERENCE
@@ -110,11 +110,13 @@ def open_task(config: Config) -> AnnotationTask:
         print(f"{len(open_by_name)} videos in {dataset}, this is {name}; others: --sequence NAME")
     sequence = open_by_name[name]()
     first_frame, reason = choose_first_frame(sequence, dataset)
-    flags = ("--video", str(config.video), *(("--name", config.name) if config.name else ()))
-    if not config.video:
+    if config.video:
+        flags = flag_words("--video", config.video)
+        flags += flag_words("--name", config.name) if config.name else []
+    else:
         place = dataset.relative_to(Path.cwd()) if dataset.is_relative_to(Path.cwd()) else dataset
-        flags = ("--dataset", str(place), "--sequences", name)
-    return AnnotationTask(sequence, first_frame, reason, flags, config.results)
+        flags = [*flag_words("--dataset", place), *flag_words("--sequences", name)]
+    return AnnotationTask(sequence, first_frame, reason, tuple(flags), config.results)
 
 
 def check_frames(sequence: VideoSequence) -> None:

@@ -29,7 +29,7 @@ from utils import backend, paths  # noqa: F401  backend before Keras: it starts 
 # isort: split
 from tabulate import tabulate
 
-from utils.command_line import run_script, setting, shown_command
+from utils.command_line import flag_words, run_script, setting, shown_command
 from utils.console import frame_progress
 from utils.errors import InputError, UsageError, one_line
 from utils.evaluation.results import choose_results
@@ -52,6 +52,7 @@ class Config:
     dataset: Path | None = setting(None, "folder with JPEGImages/")
     sequences: tuple[str, ...] = setting((), "names of videos of the data set; all if absent")
     video: tuple[Path, ...] = setting((), "video files or folders of frames, instead of a data set")
+    name: str | None = setting(None, "name of the results of the one video (default: its file's)")
     next: bool = setting(False, "in segmented videos: name the further frames to label")
     results: Path = setting(paths.RESULTS, "results folder: for thumbnails, and read by --next")
     features: Literal["xception", "resnet50v2"] | None = setting(
@@ -60,10 +61,10 @@ class Config:
 
 
 def main(config: Config) -> int:
-    if config.next and config.dataset is None and not config.video:
+    if config.next and config.dataset is None and not config.video and config.name is None:
         return rank_next_labels(config.results, config.sequences)
     dataset, open_by_name = find_sequences(
-        config.dataset, config.sequences, config.video, (), "auto"
+        config.dataset, config.sequences, config.video, (), "auto", config.name
     )
     if config.dataset is None and dataset == paths.SAMPLE_DATASET:
         print(f"{paths.FINETUNE_TEST_DATASET} has no videos: choosing in the sample, {dataset}.")
@@ -143,11 +144,13 @@ def next_label(sequence: VideoSequence, dataset: Path, config: Config) -> str:
     found = find_next_label(sequence, config.results)
     if found.frame is None:
         return f"{video.name}: every frame is labelled"
-    flags = ["--dataset", str(dataset), "--sequences", video.name]
+    flags = [*flag_words("--dataset", dataset), *flag_words("--sequences", video.name)]
     if config.video:
         flags = video_flags(video.path, video.name)
     if config.results != paths.RESULTS:
-        flags += ["--results", str(config.results)]
+        flags += flag_words("--results", config.results)
+    if found.part:
+        flags += ["--frames", "{}:{}".format(*found.part)]
     move = ""
     if found.without_file:  # which --guidance does not find
         names = ", ".join(f"{video.frame_names[frame]}.png" for frame in found.without_file)
@@ -163,7 +166,8 @@ def next_label(sequence: VideoSequence, dataset: Path, config: Config) -> str:
 
 def video_flags(path: Path, name: str) -> list[str]:
     """The flags for a video by itself, by the name that it has among others."""
-    return ["--video", str(path), *(["--name", name] if name != video_name(path) else [])]
+    own_name = [] if name == video_name(path) else flag_words("--name", name)
+    return [*flag_words("--video", path), *own_name]
 
 
 def rank_next_labels(results: Path, sequences: Sequence[str]) -> int:
@@ -199,7 +203,7 @@ def print_labelling(one: StudyLabel, results: Path) -> None:
         return
     flags = video_flags(path, one.video.name)
     if results != paths.RESULTS:
-        flags += ["--results", str(results)]
+        flags += flag_words("--results", results)
     command = shown_command(paths.ROOT / "annotate.py", flags)
     print(f"Next: {command}, frame {one.number}; its page has the command that uses the label.")
 

@@ -14,9 +14,9 @@ Writes  datasets/pascal_extension_dataset/{JPEGImages,Annotations}/ID.{jpg,png}:
         datasets/finetune_test_dataset/{JPEGImages,Annotations}/480p/SEQ/, unchanged.
 
 Each takes some minutes; the downloads are 3.4 GB and 1.9 GB. A second run continues where the first
-was stopped. Files that you put there yourself are never replaced. The exit status is 1 as long as a
-list names a missing file. The data belong to their owners: DAVIS, for one, is not for commercial
-use.
+was stopped. Files that you put there yourself are never replaced. The exit status for a data set is
+1 as long as a list names a missing file; that of the report is 0. The data belong to their owners:
+DAVIS, for one, is not for commercial use.
 """
 
 import sys

@@ -45,7 +45,7 @@ from utils.frame_choice.measured_videos import (
 from utils.frame_choice.measuring import load_measuring, measure_video
 from utils.frame_choice.rules import write_linear_rule
 from utils.inputs.sequences import choose_sequences, open_dataset_sequence
-from utils.training.weights import save_weights
+from utils.training.weights import read_weights, save_weights
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,13 @@ def main(config: Config) -> int | None:
         raise UsageError("Give one of --measure, --cross-validate and --import-checkpoint.")
     if config.import_checkpoint is not None:
         return import_original(config)
+    check_settings(config)
     if config.measure:
         return measure(config)
+    if config.cross_validate:
+        check_writable(config.results / paths.FRAME_SELECTION, "another folder with --results")
+    else:
+        check_writable(config.output, "another folder with --output")
     videos = read_table(config.table)
     num_measured = sum(len(video.measured) for video in videos)
     data = f"{len(videos)} videos, {num_measured} measured frames"
@@ -109,6 +114,16 @@ def main(config: Config) -> int | None:
     if have_cues(videos):
         rule_file = config.output / paths.LINEAR_RULE_FILE.name
         write_linear_rule(rule_file, fit_linear_rule(videos))
+
+
+def check_settings(config: Config) -> None:
+    """Raises UsageError, with the name of the flag, for an invalid setting."""
+    for name in ("steps", "batch_size"):
+        if getattr(config, name) < 1:
+            flag = name.replace("_", "-")
+            raise UsageError(f"--{flag} must be 1 or more, not {getattr(config, name)}.")
+    if not 0 <= config.seed < 2**32:
+        raise UsageError(f"--seed must be 0 to {2**32 - 1}, not {config.seed}.")
 
 
 def facts_of_training(config: Config, video: MeasuredVideo, data: str) -> dict:
@@ -178,7 +193,29 @@ def import_original(config: Config) -> None:
         "source": f"griffbr/BubbleNets, {config.import_checkpoint.name}",
         "licence": "non-commercial research purposes only",
     }
+    require_same_features(config, facts)
     save(model, config, config.variant, facts)
+
+
+def require_same_features(config: Config, facts: dict) -> None:
+    """Refuses an import beside, or in place of, a network that was trained on other features.
+
+    BN0 and BNLF choose together, from one description of the frames.
+
+    Raises:
+        InputError: naming the network that is in the way.
+    """
+    for path in (config.output / f"{variant}.safetensors" for variant in VARIANTS):
+        if not path.is_file():
+            continue
+        found = read_weights(path)[1].get("features")
+        if found != facts["features"]:
+            raise InputError(
+                f"{path}: expected no network, or one that was trained on {facts['features']} "
+                f"features as the original's, found one trained on {found}: they cannot choose "
+                "together. Move it elsewhere first (git checkout restores those that are "
+                "included), or import into another --output."
+            )
 
 
 if __name__ == "__main__":

@@ -54,6 +54,12 @@ def parse_config(
     )
 
 
+def flag_words(flag: str, value: str | Path) -> list[str]:
+    """Returns the words that give a flag one value, also one that begins with a hyphen."""
+    # By itself, "-hen.mp4" would be taken for a flag; Path has dropped the "./" before it.
+    return [f"{flag}={value}"] if str(value).startswith("-") else [flag, str(value)]
+
+
 def shown_command(script: Path, flags: Sequence[str]) -> str:
     """Returns the command that runs a script, as it must be typed in this terminal and folder.
 

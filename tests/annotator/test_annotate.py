@@ -6,6 +6,7 @@ The page itself is tested in test_browser_*.py.
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -19,10 +20,12 @@ import numpy as np
 import pytest
 
 import annotate
+import finetune_test
 from tests.bright_hen import NUM_FRAMES, ellipse, picture
 from tests.page_client import PATIENCE_SECONDS, TOKEN, png
 from utils import paths
 from utils.annotator.segment_click import ClickSegmenter
+from utils.command_line import parse_config
 from utils.errors import InputError, UsageError
 from utils.files import write_json
 from utils.media.labels import write_label
@@ -80,6 +83,23 @@ def test_the_first_video_without_a_label_is_taken(dataset, capsys):
     write_label(paths.LABELS / "hen" / "00001.png", ellipse(1))
     assert annotate.open_task(annotate.Config(dataset=dataset)).sequence.name == "zebra"
     assert "--sequence NAME" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", [None, "-day1"])
+def test_the_next_command_takes_names_that_begin_with_a_hyphen(
+    dataset, tmp_path, monkeypatch, name
+):
+    """They were taken for flags: a Path has dropped the ./ before them."""
+    (dataset / "JPEGImages" / "480p" / "hen").rename(dataset / "JPEGImages" / "480p" / "-hen")
+    monkeypatch.chdir(dataset / "JPEGImages" / "480p")
+    flags = {"video": Path("./-hen"), "name": name} if name else {"dataset": dataset}
+    task = annotate.open_task(annotate.Config(results=Path("./-out"), **flags))
+    for words in (task.run_command("fast")[2:-2], shlex.split(task.next_command())[2:]):
+        config = parse_config(finetune_test.Config, "", words)
+        assert config.results == Path("-out") and config.name == name
+        assert (config.video, config.sequences) == (
+            ((Path("-hen"),), ()) if name else ((), ("-hen",))
+        )
 
 
 def test_wrong_flags_and_bad_videos_are_one_line(dataset, tmp_path, monkeypatch):

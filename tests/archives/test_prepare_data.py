@@ -250,6 +250,16 @@ class TestPascal:
         assert source_of_mask(world.pascal / "Annotations" / f"{OLD}.png") == "PASCAL VOC 2012"
         assert source_of_mask(world.pascal / "Annotations" / f"{ONLY_SBD}.png") == "SBD"
 
+    @pytest.mark.parametrize("name", ["benchmark", "benchmark.tgz.1", "benchmark.gz"])
+    def test_archives_are_known_without_the_usual_suffix(self, world, name):
+        """They were passed over without a word."""
+        world.add_sbd().rename(world.archives / name)
+        voc = world.add_voc()
+        voc.rename(voc.with_suffix(""))
+        assert world.run("pascal") == 0
+        assert source_of_mask(world.pascal / "Annotations" / f"{OLD}.png") == "PASCAL VOC 2012"
+        assert source_of_mask(world.pascal / "Annotations" / f"{ONLY_SBD}.png") == "SBD"
+
     def test_one_archive_gives_what_it_has_and_the_other_is_named(self, world, capsys):
         world.add_sbd()
         assert world.run("pascal") == 1
@@ -730,6 +740,19 @@ class TestReport:
         (world.archives / "benchmark.tgz.part").write_bytes(b"\x1f\x8b")
         (world.archives / "notes.txt.gz").write_bytes(b"\x1f\x8b")
         assert list_archives(world.archives) == []
+
+    def test_only_archives_are_listed_whatever_their_names(self, world):
+        zipped = write_zip(world.archives / "DAVIS", davis_files())
+        world.add_sbd().rename(world.archives / "benchmark.tgz.1")
+        for suffix in ("part", "crdownload"):
+            shutil.copy(world.archives / "benchmark.tgz.1", world.archives / f"voc.{suffix}")
+        shutil.copy(zipped, world.archives / ".DAVIS")
+        (world.archives / "readme").write_text("ustar")
+        (world.archives / "empty").touch()
+        for name, text in (("notes.gz", b"ustar" * 99), ("inner.gz", zipped.read_bytes())):
+            (world.archives / name).write_bytes(gzip.compress(text))
+        (world.archives / "cut").write_bytes(gzip.compress(bytes(range(256)) * 9)[:20])
+        assert list_archives(world.archives) == [zipped, world.archives / "benchmark.tgz.1"]
 
     def test_a_folder_that_is_not_there_is_an_error(self, world):
         with pytest.raises(InputError, match="nowhere"):

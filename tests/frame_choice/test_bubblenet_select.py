@@ -1,6 +1,7 @@
 """bubblenet_select.py: which frame to label, and with --next which further one."""
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -8,17 +9,21 @@ import pytest
 from PIL import Image
 
 import bubblenet_select
+import finetune_test
 import utils.frame_choice.chooser as chooser_module
 from bubblenet_select import Config
 from tests.frame_choice_world import REDS, colour_extractor, make_chooser, write_frames
 from tests.made_results import NUM_FRAMES, MadeResults
 from utils import paths
+from utils.command_line import parse_config
 from utils.errors import InputError, UsageError
 from utils.frame_choice.chooser import rank_video
 from utils.frame_choice.selection_files import read_selection
 from utils.inputs.sequences import find_sequences
 from utils.media.labels import write_label
+from utils.media.video_part import VideoPart
 from utils.media.video_writing import write_video
+from utils.media.videos import FrameFolder
 
 
 @pytest.fixture
@@ -140,15 +145,18 @@ def test_arguments_that_exclude_each_other_are_a_usage_error(script, video, tmp_
 # --next
 
 
-def segment(results: Path, num_frames: int = 40, labelled=(5,), lost=(30,)) -> None:
+def segment(
+    results: Path, num_frames: int = 40, labelled=(5,), lost=(30,), first: int = 0, **record
+) -> None:
     """What stage 3 leaves: an animal that stands still, and is lost in some frames."""
-    for index in range(num_frames):
+    for index in range(first, first + num_frames):
         mask = np.zeros((24, 32), "uint8")
         mask[6:18, 8:20] = 0 if index in lost else 1
         path = results / paths.SEGMENTATION / "hen" / f"{index:05d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_label(path, mask)
-    write_record(results, {"labelled_frames": list(labelled), "num_frames": num_frames})
+    record |= {"labelled_frames": list(labelled), "num_frames": num_frames}
+    write_record(results, record)
 
 
 def write_record(results: Path, record: dict) -> None:
@@ -250,6 +258,56 @@ def test_next_without_results_says_what_to_run(script, long_video, tmp_path):
         script(dataset=long_video, next=True)
 
 
+def test_next_refuses_the_masks_of_another_video_of_the_name(script, long_video, tmp_path, capsys):
+    """With as many frames, the advice was of its masks."""
+    hen, results = long_video / "JPEGImages" / "hen", tmp_path / "results"
+    other = write_frames(tmp_path / "other" / "hen", [120] * 40)
+    segment(results)
+    key = {"sha256": {"frames": FrameFolder(hen).sha256()}}
+    record = {"labelled_frames": [5], "num_frames": 40, "input": str(hen), "key": key}
+    write_record(results, record)
+    with pytest.raises(InputError, match=rf"expected the masks of {other}.*, {hen} as"):
+        script(video=(other,), next=True)
+    assert script(video=(hen,), next=True) == 0
+    assert 28 <= proposed(capsys.readouterr().out) <= 32
+
+
+def test_a_video_that_was_segmented_under_another_name_is_found_by_it(
+    script, long_video, tmp_path, capsys
+):
+    """There was no --name, though the message about an impossible name advised to give it."""
+    segment(tmp_path / "results")
+    path = write_frames(tmp_path / "day1", [90] * 40)
+    assert script(video=(path,), name="hen", next=True) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("hen: label frame ") and f"--video {path} --name hen" in text
+    assert script(video=(path,), name="hen") == 0
+    assert "hen: label frame 20 (00020.png)" in capsys.readouterr().out
+    folder = paths.frame_selection_dir(paths.DATASETS, "hen")
+    assert read_selection(folder, "rule", [f"{i:05d}" for i in range(40)]) == [20]
+    for flags in ({}, {"dataset": long_video}):
+        with pytest.raises(UsageError, match="--name goes with --video"):
+            script(name="hen", next=True, **flags)
+
+
+def test_next_goes_by_the_masks_of_a_part_of_the_video(script, long_video, tmp_path, capsys):
+    """It was refused, with the advice to run finetune_test.py."""
+    hen, results = long_video / "JPEGImages" / "hen", tmp_path / "results"
+    key = {"sha256": {"frames": VideoPart(FrameFolder(hen), 10, 29).sha256()}}
+    segment(results, 20, labelled=(12,), lost=(25,), first=10, part=[10, 30], key=key)
+    for frame in (4, 12):  # the first is not in the part
+        path = paths.LABELS / "hen" / f"{frame:05d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_label(path, np.eye(24, 32, dtype="uint8"))
+    assert script(video=(hen,), next=True) == 0
+    text = capsys.readouterr().out
+    frame = proposed(text)
+    assert 23 <= frame <= 27 and f"({frame:05d}.png) next, labelled so far: 12; then" in text
+    assert text.rstrip().endswith(f" --results {results} --frames 10:30 --guidance 12,{frame}")
+    script(dataset=long_video, next=True)
+    assert capsys.readouterr().out.rstrip().endswith(f" --frames 10:30 --guidance 12,{frame}")
+
+
 def test_next_without_a_video_ranks_all_results_in_one_list(script, tmp_path, capsys):
     made = MadeResults(tmp_path)
     for name, doubtful in (("ant", (6,)), ("bee", range(4, 11)), ("cat", ())):
@@ -280,6 +338,19 @@ def test_next_over_all_results_leaves_out_videos_that_cannot_be_looked_at(
     text = capsys.readouterr().out
     assert f"error: {unfinished}: unfinished (4 masks" in text
     assert f" {finished} " in text and f" {unfinished} " not in text
+
+
+def test_next_prints_a_command_that_takes_names_that_begin_with_a_hyphen(
+    script, tmp_path, capsys, monkeypatch
+):
+    """They were taken for flags: a Path has dropped the ./ before them."""
+    segment(tmp_path / "results")
+    write_frames(tmp_path / "-day1", [90] * 40)
+    monkeypatch.chdir(tmp_path)
+    script(video=(Path("./-day1"),), name="hen", next=True)
+    command = capsys.readouterr().out.split("; then ")[1]
+    config = parse_config(finetune_test.Config, "", shlex.split(command)[2:])
+    assert (config.video, config.name) == ((Path("-day1"),), "hen")
 
 
 def test_next_names_a_video_in_its_command_as_it_was_named_among_others(

@@ -12,6 +12,7 @@ from models.bubblenets import VARIANTS, build_bubblenet
 from tests.measured_table import SIZE, make_video, write_table
 from train_bubblenet import Config
 from utils import paths
+from utils.errors import InputError, UsageError
 from utils.frame_choice.bubblenet_training import (
     BubbleNetTraining,
     PairBatches,
@@ -87,3 +88,34 @@ def test_final_training_writes_both_networks_and_what_they_were_trained_on(tmp_p
         second, _ = read_weights(again / f"{variant}.safetensors")
         for name, value in first.items():
             np.testing.assert_array_equal(value, second[name])
+
+
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        ({"steps": 0}, "--steps must be 1 or more"),
+        ({"batch_size": 0}, "--batch-size must be 1 or more"),
+        ({"seed": -1}, "--seed must be 0 to"),
+        ({"seed": -1, "measure": True}, "--seed must be 0 to"),
+        ({"steps": 0, "cross_validate": True}, "--steps must be 1 or more"),
+    ],
+)
+def test_settings_that_cannot_be_are_usage_errors(tmp_path, videos, flags, words):
+    """They ended in tracebacks."""
+    table = write_table(tmp_path / "table", videos)
+    with pytest.raises(UsageError, match=words):
+        train_bubblenet.main(Config(table=table, output=tmp_path / "weights", **flags))
+
+
+@pytest.mark.parametrize("flag", ["output", "results"])
+def test_folders_that_cannot_be_written_are_said_before_the_training(
+    tmp_path, videos, monkeypatch, flag
+):
+    """All networks were trained first, and were lost."""
+    table = write_table(tmp_path / "table", videos)
+    (tmp_path / "file").write_bytes(b"a file")
+    for name in ("train_bubblenet", "cross_validate"):
+        monkeypatch.setattr(train_bubblenet, name, lambda *_: pytest.fail("trained"))
+    flags = {flag: tmp_path / "file", "cross_validate": flag == "results"}
+    with pytest.raises(InputError, match=f"another folder with --{flag}"):
+        train_bubblenet.main(Config(table=table, **flags))

@@ -1,5 +1,7 @@
 """The networks BN0 and BNLF as published, and their import from TensorFlow 1 checkpoints."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import train_bubblenet
 from models.bubblenets import VARIANTS, build_bubblenet
 from train_bubblenet import Config
 from utils.errors import InputError, UsageError
-from utils.training.weights import load_weights
+from utils.training.weights import load_weights, save_weights
 
 SIZE = 6  # of the frame vectors in these tests
 
@@ -155,6 +157,23 @@ def test_a_checkpoint_of_other_widths_is_refused_by_the_layer(tmp_path):
     prefix = write_checkpoint(tmp_path, weights)
     with pytest.raises(InputError, match="fc2/kernel"):
         train_bubblenet.main(Config(import_checkpoint=prefix, variant="BN0", output=tmp_path))
+
+
+@pytest.mark.parametrize("there", VARIANTS)
+def test_an_import_beside_or_over_networks_of_other_features_is_refused(tmp_path, there):
+    """The included one was replaced without a word, and then no frame could be chosen."""
+    prefix = write_checkpoint(tmp_path, random_weights())
+    known = tmp_path / "weights" / f"{there}.safetensors"
+    facts = {"head": there, "features": "xception", "features_sha256": "ab" * 32}
+    save_weights(build_bubblenet(there, SIZE), known, facts)
+    before = known.read_bytes()
+    config = Config(import_checkpoint=prefix, variant="BN0", output=known.parent)
+    with pytest.raises(InputError, match=rf"{there}.*resnet50v2.*found one trained on xception"):
+        train_bubblenet.main(config)
+    assert known.read_bytes() == before
+    known.unlink()
+    for variant in VARIANTS:  # the two of the original go together
+        train_bubblenet.main(replace(config, variant=variant))
 
 
 def test_no_checkpoint_and_half_a_command_are_errors(tmp_path):

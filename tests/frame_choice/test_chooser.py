@@ -271,6 +271,15 @@ def test_imported_networks_want_the_resnet(weights_dir):
         load_chooser()
 
 
+def test_advice_on_missing_resnet_weights_is_none_that_is_refused(weights_dir):
+    """It was --features xception, and that was refused with: Leave --features out."""
+    save_bubblenet("BN0", "resnet50v2", size=2048)
+    with pytest.raises(InputError, match=r"resnet\.h5: .*, or put back the included networks\.$"):
+        load_chooser()
+    with pytest.raises(UsageError, match="Leave --features out"):
+        load_chooser("xception")
+
+
 def test_the_linear_rule_is_read_as_it_was_written(weights_dir, monkeypatch):
     with pytest.raises(InputError, match="linear_rule.json"):
         load_chooser(rule="linear")

@@ -43,6 +43,15 @@ def test_a_broken_table_is_refused(tmp_path, videos, arrays, words):
         read_table(tmp_path)
 
 
+@pytest.mark.parametrize("share", [0, 0.5])
+def test_a_file_that_was_cut_off_is_refused_by_its_name(tmp_path, videos, share):
+    """It ended in a traceback."""
+    path = write_table(tmp_path, videos[:2]) / "dove.npz"
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(InputError, match="dove.npz"):
+        read_table(tmp_path)
+
+
 def test_an_empty_table_is_refused(tmp_path):
     with pytest.raises(InputError, match="--table"):
         read_table(tmp_path)

@@ -15,6 +15,7 @@ import numpy as np
 
 from utils import paths
 from utils.annotator.task import AnnotationTask
+from utils.command_line import flag_words
 from utils.errors import InputError, one_line
 from utils.media.overlay import write_overlays
 
@@ -208,7 +209,7 @@ class ResultsWriter:
             if not is_there:
                 continue
             command = [sys.executable, str(task.export), *arguments]
-            command += ["--results", str(task.results), "--sequences", name]
+            command += flag_words("--results", task.results) + flag_words("--sequences", name)
             # Ctrl-C in the terminal is meant for the server, which waits for this.
             done = subprocess.run(
                 command,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from utils import paths
-from utils.command_line import shown_command
+from utils.command_line import flag_words, shown_command
 from utils.errors import InputError
 from utils.evaluation.confidence import frames_to_check, read_confidence
 from utils.evaluation.results import open_segmented
@@ -125,7 +125,7 @@ class AnnotationTask:
         if preset != "default":
             flags += ["--preset", preset]
         if self.results != paths.RESULTS:
-            flags += ["--results", str(self.results)]
+            flags += flag_words("--results", self.results)
         return flags
 
     def _annotations_used(self) -> list[int]:

@@ -22,9 +22,11 @@ from utils.errors import InputError
 from utils.media.images import list_files
 
 SUFFIXES = (".tar", ".tgz", ".gz", ".zip")
+_UNFINISHED = (".part", ".crdownload")  # downloads that may go on
 MAX_MEMBER_BYTES = 64 * 2**20  # far above any image or .mat file of these data sets
 _GZIP_START = b"\x1f\x8b"
 _ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")  # the second: an empty archive
+_TAR_MAGIC = b"ustar"  # at byte 257
 _BROKEN = (
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -39,9 +41,34 @@ _Entry = tuple[str, int, Callable[[], BinaryIO]]
 
 
 def list_archives(folder: Path) -> list[Path]:
-    """Returns the tar, tar.gz and zip files of a folder; none if there is no such folder."""
-    files = list_files(folder, SUFFIXES) if Path(folder).exists() else []
-    return [path for path in files if path.suffix != ".gz" or ".tar" in path.suffixes]
+    """Returns the tar, tar.gz and zip files of a folder; none if there is no such folder.
+
+    First those with the usual suffixes, be they broken; then those that are archives by their first
+    bytes, as a browser's second copy, `benchmark.tgz.1`, is.
+    """
+    folder = Path(folder)
+    if not folder.exists():
+        return []
+    files = list_files(folder, SUFFIXES)
+    named = [path for path in files if path.suffix != ".gz" or ".tar" in path.suffixes]
+    others = sorted(path for path in folder.iterdir() if path.is_file() and path not in named)
+    return named + [path for path in others if _is_archive(path)]
+
+
+def _is_archive(path: Path) -> bool:
+    if path.name.startswith(".") or path.suffix.lower() in _UNFINISHED:
+        return False
+    try:
+        with open(path, "rb") as file:
+            start = file.read(tarfile.BLOCKSIZE)
+        if start[:4] in _ZIP_STARTS:
+            return True
+        if start.startswith(_GZIP_START):  # it may as well be a single file, notes.txt.gz
+            with gzip.open(path) as file:
+                start = file.read(tarfile.BLOCKSIZE)
+    except (OSError, EOFError, zlib.error):
+        return False
+    return start[257:].startswith(_TAR_MAGIC)
 
 
 def list_members(path: Path) -> dict[str, int]:

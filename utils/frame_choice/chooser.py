@@ -134,7 +134,7 @@ def _load(features, rule) -> Chooser:
     coefficients = read_linear_rule(paths.LINEAR_RULE_FILE) if rule == "linear" else ()
     extractor = None
     if networks or rule not in POSITION_RULES:
-        extractor = _load_extractor(source, sha256)
+        extractor = _load_extractor(source, sha256, has_networks=bool(networks))
     key = {
         "method": _METHOD,
         "rule": rule,
@@ -269,7 +269,7 @@ def _features_of(facts, wanted):
     return source or wanted or "xception", sha256
 
 
-def _load_extractor(source, sha256):
+def _load_extractor(source, sha256, has_networks):
     if source == "resnet50v2":
         files = [paths.RESNET_WEIGHTS_FILE]
     else:
@@ -283,6 +283,13 @@ def _load_extractor(source, sha256):
             "has. Restore that file, or train them again with train_bubblenet.py."
         )
     if source == "resnet50v2":
+        if has_networks and not fitting[0].is_file():
+            raise InputError(
+                f"{fitting[0]}: expected the weights of ResNet-50 V2, on which the networks in "
+                f"{paths.BUBBLENET_WEIGHTS} were trained, found no such file. Save there what "
+                "keras.applications.ResNet50V2(include_top=False) downloads, or put back the "
+                "included networks."
+            )
         return resnet_extractor(fitting[0])
     model = build_model("deeplab", output_stride=32)
     return xception_extractor(model, load_weights(model, fitting[0])["sha256"])

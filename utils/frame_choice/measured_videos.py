@@ -94,7 +94,7 @@ def _read_video(path: Path) -> MeasuredVideo:
     try:
         with np.load(path) as file:
             scores = file["scores"].astype("float32")
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f'{path}: expected "scores", found none ({error}). {remedy}') from error
     if features is None or features.vectors.ndim != 2:
         raise InputError(f'{path}: expected "features" (frames, size), found none. {remedy}')

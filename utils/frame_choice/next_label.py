@@ -7,34 +7,37 @@ from utils import paths
 from utils.errors import InputError
 from utils.evaluation.label_gain import frame_difficulty, rank_next_frames
 from utils.evaluation.results import open_segmented
+from utils.inputs.parts import take_sequence_part
 from utils.inputs.sequences import VideoSequence, find_annotations
 
 
 @dataclass(frozen=True)
 class NextLabel:
-    """The further frame to label.
+    """The further frame to label; frames are numbered as in the whole video.
 
     Attributes:
         frame: the frame, None if every frame is labelled.
         labelled: the frames that have a label now, in increasing order; none yet where the video
             was segmented without a label.
         without_file: those of them whose label is where only `--label` finds it.
+        part: the only part of the video that was segmented, as in `--frames A:B`; None is all.
     """
 
     frame: int | None
     labelled: tuple[int, ...]
     without_file: tuple[int, ...]
+    part: tuple[int, int] | None = None
 
 
 def find_next_label(sequence: VideoSequence, results: Path) -> NextLabel:
     """Finds the frame of a segmented video whose label promises most.
 
     Args:
-        sequence: the video; labels made since the run count as well.
+        sequence: the whole video; labels made since the run count as well.
         results: the results folder.
 
     Raises:
-        InputError: if the video has not been segmented.
+        InputError: if the video has not been segmented, or the masks are of another one.
     """
     video = sequence.video
     masks = results / paths.SEGMENTATION / video.name
@@ -44,6 +47,16 @@ def find_next_label(sequence: VideoSequence, results: Path) -> NextLabel:
             "finetune_test.py first, or name its --results."
         )
     segmented = open_segmented(results, video.name)
+    part = segmented.record.get("part")
+    if part and part[1] <= len(video):  # a longer one is of another video, refused below
+        sequence = take_sequence_part(sequence, *part)
+        video = sequence.video
+    if segmented.frames_sha256 not in ("", video.sha256()):
+        raise InputError(
+            f"{masks}: expected the masks of {video.path}, found those of other frames, "
+            f"{segmented.input_path} as they were then. Run finetune_test.py on these, or name the "
+            "--results of their run."
+        )
     has_labels = segmented.labelled_frames or segmented.is_without_label
     if len(segmented) != len(video) or not has_labels:
         raise InputError(
@@ -54,10 +67,14 @@ def find_next_label(sequence: VideoSequence, results: Path) -> NextLabel:
     labelled = set(segmented.labelled_frames)
     if sequence.source == "datasets/labels":
         labelled |= set(sequence.labels)
-    labelled = tuple(sorted(labelled))
     files = set(sequence.labels)
     if sequence.annotation_dir is not None:  # a frame that --guidance names may have either
         files |= set(find_annotations(sequence.annotation_dir, video))
-    without_file = tuple(frame for frame in labelled if frame not in files)
     ranking = rank_next_frames(frame_difficulty(segmented), labelled)
-    return NextLabel(ranking[0] if ranking else None, labelled, without_file)
+    numbers = range(video.first_frame, video.first_frame + len(video))
+    return NextLabel(
+        numbers[ranking[0]] if ranking else None,
+        tuple(numbers[frame] for frame in sorted(labelled)),
+        tuple(numbers[frame] for frame in sorted(labelled - files)),
+        tuple(part) if part else None,
+    )
