@@ -294,6 +294,21 @@ def test_the_overlay_and_the_tables_that_there_are_follow(world, open_page):
     assert int(red_before[0]) - red_before[1] > 40 > int(red_after[0]) - red_after[1]
 
 
+def test_tables_follow_of_a_video_whose_name_begins_with_a_dash(tmp_path, open_page):
+    """The name was taken for a flag, and the export refused."""
+    import export
+
+    world = Crossing(tmp_path, name="-pair")
+    export.main(export.Config("csv", results=world.results))
+    table = world.results / "export" / "csv" / "-pair.csv"
+    before = table.read_text()
+    client = open_page(world)
+    correct(client, "piece", frame=3, x=60, y=50, animal=0)
+    answer = wait_for(client, "/api/corrections", lambda a: not a["writing"]["overlay"])
+    assert answer["writing"]["error"] is None
+    assert table.read_text() != before
+
+
 def export_again(world, open_page, script):
     """Corrects a frame where a table was exported. Returns: the answer that says what failed."""
     (world.results / "export" / "csv").mkdir(parents=True)

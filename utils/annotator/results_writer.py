@@ -208,7 +208,8 @@ class ResultsWriter:
             if not is_there:
                 continue
             command = [sys.executable, str(task.export), *arguments]
-            command += ["--results", str(task.results), "--sequences", name]
+            # With "=", for a name may begin with a dash.
+            command += [f"--results={task.results}", f"--sequences={name}"]
             # Ctrl-C in the terminal is meant for the server, which waits for this.
             done = subprocess.run(
                 command,
