@@ -41,22 +41,25 @@ def picture(index: int) -> np.ndarray:
 
 
 class Crossing:
-    """The video `pair` and its results below a folder.
+    """A video and its results below a folder.
 
     Args:
         root: of frames and results.
         masks: frame -> its mask; default: `segmented`.
         animals: their numbers, as in run.json.
+        name: of the video.
     """
 
-    def __init__(self, root: Path, masks=segmented, animals=(1, 2), confidence=None):
-        self.results, self.frames = root / "results", root / "frames" / "pair"
+    def __init__(
+        self, root: Path, masks=segmented, animals=(1, 2), confidence=None, name: str = "pair"
+    ):
+        self.results, self.frames = root / "results", root / "frames" / name
         self.frames.mkdir(parents=True)
         for index in range(NUM_FRAMES):
             Image.fromarray(picture(index)).save(self.frames / f"{index:05d}.png")
             write_label(self.mask_path(index), masks(index), animals)
-        self.video = FrameFolder(self.frames, "pair")
-        self.run_dir = self.results / "runs" / "pair"
+        self.video = FrameFolder(self.frames, name)
+        self.run_dir = self.results / "runs" / name
         self.run_dir.mkdir(parents=True)
         curve = {"confidence": confidence or [0.95] * NUM_FRAMES}
         (self.run_dir / "confidence.json").write_text(json.dumps(curve))
@@ -72,7 +75,7 @@ class Crossing:
         write_overlays(folder, self.run_dir, self.video, self.mask, [0])
 
     def mask_path(self, index: int) -> Path:
-        return self.results / "segmentation" / "pair" / f"{index:05d}.png"
+        return self.results / "segmentation" / self.frames.name / f"{index:05d}.png"
 
     def mask(self, index: int) -> np.ndarray:
         return read_label(self.mask_path(index)).values

@@ -219,6 +219,25 @@ def test_an_animal_that_was_wrongly_another_one_is_followed_without_it(tmp_path,
     assert not (shown(client, 4) == 2).any()
 
 
+def test_an_animal_that_the_drawn_frame_hides_keeps_its_masks_elsewhere(tmp_path, open_page):
+    """Masks never agreed on it, so it was taken out of every frame of the video."""
+    hidden_in = 3
+
+    def right(frame):
+        return truth(frame) * np.uint8((truth(frame) != 2) | (frame != hidden_in))
+
+    def masks(frame):  # half of animal 1 counts as the hidden one
+        is_right_half = np.arange(WIDTH) >= 65
+        return np.where((right(frame) == 1) & is_right_half & (frame == hidden_in), 2, right(frame))
+
+    client = open_page(Crossing(tmp_path, masks), PromptedSegmenter(Finder()))
+    client.post(f"/api/corrections/masks/{hidden_in}", data=png(right(hidden_in)))
+    answers = [correct(client, f"follow/{way}") for way in ("next", "previous")]
+    assert [(answer["changed"], answer["ended"]) for answer in answers] == [([], "agrees")] * 2
+    for frame in range(NUM_FRAMES):
+        np.testing.assert_array_equal(shown(client, frame), right(frame))
+
+
 def test_a_small_correction_leaves_the_neighbours_of_a_quick_animal_alone(tmp_path, open_page):
     class Inexact(PromptedSegmenter):
         def follow(self, frame, image, labels, animals=None, one_window=False):
@@ -273,6 +292,21 @@ def test_the_overlay_and_the_tables_that_there_are_follow(world, open_page):
     red_before, red_after = video.read(2)[50, 45], video.read(3)[50, 60]
     video.close()
     assert int(red_before[0]) - red_before[1] > 40 > int(red_after[0]) - red_after[1]
+
+
+def test_tables_follow_of_a_video_whose_name_begins_with_a_dash(tmp_path, open_page):
+    """The name was taken for a flag, and the export refused."""
+    import export
+
+    world = Crossing(tmp_path, name="-pair")
+    export.main(export.Config("csv", results=world.results))
+    table = world.results / "export" / "csv" / "-pair.csv"
+    before = table.read_text()
+    client = open_page(world)
+    correct(client, "piece", frame=3, x=60, y=50, animal=0)
+    answer = wait_for(client, "/api/corrections", lambda a: not a["writing"]["overlay"])
+    assert answer["writing"]["error"] is None
+    assert table.read_text() != before
 
 
 def export_again(world, open_page, script):

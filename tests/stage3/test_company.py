@@ -5,7 +5,10 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from keras import ops
 
+from models import PadToGrid
+from models.backbone import BACKBONE
 from tests.stage3_world import (
     NUM_FRAMES,
     TINY,
@@ -102,6 +105,22 @@ def test_a_mean_feature_is_that_of_what_the_mask_covers():
     mask[:50, 112:117] = True  # a thing at the right edge
     assert mean_feature(features, mask) > 0.9
     assert mean_feature(features, square(80)) < 0.1
+
+
+@pytest.mark.parametrize("stride", [8, 16, 32])
+@pytest.mark.parametrize(
+    "size", [(32, 40), (36, 44), (40, 46), (72, 66), (72, 128), (100, 160), (144, 176), (480, 854)]
+)
+def test_a_mean_feature_is_that_of_the_same_place_in_frames_of_any_size(size, stride):
+    """In small frames, which padding makes much larger, it was that of another place."""
+    places = np.stack(np.mgrid[: size[0], : size[1]], axis=-1).astype("float32")
+    padded = ops.convert_to_numpy(PadToGrid(BACKBONE.grid_px, margin=0)(places[None]))[0]
+    for cell in ((0, 1), (1, 0), (1, 1)):
+        mask = np.zeros(size, bool)
+        mask[cell[0] * stride : cell[0] * stride + 2, cell[1] * stride : cell[1] * stride + 2] = 1
+        if mask.any():
+            mean = mean_feature(padded[::stride, ::stride], mask)
+            assert np.abs(mean - places[mask].mean(axis=0)).max() <= stride / 2
 
 
 def test_vectors_point_the_same_way_or_not():

@@ -307,6 +307,20 @@ def test_a_redrawn_mask_holds_where_it_was_drawn_and_on_until_the_new_masks_agre
     assert world.list()[0]["holds_in"] == [[2, 4]] and len(notes) == 1
 
 
+def test_right_masks_keep_an_animal_that_the_redrawn_frame_does_not_show(world):
+    """It was taken out of all frames in which the other one had been followed."""
+
+    def masks(frame):
+        return truth(frame) * np.uint8((truth(frame) == 1) | (frame != 3))
+
+    pixels = {frame: truth(frame) * np.uint8(truth(frame) == 1) for frame in (2, 3, 4)}
+    add(open_list(world), Redraw((1, 2), 2, 4, drawn=3), pixels)
+    segment_again(world, masks)
+    assert world.list()[0]["holds_in"] == [[3, 3]]
+    for frame in (2, 3, 4):
+        np.testing.assert_array_equal(world.mask(frame), masks(frame))
+
+
 def exchanged(frame) -> np.ndarray:
     """The truth with the numbers of the two animals exchanged."""
     return np.array([0, 2, 1], np.uint8)[truth(frame)]

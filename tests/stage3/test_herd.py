@@ -13,7 +13,8 @@ from tests.tiny_prompted import tiny_prompted_network
 from utils import paths
 from utils.errors import InputError, UsageError
 from utils.media.regions import touching
-from utils.stage3 import pipeline, presets, prompted_pipeline, prompted_tuning
+from utils.stage3 import job, pipeline, presets, prompted_pipeline, prompted_tuning
+from utils.stage3.plan import Pace
 from utils.stage3.prompted_pipeline import PromptedView, keep_pieces, limit_growth
 from utils.stage3.prompted_tuning import NumberedFrame, make_tuner, spill_over
 from utils.training.animals import NumberedImage
@@ -103,6 +104,17 @@ def test_several_labelled_animals_share_one_training(herd):
     assert herd.run(sequences=("pair",), preset="herd") == 0
     assert herd.record("pair")["animals"] == [1, 2]
     assert herd.record("pair")["seconds"]["steps"] == 4
+
+
+def test_the_estimate_counts_one_training_and_a_look_for_each_animal(herd, monkeypatch, capsys):
+    """The looks were counted for one animal, however many were labelled."""
+    herd.add().add_two()
+    pace = Pace(per_step=60, per_frame=60, source="by hand")
+    monkeypatch.setattr(job, "find_pace", lambda *_: pace)
+    assert herd.run(preset="herd", dry_run=True) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines() if "64x48" in line]
+    minutes = {row[0]: int(row[-2]) for row in rows}
+    assert minutes == {"hen": 4 + NUM_FRAMES, "pair": 4 + 2 * NUM_FRAMES}
 
 
 def test_frames_with_a_tiny_animal_are_not_enlarged_without_limit(herd, monkeypatch):

@@ -197,8 +197,20 @@ def test_two_that_hold_slices_of_each_other_lose_no_pixel():
 
 def test_what_comes_in_far_from_all_of_them_is_another_one():
     joint = follower(square(12), square(70))
-    (regions,) = look(joint, 1, square(12), square(70), square(-17), motion=UNSURE).values()
+    motion = replace(UNSURE, reliable=square(12) | square(70))
+    (regions,) = look(joint, 1, square(12), square(70), square(-17), motion=motion).values()
     expect_regions(regions, n3=square(12), n5=square(70))
+
+
+@pytest.mark.parametrize("sure, is_animal", [(square(12), False), (square(70), True)])
+def test_what_comes_in_may_be_the_nearest_one_where_its_flow_is_not_reliable(sure, is_animal):
+    """A fast animal along the frame's edge was taken for a newcomer."""
+    joint = follower(square(12), square(70))
+    motion, seen = replace(UNSURE, reliable=sure), (square(12), square(70), square(-17))
+    regions = look(joint, 1, *seen, motion=motion)[1]
+    assert regions[3][square(-17)].all() == is_animal
+    assert joint.others[square(-17)].all() == (not is_animal)
+    expect_regions(regions, n5=square(70))
 
 
 # Crossings and newcomers

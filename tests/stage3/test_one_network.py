@@ -244,6 +244,18 @@ def test_one_of_other_colours_among_many_that_look_alike_is_noticed():
     assert not look_alike(image, LabelMap(label, (1, 2, 3, 4, 5)))
 
 
+@pytest.mark.parametrize("colour", [(255, 140, 0), (250, 215, 40), (0, 255, 0), (0, 0, 255)])
+def test_animals_of_a_saturated_colour_look_like_themselves(colour):
+    """Their colours were outside of all bins, so that they resembled nothing."""
+    image, label = np.full((20, 40, 3), 90, "uint8"), np.zeros((20, 40), "uint8")
+    label[5:15, 2:12], label[5:15, 22:32] = 1, 2
+    image[label > 0] = colour
+    likeness = colour_likeness(image, [label == number for number in (1, 2)])
+    np.testing.assert_allclose(likeness, 1)
+    image[label == 2] = (120, 120, 125)
+    assert not look_alike(image, LabelMap(label, (1, 2)))
+
+
 def test_several_that_look_alike_and_are_not_in_every_label_get_a_network_each(
     world, monkeypatch, capsys
 ):

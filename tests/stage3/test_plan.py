@@ -42,6 +42,8 @@ def test_minutes_count_steps_and_every_look_at_a_frame():
     assert pace.minutes(PRESET, 200, **ways) == pytest.approx((150 * 0.6 + 216 * 0.3) / 60)
     ways = {"learns": False, "surveyed": 50, "animals": 2}
     assert pace.minutes(PRESET, 200, **ways) == pytest.approx(450 * 0.3 / 60)
+    ways = {"learns": True, "surveyed": 0, "animals": 3, "networks": 1}
+    assert pace.minutes(PRESET, 200, **ways) == pytest.approx((150 * 0.6 + 616 * 0.3) / 60)
 
 
 def test_the_pace_is_that_of_earlier_runs_with_the_same_preset(tmp_path):

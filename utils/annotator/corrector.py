@@ -189,9 +189,9 @@ class Corrector:
             labels, now = corrections.corrected(outer), corrections.corrected(frame)
         start = proposals.Labelled(outer, labels)
         found = proposals.follow_animals(segmenter, frame, frames, start, operation.animals)
-        if agree(now, found, operation):
+        shown = operation.shown_in(labels)
+        if agree(now, found, operation, shown):
             return [], "agrees"
-        shown = [animal for animal in operation.animals if (labels == animal).any()]
         if not shown or any(_is_lost(found == animal, labels == animal) for animal in shown):
             return [], "lost"
         with self._changing() as results:

@@ -48,7 +48,7 @@ def rank_results(results: Path, names: Sequence[str]) -> StudyLabels:
         results: the results folder.
         names: of its videos.
     """
-    videos: dict[str, SegmentedVideo] = {}
+    videos: dict[str, tuple[SegmentedVideo, list[int]]] = {}
     left_out: dict[str, str] = {}
 
     def look() -> Iterator[tuple[str, np.ndarray, list[int]]]:
@@ -57,18 +57,18 @@ def rank_results(results: Path, names: Sequence[str]) -> StudyLabels:
                 video = open_segmented(results, name)
                 require_finished(video)
                 difficulty = frame_difficulty(video)
+                videos[name] = video, find_labelled(video)
             except UnfinishedError as error:
                 left_out[name] = error.advice
                 continue
             except (InputError, OSError) as error:
                 left_out[name] = one_line(error)
                 continue
-            videos[name] = video
-            yield name, difficulty, find_labelled(video)
+            yield name, difficulty, videos[name][1]
 
     ranking = []
     for one in rank_study(look()):
-        video = videos[one.video]
-        labelled = tuple(frame + video.first_frame for frame in find_labelled(video))
+        video, frames = videos[one.video]
+        labelled = tuple(frame + video.first_frame for frame in frames)
         ranking.append(StudyLabel(video, one.frame + video.first_frame, one.gain, labelled))
     return StudyLabels(ranking, left_out)

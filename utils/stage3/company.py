@@ -11,6 +11,7 @@ from collections.abc import Collection
 import cv2
 import numpy as np
 
+from models.backbone import BACKBONE
 from utils.media.images import resize_image
 from utils.media.labels import VOID
 from utils.stage3.settings import Company
@@ -75,7 +76,9 @@ def mean_feature(features: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
     Cell j of the map is centred at pixel j * stride of the frame (see `models.PadToGrid`).
     """
-    stride = 2 ** round(np.log2(mask.shape[0] / features.shape[0]))
+    # The map is of the padded frame, whose sides may be almost twice those of a small frame.
+    padded = BACKBONE.grid_px * np.ceil((max(mask.shape) - 1) / BACKBONE.grid_px)
+    stride = 2 ** round(np.log2(padded / (max(features.shape[:2]) - 1)))
     shares = cv2.blur(mask.astype("float32"), (stride + 1, stride + 1))[::stride, ::stride]
     features = features[: shares.shape[0], : shares.shape[1]]
     shares = shares[: features.shape[0], : features.shape[1], None]

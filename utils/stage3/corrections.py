@@ -123,14 +123,18 @@ class Redraw:
             other = self._new_number(animal, labels, pixels == animal)
             if other:
                 return [], f"what was drawn as animal {animal} is animal {other} in the new masks"
-        kept = [self.drawn]
+        kept, followed = [self.drawn], self.shown_in(pixels)
         for step, end in ((1, self.last), (-1, self.first)):
             for frame in range(self.drawn + step, end + step, step):
-                if agree(labels_of(frame), pixels_of(frame), self):
+                if agree(labels_of(frame), pixels_of(frame), self, followed):
                     break
                 kept.append(frame)
         fewer = len(kept) < self.last - self.first + 1
         return sorted(kept), "in its other frames the new masks are right" if fewer else ""
+
+    def shown_in(self, labels: np.ndarray) -> tuple[int, ...]:
+        """Those of its animals that a label map shows: the others cannot be followed from there."""
+        return tuple(animal for animal in self.animals if (labels == animal).any())
 
     def _new_number(self, animal: int, labels: np.ndarray, drawn: np.ndarray) -> int:
         """The other animal whose new mask is the one that was drawn, bool (h, w); 0 if none is."""
@@ -157,9 +161,19 @@ def overlap(a: np.ndarray, b: np.ndarray) -> float:
     return np.count_nonzero(a & b) / union if union else 1.0
 
 
-def agree(labels: np.ndarray, others: np.ndarray, redraw: Redraw) -> bool:
-    """Whether two label maps show the animals that were redrawn in the same place."""
-    shared = (overlap(labels == animal, others == animal) for animal in redraw.animals)
+def agree(
+    labels: np.ndarray, others: np.ndarray, redraw: Redraw, animals: Sequence[int] = ()
+) -> bool:
+    """Whether two label maps show the animals that were redrawn in the same place.
+
+    Args:
+        labels: uint8 (h, w).
+        others: of the same size.
+        redraw: says from which overlap on they agree.
+        animals: those of its animals that count; none: all of them.
+    """
+    counted = animals or redraw.animals
+    shared = (overlap(labels == animal, others == animal) for animal in counted)
     return all(value >= redraw.agrees_from for value in shared)
 
 

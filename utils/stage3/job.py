@@ -117,6 +117,7 @@ def describe_jobs(
     for job in jobs:
         frames = job.guidance.frames
         animals = read_labels(job.sequence, frames)[frames[0]].animals if frames else ()
+        is_shared = "sharing" in job.key
         planned.append(
             plan_video(
                 job.sequence.video,
@@ -124,7 +125,8 @@ def describe_jobs(
                 pace,
                 labelled=frames,
                 animals=len(animals),
-                networks=1 if preset.takes_prompts or "sharing" in job.key else len(animals),
+                networks=1 if preset.takes_prompts or is_shared else len(animals),
+                looks=1 if is_shared else len(animals),
                 learns=job.learns,
                 is_finished=job.is_finished,
             )

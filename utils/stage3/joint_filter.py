@@ -19,7 +19,7 @@ from utils.media.labels import VOID
 from utils.media.regions import rectangle_around
 from utils.stage3.crossing import CrossingWatch, connected_regions
 from utils.stage3.hidden_animals import hidden_animals
-from utils.stage3.motion import Motion, warp_mask
+from utils.stage3.motion import MIN_RELIABLE, Motion, reliable_share, warp_mask
 from utils.stage3.separation import SeparationWatch
 from utils.stage3.settings import Preset, Separation
 from utils.stage3.sharing import Sharing
@@ -164,9 +164,15 @@ class JointFilter:
             self._known_background, found, motion, self.refinement.min_reliable
         )
         everyone = np.any(list(carried.values()), axis=0)
-        is_new = known & (distance_to(everyone) > self.refinement.margin * diagonal)
+        away = distance_to(everyone)
+        is_new = known & (away > self.refinement.margin * diagonal)
         if self.refinement.entrance and not any(self._frames_since.values()):
-            is_new |= far_at_the_edge(everyone, self.refinement.entrance * diagonal)
+            enters = far_at_the_edge(everyone, self.refinement.entrance * diagonal)
+            # What enters may be the nearest animal where hardly any of its flow is reliable.
+            unsure = [c for c in carried.values() if reliable_share(motion, c) < MIN_RELIABLE]
+            if unsure:
+                enters &= away < distance_to(np.any(unsure, axis=0))
+            is_new |= enters
         return warp_mask(self.others, motion) | (found & is_new)
 
     def _give_slices_away(self, owner, pieces, count, distances, owners):

@@ -140,8 +140,10 @@ def colour_likeness(image: np.ndarray, animals: Iterable[np.ndarray]) -> np.ndar
 
 
 def _histogram(pixels: np.ndarray) -> np.ndarray:
-    # Colours of 8-bit CIELAB: few are far from grey, so a and b have their bins around it.
+    # Colours of 8-bit CIELAB: few are far from grey, so a and b have their bins around it, and the
+    # outermost ones also hold what is farther away.
     ranges = ((0, 256), (64, 192), (64, 192))
-    counts, _ = np.histogramdd(pixels, bins=COLOUR_BINS, range=ranges)
+    near_grey = np.clip(pixels, *np.transpose(ranges))
+    counts, _ = np.histogramdd(near_grey, bins=COLOUR_BINS, range=ranges)
     smooth = gaussian_filter(counts, 1)
     return smooth / max(smooth.sum(), 1e-9)

@@ -39,7 +39,14 @@ class Pace:
     source: str
 
     def minutes(
-        self, preset: Preset, num_frames: int, *, learns: bool, surveyed: int, animals: int
+        self,
+        preset: Preset,
+        num_frames: int,
+        *,
+        learns: bool,
+        surveyed: int,
+        animals: int,
+        networks: int | None = None,
     ) -> float:
         """About how long a video takes.
 
@@ -48,12 +55,14 @@ class Pace:
             num_frames: of the video.
             learns: whether a network is fine-tuned for it.
             surveyed: frames looked at to find the animals.
-            animals: how many there are.
+            animals: for how many of them each frame is looked at.
+            networks: that are fine-tuned for them; None: one for each.
         """
         look = preset.second_look
         surveyed += min(num_frames, look.num_surveyed) if learns and look else 0
         looks = animals * num_frames + surveyed
-        learning = animals * self.minutes_to_learn(preset) if learns else 0.0
+        networks = animals if networks is None else networks
+        learning = networks * self.minutes_to_learn(preset) if learns else 0.0
         return learning + looks * self.per_frame / 60
 
     def minutes_to_learn(self, preset: Preset) -> float:
@@ -113,6 +122,7 @@ def plan_video(
     labelled: Sequence[int],
     animals: int,
     networks: int,
+    looks: int,
     learns: bool,
     is_finished: bool,
 ) -> PlannedVideo:
@@ -125,6 +135,7 @@ def plan_video(
         labelled: indices of the labelled frames; none: its animals are to be found.
         animals: in the label.
         networks: that follow them: one for each, or one for all.
+        looks: at each frame: one for each of them, or one for all.
         learns: whether they are fine-tuned for it.
         is_finished: by an earlier run.
     """
@@ -133,7 +144,12 @@ def plan_video(
         state_bytes = estimate_state_bytes(video, preset, animals, networks * learns)
         surveyed = 0 if labelled else min(len(video), Finding().num_surveyed)
         minutes = pace.minutes(
-            preset, len(video), learns=learns, surveyed=surveyed, animals=max(1, networks)
+            preset,
+            len(video),
+            learns=learns,
+            surveyed=surveyed,
+            animals=max(1, looks),
+            networks=max(1, networks),
         )
     state = "finished" if is_finished else "dark" if is_dark(video) else "usable"
     label = ",".join(str(frame + video.first_frame) for frame in labelled) or "none"
