@@ -137,6 +137,11 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def is_broken_link(path: Path) -> bool:
+    """Whether it is a link whose target is missing."""
+    return path.is_symlink() and not path.exists()
+
+
 def existing_part(folder: Path) -> Path:
     """The folder, or the nearest one above it that exists; the root of its drive if none does, as
     where a drive of Windows is not there. Absolute."""

@@ -747,6 +747,8 @@ class TestReport:
         for suffix in ("part", "crdownload"):
             shutil.copy(world.archives / "benchmark.tgz.1", world.archives / f"voc.{suffix}")
         shutil.copy(zipped, world.archives / ".DAVIS")
+        for name in ("report.docx", "weights.pt", "table.npz"):  # zip files, too
+            shutil.copy(zipped, world.archives / name)
         (world.archives / "readme").write_text("ustar")
         (world.archives / "empty").touch()
         for name, text in (("notes.gz", b"ustar" * 99), ("inner.gz", zipped.read_bytes())):

@@ -263,6 +263,25 @@ def test_a_frame_of_few_values_is_a_frame(tmp_path, highest):
     assert FrameFolder(folder).check() == []
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"{number / 25:g}" for number in range(50)],
+        [f"frame_{number:04x}" for number in range(32)],
+        [f"{side}_{number}" for side in "LR" for number in range(9)],
+        [f"frame_{number}" for number in range(-3, 20)],
+    ],
+    ids=lambda names: names[-1],
+)
+def test_a_dark_frame_is_a_frame_whatever_pictures_are_named(tmp_path, names):
+    for dark in (0, len(names) // 2, len(names) - 1):
+        folder = tmp_path / str(dark)
+        folder.mkdir()
+        for number, name in enumerate(names):
+            save(folder / f"{name}.png", noise(seed=number) // (255 if number == dark else 1))
+        assert FrameFolder(folder).check() == []
+
+
 def test_a_title_in_black_and_white_among_frames_in_black_and_white_is_a_frame(tmp_path):
     folder = tmp_path / "hen"
     folder.mkdir()

@@ -29,6 +29,7 @@ DECIMALS = [
     ["0.0", "0.04", "0.08", "0.12", "0.16", "0.2"],
     [f"{number / 25:g}" for number in range(300, 310)],
     ["12.1", "12.134103", "12.192537", "12.207452"],
+    ["9.5", "9.53", "9.55", "9.57", "9.58", "9.6", "9.62", "9.63"],  # one is missing
 ]
 NEGATIVES = [  # counted from the trigger of a camera
     ["frame_-10", "frame_-2", "frame_-1", "frame_0", "frame_1", "frame_10"],

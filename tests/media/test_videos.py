@@ -196,6 +196,18 @@ def test_frames_that_all_have_one_time_stamp_have_no_times(tmp_path):
         assert video.times_seconds()[-1] == pytest.approx(4 / video.frames_per_second)
 
 
+def test_frames_of_one_time_stamp_are_not_squeezed_before_the_next_one(tmp_path):
+    path = encode(tmp_path / "all.mkv", range(9), "mpeg4", {"bf": "0"})
+
+    def share(packet):
+        packet.pts = packet.dts = round(packet.pts * packet.time_base * 25 > 7.5) * 40
+        return True
+
+    with VideoFile(copy_packets(path, tmp_path / "shared.mkv", share)) as video:
+        assert len(video) == 9 and not video.has_times
+        assert np.diff(video.times_seconds()).min() > 0.02
+
+
 def test_a_video_of_one_frame_is_read(tmp_path):
     with VideoFile(encode(tmp_path / "a.mp4", [0]), name="other name") as video:
         video.check()

@@ -22,7 +22,6 @@ from utils.errors import InputError
 from utils.media.images import list_files
 
 SUFFIXES = (".tar", ".tgz", ".gz", ".zip")
-_UNFINISHED = (".part", ".crdownload")  # downloads that may go on
 MAX_MEMBER_BYTES = 64 * 2**20  # far above any image or .mat file of these data sets
 _GZIP_START = b"\x1f\x8b"
 _ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")  # the second: an empty archive
@@ -43,8 +42,9 @@ _Entry = tuple[str, int, Callable[[], BinaryIO]]
 def list_archives(folder: Path) -> list[Path]:
     """Returns the tar, tar.gz and zip files of a folder; none if there is no such folder.
 
-    First those with the usual suffixes, be they broken; then those that are archives by their first
-    bytes, as a browser's second copy, `benchmark.tgz.1`, is.
+    First those with the usual suffixes, be they broken; then, of those without a suffix, with .gz
+    alone or with the number of a second copy, such as `benchmark.tgz.1`, those that are archives by
+    their first bytes.
     """
     folder = Path(folder)
     if not folder.exists():
@@ -56,7 +56,8 @@ def list_archives(folder: Path) -> list[Path]:
 
 
 def _is_archive(path: Path) -> bool:
-    if path.name.startswith(".") or path.suffix.lower() in _UNFINISHED:
+    suffix = path.suffix.lower()  # a document or a program may be a zip file, too
+    if path.name.startswith(".") or not (suffix in ("", ".gz") or suffix[1:].isdigit()):
         return False
     try:
         with open(path, "rb") as file:

@@ -51,18 +51,18 @@ def find_next_label(sequence: VideoSequence, results: Path) -> NextLabel:
     if part and part[1] <= len(video):  # a longer one is of another video, refused below
         sequence = take_sequence_part(sequence, *part)
         video = sequence.video
-    if segmented.frames_sha256 not in ("", video.sha256()):
-        raise InputError(
-            f"{masks}: expected the masks of {video.path}, found those of other frames, "
-            f"{segmented.input_path} as they were then. Run finetune_test.py on these, or name the "
-            "--results of their run."
-        )
     has_labels = segmented.labelled_frames or segmented.is_without_label
     if len(segmented) != len(video) or not has_labels:
         raise InputError(
             f"{segmented.run_dir / paths.RUN_FILE}: expected the record of a run with "
             f"{len(video)} masks that names the labelled frames, found {len(segmented)} masks and "
             f"{len(segmented.labelled_frames)} labelled frames. Run finetune_test.py first."
+        )
+    if segmented.frames_sha256 not in ("", video.sha256()):
+        raise InputError(
+            f"{masks}: expected the masks of {video.path}, found those of other frames, "
+            f"{segmented.input_path or 'an unknown video'} as they were then. Run "
+            "finetune_test.py on these, or name the --results of their run."
         )
     labelled = set(segmented.labelled_frames)
     if sequence.source == "datasets/labels":

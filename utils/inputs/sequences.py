@@ -9,6 +9,7 @@ from pathlib import Path
 
 from utils import paths
 from utils.errors import InputError, UsageError
+from utils.files import is_broken_link
 from utils.inputs.video_names import check_name, name_videos, video_name
 from utils.media.images import FRAME_SUFFIXES, join_few, list_files, list_frames
 from utils.media.name_order import has_decimals, natural_key, spelled_as
@@ -80,7 +81,7 @@ def _list_subfolders(folder: Path) -> list[Path]:
 
 def _is_broken_folder_link(path: Path) -> bool:
     """Whether it is a link that leads nowhere, to a folder by its name: not to be passed over."""
-    return path.is_symlink() and not path.exists() and not path.suffix
+    return is_broken_link(path) and not path.suffix
 
 
 def _is_size_folder(folder: Path) -> bool:

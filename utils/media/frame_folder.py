@@ -25,7 +25,7 @@ from utils.media.label_content import MAX_ANIMALS
 from utils.media.labels import read_label
 
 FRAMES_PER_SECOND = 24.0  # the rate of DAVIS; a folder does not state its own
-_DIGITS = re.compile("[0-9]+")
+_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 
 
 class FrameFolder:
@@ -183,16 +183,17 @@ def _size_and_kind(path: Path) -> tuple[tuple[int, int], _Kind]:
 
 
 def _find_odd(paths: Sequence[Path], kinds: Sequence[_Kind]) -> list[Path]:
-    """The files that differ from most others in format or mode, or in name and number of colours: a
-    dark frame may have few colours as well, but is named like the others."""
-    names = [_DIGITS.sub("0", path.stem.casefold()) for path in paths]
+    """The files that differ from most others in format or mode, and those that have few colours
+    where most have many, and are named like none of these: a dark frame may have few as well."""
+    names = [_NUMBER.sub("0", path.stem.casefold()) for path in paths]
     formats, with_few_colours = zip(*kinds, strict=True)
     usual = Counter(formats).most_common(1)[0][0]
-    has_few, is_named = Counter(with_few_colours), Counter(names)
+    few_are_rare = 2 * sum(with_few_colours) <= len(paths)
+    of_pictures = {name for name, few in zip(names, with_few_colours, strict=True) if not few}
     return [
         path
         for path, (file_format, few), name in zip(paths, kinds, names, strict=True)
-        if file_format != usual or (few and 2 * max(has_few[few], is_named[name]) <= len(paths))
+        if file_format != usual or (few and few_are_rare and name not in of_pictures)
     ]
 
 

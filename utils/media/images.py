@@ -14,6 +14,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from utils.errors import InputError
+from utils.files import is_broken_link
 from utils.media.name_order import find_order, natural_key
 
 FRAME_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
@@ -57,17 +58,16 @@ def list_files(
     folder = Path(folder)
     if not folder.is_dir():
         found = "a file" if folder.exists() else "nothing"
-        if folder.is_symlink() and not folder.exists():
+        if is_broken_link(folder):
             found = f"a link whose target is missing ({os.readlink(folder)})"
         raise InputError(f"{folder}: expected a folder, found {found}; check the path.")
     files = []
     for path in folder.iterdir():
         if path.suffix.lower() not in suffixes or path.name.startswith("."):
             continue
-        is_broken_link = path.is_symlink() and not path.exists()
-        if path.is_file() or (is_broken_link and with_broken_links):
+        if path.is_file() or (with_broken_links and is_broken_link(path)):
             files.append(path)
-        elif is_broken_link:
+        elif is_broken_link(path):
             raise InputError(
                 f"{path}: expected a file, found a link whose target is missing "
                 f"({os.readlink(path)}); fetch the target, or remove the link."

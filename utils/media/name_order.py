@@ -12,6 +12,7 @@ _ONE_POINT = re.compile(r"(?<![0-9.])([0-9]+)\.([0-9]+)(?![0-9])(?!\.[0-9])")
 _NO_POINT = re.compile(r"(?<![0-9.])[0-9]+(?![0-9.])")
 _SIGNED = re.compile(r"^(.*?)(-?)[0-9]+$")  # the text before the last number, and its sign
 _REGULAR = 2  # the spread of steps between frames of which single ones were dropped
+_CLEARLY = 3  # times as regular: then the steps tell more than a number that stays the same
 _COUNTER_DIGITS = 4  # where nothing else tells, a longer number after a point is a fraction
 
 
@@ -111,7 +112,8 @@ def _are_decimals(numbers: Collection[tuple[str, str]]) -> bool:
     if 0 in lengths and decimal_spread <= _REGULAR:
         return True  # 1 beside 0.75 is a time that lost its .0
     is_short = max(lengths) <= _COUNTER_DIGITS
-    if is_short and len(counters) == 1 and 0 not in counters and decimal_spread > _REGULAR:
+    one_part = is_short and len(counters) == 1 and 0 not in counters and decimal_spread > _REGULAR
+    if one_part and counter_spread <= _CLEARLY * decimal_spread:
         return False  # the number before the point, that of a camera or a part, stays the same
     if counter_spread == decimal_spread:
         return not is_short

@@ -19,6 +19,7 @@ import av
 import numpy as np
 
 from utils.errors import InputError
+from utils.files import is_broken_link
 from utils.media.images import count_pictures
 from utils.media.orientation import display_matrix
 from utils.media.video_damage import (
@@ -137,7 +138,7 @@ def open_container(path: Path) -> tuple[Any, Any]:
     """
     if not path.is_file():
         found = "a folder" if path.is_dir() else "no such file"
-        if path.is_symlink() and not path.exists():
+        if is_broken_link(path):
             found = f"a link whose target is missing ({os.readlink(path)})"
         raise InputError(f"{path}: expected a video file, found {found}; check the path.")
     if path.stat().st_size == 0:
@@ -259,7 +260,7 @@ def build_index(path: Path) -> VideoIndex:
 
 def _stated_times(pts: Sequence[int | None], packets: _PacketList) -> list[float] | None:
     """The times in seconds by the time stamps of all frames, the first at 0; None if some have no
-    stamp, or are not in the order of their stamps."""
+    stamp, are not in the order of their stamps, or if most of them share one that has no room."""
     if None in pts or pts != sorted(pts) or len(set(pts)) < min(2, len(pts)):
         return None
     num_frames = Counter(pts)
@@ -270,6 +271,8 @@ def _stated_times(pts: Sequence[int | None], packets: _PacketList) -> list[float
         step = period
         if following is not None:
             step = min(step, float((following - stamp) * packets.time_base) / num_frames[stamp])
+            if step < period / 4 and 2 * num_frames[stamp] >= len(pts):
+                return None
         seconds = float((stamp - pts[0]) * packets.time_base)
         times += [seconds + number * step for number in range(num_frames[stamp])]
     return times
