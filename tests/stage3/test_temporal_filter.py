@@ -247,6 +247,27 @@ def test_what_stays_in_sight_and_is_no_larger_than_what_is_missing_is_a_part():
     assert not any(seen_beside_half_a_body(head, patience=0))
 
 
+def seen_in_known_background(side, patience=3, left_to=15):
+    """How many pixels of a square are kept that appears near half of an animal, where the label
+    shows background, in each of five frames; in two more it is 4 px larger to the left."""
+    body = square(10, 10, 10)
+    keep = TemporalFilter(replace(REFINEMENT, patience=patience), body.astype("uint8"))
+    left = body.copy()
+    left[:, left_to:] = False
+    keep(probability(left), still_picture())
+    heads = [square(12, 25, side)] * 5 + [square(12, 25, side) | square(12, 21, side)] * 2
+    return [keep(probability(left, head), still_picture())[:, 20:].sum() for head in heads]
+
+
+def test_a_part_comes_back_also_in_what_was_background_in_the_label():
+    assert seen_in_known_background(4) == [0, 0, 16, 16, 16, 32, 32]
+    *first, larger, last = seen_in_known_background(7)
+    assert first == [0, 0, 49, 49, 49] and max(larger, last) < 77  # of which 50 are missing
+    assert not any(seen_in_known_background(8))  # 64 px, and 50 are missing
+    assert not any(seen_in_known_background(4, left_to=20))
+    assert not any(seen_in_known_background(4, patience=0))
+
+
 def test_nothing_is_a_part_of_an_animal_that_is_whole():
     body = square(10, 10, 10)
     keep = TemporalFilter(REFINEMENT, body.astype("uint8"))

@@ -9,8 +9,8 @@ trusted. So another animal stays another one when it comes near, and where both 
 region each pixel goes to the nearer.
 
 What is hidden of an animal may come out again on the other side of a trunk, out of reach. So a
-region that is neither near the animal nor known to be something else is a part of it if it stays in
-sight and is no larger than what is missing of the animal.
+region that is neither near the animal nor known to be another animal is a part of it if it stays in
+sight and is no larger than what is missing of the animal, also in what was background in the label.
 """
 
 from collections import deque
@@ -95,12 +95,14 @@ class TemporalFilter:
             known = self.known_background & (
                 distance_to(animal) > self.refinement.margin * diagonal
             )
-            others = warp_mask(self.last_others, motion) | (found & known)
+            others = warp_mask(self.last_others, motion)
             entrance_counts = self.refinement.entrance and not self.frames_since
             # Where hardly any flow is reliable, what enters may be the animal.
             if entrance_counts and reliable_share(motion, animal) >= MIN_RELIABLE:
                 others |= found & far_at_the_edge(animal, self.refinement.entrance * diagonal)
-            mask, others = sort_regions(found, animal, radius, others)
+            returned, returning = self._parts_in_background(found, found & known, animal, others)
+            others |= found & known & ~returned & ~returning
+            mask, others = sort_regions(found & ~returning, animal, radius, others)
             mask = mask | self._parts_in_doubt(found & ~mask & ~others, mask, motion)
         if mask.any():
             self.areas.append(np.count_nonzero(mask))
@@ -144,6 +146,30 @@ class TemporalFilter:
             animal = animal | self.last_others & (distance_to(self.last_mask) <= reach)
         # Where the flow is wrong, the animal is about where it was.
         return warp_mask(animal, motion) | animal
+
+    def _parts_in_background(self, found, in_background, animal, others):
+        """Regions in the known background that may be a part of the animal, since they are no
+        larger than what is missing of it.
+
+        Args:
+            found, in_background, animal, others: bool (H, W), what the network found, where that is
+                known background, the animal carried on, and what is something else.
+
+        Returns: regions of which something was the animal before, and those that are seen for the
+            first time and so are in doubt, bool (H, W) each.
+        """
+        if not (self.refinement.patience and in_background.any()):
+            return np.zeros_like(found), np.zeros_like(found)
+        count, regions = cv2.connectedComponents(found.astype("uint8"), connectivity=8)
+        areas, of_background, of_animal, of_others = (
+            np.bincount(regions[found & mask], minlength=count)
+            for mask in (found, in_background, animal, others)
+        )
+        seen = areas * (of_animal > 0)
+        missing = max(self.areas) - (seen.sum() - seen)  # without the region itself
+        is_part = (of_background > 0) & (of_others == 0) & (areas <= missing)
+        is_part[[0, seen.argmax()]] = False  # the background, and most of the animal
+        return (is_part & (of_animal > 0))[regions], (is_part & (of_animal == 0))[regions]
 
     def _parts_in_doubt(self, in_doubt, mask, motion):
         """Which regions in doubt are a part of the animal."""
