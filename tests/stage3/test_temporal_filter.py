@@ -247,11 +247,15 @@ def test_what_stays_in_sight_and_is_no_larger_than_what_is_missing_is_a_part():
     assert not any(seen_beside_half_a_body(head, patience=0))
 
 
-def seen_in_known_background(side, patience=3, left_to=15):
+def seen_in_known_background(side, patience=3, left_to=15, other=None):
     """How many pixels of a square are kept that appears near half of an animal, where the label
-    shows background, in each of five frames; in two more it is 4 px larger to the left."""
+    shows background, in each of five frames; in two more it is 4 px larger to the left. `other` is
+    in the label, and found in its frame alone."""
     body = square(10, 10, 10)
-    keep = TemporalFilter(replace(REFINEMENT, patience=patience), body.astype("uint8"))
+    label = body.astype("uint8")
+    if other is not None:
+        label[other] = 2
+    keep = TemporalFilter(replace(REFINEMENT, patience=patience), label)
     left = body.copy()
     left[:, left_to:] = False
     keep(probability(left), still_picture())
@@ -266,6 +270,28 @@ def test_a_part_comes_back_also_in_what_was_background_in_the_label():
     assert not any(seen_in_known_background(8))  # 64 px, and 50 are missing
     assert not any(seen_in_known_background(4, left_to=20))
     assert not any(seen_in_known_background(4, patience=0))
+    for other in (square(13, 26, 3), square(12, 30, 6)):  # it is this one, or nearer to it
+        assert not any(seen_in_known_background(4, other=other))
+
+
+@pytest.mark.parametrize("place", [(12, 50), (12, 19)], ids=["far", "touching"])
+def test_what_is_out_of_all_reach_or_touches_the_animal_by_chance_is_no_part_at_once(place):
+    body, spot = square(10, 10, 10), square(*place, 6)
+    keep = TemporalFilter(REFINEMENT, body.astype("uint8"))
+    left = body.copy()
+    left[:, 15:] = False
+    kept = [keep(probability(left, spot), still_picture())[:, 20:].any() for _ in range(4)]
+    assert kept == [False, False, *[place[1] < 50] * 2]
+
+
+def test_all_parts_together_are_no_larger_than_what_is_missing():
+    body, heads = square(10, 10, 10), [square(y, 24, 4) for y in (2, 8, 14, 20)]  # 16 px each
+    for motion in (still_picture(), None):
+        keep = TemporalFilter(REFINEMENT, body.astype("uint8"))
+        left = body.copy()
+        left[:, 15:] = False
+        kept = [keep(probability(left, *heads), motion) for _ in range(4)]
+        assert [region[:, 20:].sum() for region in kept][-1] <= 50
 
 
 def test_nothing_is_a_part_of_an_animal_that_is_whole():

@@ -51,6 +51,7 @@ class CompanyFilter:
         self._by_itself = TemporalFilter(refinement, label, animal)
         self._in_company = TemporalFilter(refinement, label, animal)
         self._in_company.last_others = self._in_company.last_others | company
+        self._in_company.known_others = self._in_company.last_others
         # Of the animal, while it is known; a slice of another one would not say how large it is.
         self._areas = deque([np.count_nonzero(label == animal)], MEMORY)
         # Share of the region with reliable flow, per frame since then.

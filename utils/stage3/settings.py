@@ -63,7 +63,8 @@ class Refinement:
         threshold: probability above which a pixel is animal.
         radius: share of the diagonal that the animal may move per frame; 0 keeps all regions.
         margin: share of the diagonal from the animal's mask, moved along the optical flow, beyond
-            which known background remains background, whatever the network finds there.
+            which known background remains background, whatever the network finds there, unless it
+            may be a part that was hidden (`patience`).
         min_reliable: share of what the network finds in a frame in which the flow has to be
             reliable for the known background to be moved along; otherwise the known background is
             reset.

@@ -25,6 +25,7 @@ from utils.stage3.settings import Refinement
 
 MEMORY = 60  # frames that say how large the animal was
 MAY_MOVE_PX = 4  # a region in doubt from frame to frame, beyond what the flow says
+MIN_CARRIED = 0.25  # share of a region: with less of it the animal before, it may not be the animal
 EDGE_PX = 3  # what is seen so near to the frame's edge may come from outside
 MIN_COUNTED_PROBABILITY = 0.1  # outside of a mask, see `mask_confidence`
 # Mean confidence: .50 to .72 where pigs in a pen are confused, .87 and more on single animals.
@@ -43,6 +44,8 @@ class TemporalFilter:
         found: bool (H, W), all that was above the threshold in the last frame.
         last_mask, last_others: bool (H, W), the animal when it was last seen, and what is something
             else.
+        known_others: bool (H, W), what was something else in any frame since the flow has been
+            reliable, found in the last one or not.
         tells_apart: whether the network is known to tell the animal from others like it, see
             `utils.stage3.company_filter`.
     """
@@ -55,6 +58,8 @@ class TemporalFilter:
         self.last_others = ~np.isin(label, (0, animal, VOID))
         self.found = self.last_mask
         self.known_background = ~np.isin(label, (animal, VOID))
+        self.known_others = self.last_others
+        self._returned = np.zeros_like(self.last_mask)
         self.frames_since = 0
         self.areas = deque([np.count_nonzero(self.last_mask)], MEMORY)
         self.frames_in_doubt = np.zeros(label.shape, "uint8")  # in a row, of what may be a part
@@ -100,10 +105,19 @@ class TemporalFilter:
             # Where hardly any flow is reliable, what enters may be the animal.
             if entrance_counts and reliable_share(motion, animal) >= MIN_RELIABLE:
                 others |= found & far_at_the_edge(animal, self.refinement.entrance * diagonal)
-            returned, returning = self._parts_in_background(found, found & known, animal, others)
-            others |= found & known & ~returned & ~returning
-            mask, others = sort_regions(found & ~returning, animal, radius, others)
-            mask = mask | self._parts_in_doubt(found & ~mask & ~others, mask, motion)
+            self.known_others = move_background(
+                self.known_others, found, motion, self.refinement.min_reliable
+            )
+            self._returned = warp_mask(self._returned, motion)
+            returned, in_doubt = self._parts_in_background(
+                found, found & known, animal, others, 2 * radius
+            )
+            others |= found & known & ~returned & ~in_doubt
+            mask, others = sort_regions(found & ~in_doubt, animal, radius, others)
+            parts = self._parts_in_doubt(found & ~mask & ~others, mask, motion)
+            mask = mask | parts
+            self._returned = (self._returned | returned | parts) & mask
+            self.known_others = (self.known_others | others) & ~mask
         if mask.any():
             self.areas.append(np.count_nonzero(mask))
             self.last_mask, self.last_others, self.frames_since = mask, others, 0
@@ -126,6 +140,7 @@ class TemporalFilter:
         """It is known otherwise where the animal is (not empty), and what else is something else,
         bool (H, W)."""
         self.last_others = (self.last_others | others) & ~animal
+        self.known_others = (self.known_others | self.last_others) & ~animal
         self.known_background = (self.known_background | self.last_others) & ~animal
         self.last_mask, self.frames_since = animal, 0
         self.areas[-1] = np.count_nonzero(animal)
@@ -147,29 +162,40 @@ class TemporalFilter:
         # Where the flow is wrong, the animal is about where it was.
         return warp_mask(animal, motion) | animal
 
-    def _parts_in_background(self, found, in_background, animal, others):
-        """Regions in the known background that may be a part of the animal, since they are no
-        larger than what is missing of it.
+    def _parts_in_background(self, found, in_background, animal, others, reach):
+        """Regions in the known background that may be parts of the animal: they are no larger than
+        what is missing of it, within reach, and nothing that is known to be something else.
 
         Args:
             found, in_background, animal, others: bool (H, W), what the network found, where that is
                 known background, the animal carried on, and what is something else.
+            reach: pixels.
 
-        Returns: regions of which something was the animal before, and those that are seen for the
-            first time and so are in doubt, bool (H, W) each.
+        Returns: the parts that have come back, as `_parts_in_doubt` decided in an earlier frame,
+            and those in doubt, bool (H, W) each.
         """
+        nothing = np.zeros_like(found)
         if not (self.refinement.patience and in_background.any()):
-            return np.zeros_like(found), np.zeros_like(found)
+            return nothing, nothing
+        others = others | self.known_others
         count, regions = cv2.connectedComponents(found.astype("uint8"), connectivity=8)
-        areas, of_background, of_animal, of_others = (
+        areas, of_background, of_animal, of_returned, of_others = (
             np.bincount(regions[found & mask], minlength=count)
-            for mask in (found, in_background, animal, others)
+            for mask in (found, in_background, animal, self._returned, others)
         )
         seen = areas * (of_animal > 0)
         missing = max(self.areas) - (seen.sum() - seen)  # without the region itself
         is_part = (of_background > 0) & (of_others == 0) & (areas <= missing)
         is_part[[0, seen.argmax()]] = False  # the background, and most of the animal
-        return (is_part & (of_animal > 0))[regions], (is_part & (of_animal == 0))[regions]
+        if not is_part.any():
+            return nothing, nothing
+        nearest, nearest_other = np.full((2, count), np.inf, "float32")
+        np.minimum.at(nearest, regions[found], distance_to(animal)[found])
+        np.minimum.at(nearest_other, regions[found], distance_to(others)[found])
+        is_part &= (nearest <= reach) & (nearest <= nearest_other)
+        # Where a leg has come apart, most of it was the animal before.
+        in_doubt = is_part & (of_returned == 0) & (of_animal < MIN_CARRIED * areas)
+        return (is_part & (of_returned > 0))[regions], in_doubt[regions]
 
     def _parts_in_doubt(self, in_doubt, mask, motion):
         """Which regions in doubt are a part of the animal."""
@@ -182,8 +208,11 @@ class TemporalFilter:
         np.maximum.at(frames, regions[in_doubt], counted[in_doubt])
         frames = np.minimum(frames + 1, self.refinement.patience)
         missing = max(self.areas) - np.count_nonzero(mask)
-        frames[np.bincount(regions.ravel(), minlength=count) > missing] = 0
-        frames[0] = 0  # what is not in doubt
+        areas = np.bincount(regions.ravel(), minlength=count)
+        areas[0] = frames[0] = 0  # what is not in doubt
+        # All of them together: those that are longest in sight first, then the smallest.
+        order = np.lexsort((areas, -frames.astype(int)))
+        frames[order[np.cumsum(areas[order]) > missing]] = 0
         self.frames_in_doubt = frames[regions]
         return self.frames_in_doubt >= self.refinement.patience
 
