@@ -97,9 +97,8 @@ class TemporalFilter:
             # An animal that was out of sight may have kept moving in the meantime.
             radius = self.refinement.radius * diagonal * (distance_frames + self.frames_since)
             animal = carry(self.last_mask, motion)
-            known = self.known_background & (
-                distance_to(animal) > self.refinement.margin * diagonal
-            )
+            to_animal = distance_to(animal)
+            known = self.known_background & (to_animal > self.refinement.margin * diagonal)
             others = warp_mask(self.last_others, motion)
             entrance_counts = self.refinement.entrance and not self.frames_since
             # Where hardly any flow is reliable, what enters may be the animal.
@@ -110,7 +109,7 @@ class TemporalFilter:
             )
             self._returned = warp_mask(self._returned, motion)
             returned, in_doubt = self._parts_in_background(
-                found, found & known, animal, others, 2 * radius
+                found, found & known, to_animal, others, 2 * radius
             )
             others |= found & known & ~returned & ~in_doubt
             mask, others = sort_regions(found & ~in_doubt, animal, radius, others)
@@ -162,13 +161,14 @@ class TemporalFilter:
         # Where the flow is wrong, the animal is about where it was.
         return warp_mask(animal, motion) | animal
 
-    def _parts_in_background(self, found, in_background, animal, others, reach):
+    def _parts_in_background(self, found, in_background, to_animal, others, reach):
         """Regions in the known background that may be parts of the animal: they are no larger than
         what is missing of it, within reach, and nothing that is known to be something else.
 
         Args:
-            found, in_background, animal, others: bool (H, W), what the network found, where that is
-                known background, the animal carried on, and what is something else.
+            found, in_background, others: bool (H, W), what the network found, where that is known
+                background, and what is something else.
+            to_animal: float32 (H, W), pixels to the animal carried on.
             reach: pixels.
 
         Returns: the parts that have come back, as `_parts_in_doubt` decided in an earlier frame,
@@ -181,7 +181,7 @@ class TemporalFilter:
         count, regions = cv2.connectedComponents(found.astype("uint8"), connectivity=8)
         areas, of_background, of_animal, of_returned, of_others = (
             np.bincount(regions[found & mask], minlength=count)
-            for mask in (found, in_background, animal, self._returned, others)
+            for mask in (found, in_background, to_animal == 0, self._returned, others)
         )
         seen = areas * (of_animal > 0)
         missing = max(self.areas) - (seen.sum() - seen)  # without the region itself
@@ -190,7 +190,7 @@ class TemporalFilter:
         if not is_part.any():
             return nothing, nothing
         nearest, nearest_other = np.full((2, count), np.inf, "float32")
-        np.minimum.at(nearest, regions[found], distance_to(animal)[found])
+        np.minimum.at(nearest, regions[found], to_animal[found])
         np.minimum.at(nearest_other, regions[found], distance_to(others)[found])
         is_part &= (nearest <= reach) & (nearest <= nearest_other)
         # Where a leg has come apart, most of it was the animal before.
