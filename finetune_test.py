@@ -41,7 +41,7 @@ import keras
 import numpy as np
 
 from models import HeadName, build_model, build_prompted_model
-from utils.command_line import run_script, setting, shard_slice
+from utils.command_line import check_seed, run_script, setting, shard_slice
 from utils.console import make_display
 from utils.environment import describe_environment
 from utils.errors import InputError, UsageError, one_line
@@ -225,8 +225,7 @@ def check_flags(config: Config) -> None:
     """Raises UsageError or InputError for flags that are wrong whatever the videos are."""
     parse_guidance(config.guidance)
     parse_part(config.frames or ":")
-    if not 0 <= config.seed < 2**32:
-        raise UsageError(f"--seed must be 0 to {2**32 - 1}, not {config.seed}.")
+    check_seed(config.seed)
     if config.animals is not None and config.animals < 1:
         raise UsageError(f"--animals must be 1 or more, not {config.animals}.")
     if PRESETS[config.preset].takes_prompts:

@@ -29,7 +29,7 @@ from utils import backend, paths
 
 # isort: split
 from models.bubblenets import VARIANTS
-from utils.command_line import run_script, setting
+from utils.command_line import check_one_or_more, check_seed, run_script, setting
 from utils.environment import git_commit
 from utils.errors import InputError, UsageError, one_line
 from utils.files import check_writable, write_atomically, write_json
@@ -94,7 +94,8 @@ def main(config: Config) -> int | None:
         raise UsageError("Give one of --measure, --cross-validate and --import-checkpoint.")
     if config.import_checkpoint is not None:
         return import_original(config)
-    check_settings(config)
+    check_one_or_more(config, ("steps", "batch_size"))
+    check_seed(config.seed)
     if config.measure:
         return measure(config)
     if config.cross_validate:
@@ -114,16 +115,6 @@ def main(config: Config) -> int | None:
     if have_cues(videos):
         rule_file = config.output / paths.LINEAR_RULE_FILE.name
         write_linear_rule(rule_file, fit_linear_rule(videos))
-
-
-def check_settings(config: Config) -> None:
-    """Raises UsageError, with the name of the flag, for an invalid setting."""
-    for name in ("steps", "batch_size"):
-        if getattr(config, name) < 1:
-            flag = name.replace("_", "-")
-            raise UsageError(f"--{flag} must be 1 or more, not {getattr(config, name)}.")
-    if not 0 <= config.seed < 2**32:
-        raise UsageError(f"--seed must be 0 to {2**32 - 1}, not {config.seed}.")
 
 
 def facts_of_training(config: Config, video: MeasuredVideo, data: str) -> dict:

@@ -54,6 +54,20 @@ def parse_config(
     )
 
 
+def check_seed(seed: int) -> None:
+    """Raises UsageError for a seed that the backends and NumPy do not take."""
+    if not 0 <= seed < 2**32:
+        raise UsageError(f"--seed must be 0 to {2**32 - 1}, not {seed}.")
+
+
+def check_one_or_more(config: Any, names: Sequence[str]) -> None:
+    """Raises UsageError, with the name of the flag, for a field of `config` that is below 1."""
+    for name in names:
+        if getattr(config, name) < 1:
+            flag = name.replace("_", "-")
+            raise UsageError(f"--{flag} must be 1 or more, not {getattr(config, name)}.")
+
+
 def flag_words(flag: str, value: str | Path) -> list[str]:
     """Returns the words that give a flag one value, also one that begins with a hyphen."""
     # By itself, "-hen.mp4" would be taken for a flag; Path has dropped the "./" before it.

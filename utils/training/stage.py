@@ -14,6 +14,7 @@ from models import HEADS
 from models.backbone import BACKBONE
 from models.xception import freeze_first_blocks
 from utils import backend
+from utils.command_line import check_one_or_more, check_seed
 from utils.console import training_progress
 from utils.environment import git_commit
 from utils.errors import InputError, UsageError
@@ -34,11 +35,10 @@ MAX_LOADER_PROCESSES = 61  # more are not possible on Windows
 
 def check_settings(recipe: Recipe) -> None:
     """Raises UsageError, with the name of the flag, for an invalid setting."""
-    for name in (
-        "steps", "batch_size", "accumulate", "crop", "batches_per_epoch", "validate_every",
-    ):  # fmt: skip
-        if getattr(recipe, name) < 1:
-            raise UsageError(f"{_flag(name)} must be 1 or more, not {getattr(recipe, name)}.")
+    check_one_or_more(
+        recipe,
+        ("steps", "batch_size", "accumulate", "crop", "batches_per_epoch", "validate_every"),
+    )
     parts = backend.num_equal_parts()
     if left := recipe.batch_size % parts:
         less = recipe.batch_size - left
@@ -57,8 +57,7 @@ def check_settings(recipe: Recipe) -> None:
         raise UsageError(
             f"--frozen-blocks must be 0 to {BACKBONE.num_blocks}, not {recipe.frozen_blocks}."
         )
-    if not 0 <= recipe.seed < 2**32:
-        raise UsageError(f"--seed must be 0 to {2**32 - 1}, not {recipe.seed}.")
+    check_seed(recipe.seed)
 
 
 def check_loader(processes: int) -> None:
