@@ -205,6 +205,7 @@ def score_one(sequence: str, dataset_dir: Path, config: Config) -> SequenceScore
         annotation_dir,
         frame_names or video.frame_names,
         video.record.get("labelled_frames"),
+        tuned_on=(video.record.get("network") or {}).get("tuned_on", ()),
         exclude_guidance=config.exclude_guidance,
         stability=config.stability,
     )

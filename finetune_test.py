@@ -570,7 +570,8 @@ def segment(
             f"note: {video.name}: the masks are doubtful (confidence {confidence:.2f}): {advice}.",
             flush=True,
         )
-    scores = score_run(sequence, config.results, labelled, job.key["sha256"]["frames"])
+    frames_sha256 = job.key["sha256"]["frames"]
+    scores = score_run(sequence, config.results, labelled, frames_sha256, network.tuned_on)
     timing = pipeline.timing
     return make_record(
         sequence,

@@ -22,6 +22,7 @@ from tabulate import tabulate
 
 from utils import paths
 from utils.command_line import run_script, setting
+from utils.errors import InputError
 from utils.evaluation.outline_errors import DISTANCES, FAR, outline_errors, stride_ceiling
 from utils.evaluation.results import (
     SegmentedVideo,
@@ -90,7 +91,11 @@ def measure(dataset: Path, video: SegmentedVideo) -> list[float]:
 def read_frames(
     dataset: Path, video: SegmentedVideo
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
-    """Yields stem, mask, truth and void, bool (H, W), of the annotated frames."""
+    """Yields stem, mask, truth and void, bool (H, W), of the annotated frames.
+
+    Raises:
+        InputError: if a mask has another size than its annotation.
+    """
     annotations = sequence_dir(dataset, "Annotations", video.name)
     for path in video.mask_paths if annotations else ():
         annotation = annotations / f"{path.stem}.png"
@@ -99,6 +104,12 @@ def read_frames(
         values = read_label(annotation).values
         void = values == VOID
         mask = read_label(path).values
+        if mask.shape != values.shape:
+            raise InputError(
+                f"{path}: the mask is {mask.shape[0]}x{mask.shape[1]}, its annotation {annotation} "
+                f"{values.shape[0]}x{values.shape[1]} (height x width); segment the frames that "
+                "were annotated"
+            )
         yield path.stem, (mask > 0) & (mask != VOID), (values > 0) & ~void, void
 
 

@@ -238,6 +238,26 @@ def test_an_animal_that_the_drawn_frame_hides_keeps_its_masks_elsewhere(tmp_path
         np.testing.assert_array_equal(shown(client, frame), right(frame))
 
 
+def test_an_animal_that_the_drawn_frame_hides_is_not_deleted_where_another_one_is_followed(
+    tmp_path, open_page
+):
+    """In frames 3 and 4 half of animal 1 counts as animal 2, which is hidden in frame 3."""
+
+    def right(frame):
+        return truth(frame) * np.uint8((truth(frame) != 2) | (frame != 3))
+
+    def masks(frame):
+        is_wrong_half = (np.arange(WIDTH) >= 65) & (right(frame) == 1) & (frame in (3, 4))
+        return np.where(is_wrong_half, np.uint8(2), right(frame))
+
+    client = open_page(Crossing(tmp_path, masks), PromptedSegmenter(Finder()))
+    client.post("/api/corrections/masks/3", data=png(right(3)))
+    answer = correct(client, "follow/next")
+    assert (answer["changed"], answer["ended"]) == ([4], "")
+    for frame in (3, 4, 5):
+        np.testing.assert_array_equal(shown(client, frame), right(frame))
+
+
 def test_a_small_correction_leaves_the_neighbours_of_a_quick_animal_alone(tmp_path, open_page):
     class Inexact(PromptedSegmenter):
         def follow(self, frame, image, labels, animals=None, one_window=False):

@@ -86,3 +86,23 @@ def test_a_length_is_drawn_from_the_review_of_a_result_and_on_a_narrow_screen(
     page.fill("#scale-cm", "25")
     page.keyboard.press("Enter")
     session.wait_text("#scale-text", "100 pixels are 50 cm")
+
+
+def test_a_scale_of_the_folder_says_so_and_is_removed_for_all_its_videos_when_asked(make_session):
+    session = make_session().open()
+    page, size = session.page, (PAGE_HEIGHT, PAGE_WIDTH)
+    page.click("#scale-draw")
+    session.drag((20, 30), (60, 60))
+    page.fill("#scale-cm", "25")
+    page.check("#scale-folder")
+    page.keyboard.press("Enter")
+    session.wait_text("#scale-text", "all videos of this size in this folder")
+    questions = []
+    page.once("dialog", lambda dialog: (questions.append(dialog.message), dialog.dismiss()))
+    page.click("#scale-remove")
+    assert "all videos of this size" in questions[0]
+    session.wait_text("#scale-text", "100 pixels are 50 cm")
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.click("#scale-remove")
+    session.wait_text("#scale-text", "None")
+    assert find_scale("hen", session.task.video.path, size) is None

@@ -8,6 +8,8 @@ import pytest
 
 from benchmarks import outline
 from tests import made_results
+from utils.errors import InputError
+from utils.media.labels import write_label
 
 
 @pytest.fixture
@@ -41,6 +43,14 @@ def test_labelled_frame_is_not_among_the_scored_ones(made):
     stems = [stem for stem, *_ in outline.read_frames(config.dataset, video)]
     assert len(stems) == made_results.NUM_FRAMES
     assert video.labelled_frames == [3]
+
+
+def test_a_mask_of_another_size_is_named(made):
+    path = made.results / "segmentation" / "grown" / f"{made_results.NUM_FRAMES - 1:05d}.png"
+    write_label(path, np.ones((8, 9), np.uint8), (1,))
+    config = outline.Config(dataset=made.dataset, results=(made.results,))
+    with pytest.raises(InputError, match=f"{path.name}: the mask is 8x9"):
+        outline.main(config)
 
 
 def test_video_without_annotations_has_no_numbers(made, tmp_path):

@@ -110,6 +110,61 @@ def test_protocol(world, labelled, exclude_guidance, protocol, num_scored):
     assert list(record["means"]) == [protocol]
 
 
+def tuned_on(video, *frames):
+    return {"network": {"tuned_on": [{"video": video, "frames": list(frames), "sha256": ""}]}}
+
+
+@pytest.mark.parametrize(
+    ("labelled", "before", "protocol"),
+    [
+        ([0], tuned_on("hen", 0), "first"),  # by --together, alone
+        ([0], tuned_on("cock", 2), "chosen, labelled frame left out"),
+        ([], tuned_on("cock", 2), "no label"),
+        ([], tuned_on("hen", 2), "chosen, labelled frame left out"),
+        ([3], tuned_on("hen", 2), "chosen, labelled frame left out"),
+    ],
+)
+def test_frames_that_the_network_had_learnt_before_are_labelled_ones(
+    world, labelled, before, protocol
+):
+    world.add("hen")
+    world.write_run("hen", {"labelled_frames": labelled} | before)
+    hen = world.evaluate(exclude_guidance=True)[1]["sequences"]["hen"]
+    assert hen["protocol"] == protocol
+    learnt = {*labelled, 2} if before == tuned_on("hen", 2) else {*labelled}
+    assert hen["labelled_frames"] == sorted(learnt)
+    assert hen["frames"] == [f"{index:05d}" for index in range(1, 6) if index not in learnt]
+
+
+def test_scores_are_in_the_order_of_the_video_where_few_frames_are_annotated(tmp_path):
+    """The annotated names alone may be numbers with a hyphen before them."""
+    numbers = range(-4, 5)
+    for index, number in enumerate(numbers):
+        mask = tmp_path / "masks" / f"frame_{number}.png"
+        mask.parent.mkdir(exist_ok=True)
+        write_label(mask, animal(0, 2 * index), (1,))
+        if number < 0:
+            annotation = tmp_path / "annotations" / mask.name
+            annotation.parent.mkdir(exist_ok=True)
+            write_label(annotation, animal(0), (1,))
+    names = [f"frame_{number}" for number in numbers]
+    score = score_folders("hen", tmp_path / "masks", tmp_path / "annotations", names, [0])
+    assert score.frames == names[1:4]
+    assert score.scores["J"] == sorted(score.scores["J"], reverse=True)
+    assert score.scores["J-Decay"] > 0
+
+
+def test_void_around_a_mask_is_background(world):
+    world.add("hen", labelled=[0])
+    for index in range(NUM_FRAMES):
+        values = np.full(SHAPE, 0, np.uint8)
+        values[8 + index : 42 + index, 8:42] = 255
+        values[10 + index : 40 + index, 10:40] = 1
+        world.write(world.prediction("hen", index), values)
+    hen = world.evaluate(stability=True)[1]["sequences"]["hen"]
+    assert hen["J-Mean"] == hen["F-Mean"] == 1
+
+
 def test_excluding_guidance_without_a_record_is_an_error(world, capsys):
     world.add("hen")
     status, record = world.evaluate(exclude_guidance=True)

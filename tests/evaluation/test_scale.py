@@ -37,6 +37,37 @@ def test_the_scale_of_a_folder_holds_for_its_videos_of_the_same_size(tmp_path):
     assert find_scale("hen", hen, SIZE) is None
 
 
+def test_a_folder_has_a_scale_for_each_size_of_video(tmp_path):
+    large_size = (2 * HEIGHT, 2 * WIDTH)
+    hen, large = tmp_path / "hen.mp4", tmp_path / "large.mp4"
+    of_large = Scale(0, ((0.0, 0.0), (10.0, 0.0)), 8.0, large_size)
+    save_scale("hen", hen, TEN_PX_ARE_5_CM)
+    save_scale("large", large, of_large)
+    assert find_scale("hen", hen, SIZE) == TEN_PX_ARE_5_CM
+    assert find_scale("large", large, large_size) == of_large
+    remove_scale("large", large, large_size)
+    assert find_scale("hen", hen, SIZE) == TEN_PX_ARE_5_CM
+    assert find_scale("large", large, large_size) is None
+
+
+def test_what_is_removed_is_the_scale_that_holds(tmp_path):
+    """Another video of this name has one of its own."""
+    hen = tmp_path / "hen.mp4"
+    other = Scale(0, ((0.0, 0.0), (10.0, 0.0)), 8.0, (2 * HEIGHT, 2 * WIDTH))
+    save_scale("cock", hen, TEN_PX_ARE_5_CM)
+    save_scale("hen", None, other)
+    remove_scale("hen", hen, SIZE)
+    assert find_scale("hen", hen, SIZE) is None and find_scale("hen", hen, other.size) == other
+
+
+def test_the_scale_of_a_folder_of_an_earlier_version_still_holds(tmp_path, labels):
+    save_scale("hen", None, TEN_PX_ARE_5_CM)
+    content = json.loads((labels / "scales.json").read_text())
+    content = {"videos": {}, "folders": {str(tmp_path): content["videos"]["hen"]}}
+    (labels / "scales.json").write_text(json.dumps(content))
+    assert find_scale("cock", tmp_path / "cock.mp4", SIZE) == TEN_PX_ARE_5_CM
+
+
 def test_a_folder_is_the_same_one_however_its_path_is_written(tmp_path, monkeypatch):
     """run.json, from which export.py looks, has it without the dots."""
     for folder in ("study", "code"):

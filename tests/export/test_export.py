@@ -419,6 +419,23 @@ def test_an_animal_that_only_moves_is_consistent():
     np.testing.assert_array_equal(consistency(track), np.ones(8))
 
 
+@pytest.mark.parametrize("shape, axes", [((1080, 1920), (10, 6)), ((2160, 3840), (20, 10))])
+def test_a_small_animal_that_only_moves_is_consistent_in_a_large_video(shape, axes):
+    masks = [np.zeros(shape, np.uint8) for _ in range(8)]
+    for index, mask in enumerate(masks):
+        cv2.ellipse(mask, (400 + 7 * index, 300 + 3 * index), axes, 20, 0, 360, 1, -1)
+    np.testing.assert_array_equal(follow_animals(iter(masks))[1].overlaps, np.ones(7))
+
+
+def test_a_large_animal_is_compared_at_a_smaller_size_as_exactly():
+    masks = [np.zeros((1500, 2000), np.uint8) for _ in range(4)]
+    for index, mask in enumerate(masks):
+        cv2.ellipse(mask, (800 + 37 * index, 700 + 11 * index), (600, 400), 20, 0, 360, 1, -1)
+    masks[3][700:, 800:] = 0
+    overlaps = follow_animals(iter(masks))[1].overlaps
+    assert overlaps[:2].min() > 0.99 and overlaps[2] < 0.85
+
+
 @pytest.mark.parametrize("fault", ["hole", "gone", "spill", "far away"])
 def test_a_frame_that_goes_wrong_is_the_first_to_check(fault):
     masks = [animal(index) for index in range(NUM_FRAMES)]

@@ -7,17 +7,25 @@ from flask import Flask, jsonify, request
 from werkzeug.exceptions import BadRequest
 
 from utils.annotator.task import AnnotationTask
-from utils.evaluation.scale import find_scale, parse_scale, remove_scale, save_scale
+from utils.evaluation.scale import (
+    find_scale,
+    is_of_folder,
+    parse_scale,
+    remove_scale,
+    save_scale,
+)
 
 
 def keep_scale(app: Flask, task: AnnotationTask) -> None:
     video, name = task.video, task.sequence.name
+    size = (video.height, video.width)
 
     def state() -> dict[str, Any]:
-        scale = find_scale(name, video.path, (video.height, video.width))
+        scale = find_scale(name, video.path, size)
         if scale is None:
             return {"scale": None}
-        return {"scale": {**asdict(scale), "cm_per_px": scale.cm_per_px}}
+        facts = {"cm_per_px": scale.cm_per_px, "of_folder": is_of_folder(name, size)}
+        return {"scale": {**asdict(scale), **facts}}
 
     @app.get("/api/scale")
     def get_scale():
@@ -29,7 +37,7 @@ def keep_scale(app: Flask, task: AnnotationTask) -> None:
         content = request.get_json(silent=True)
         if not isinstance(content, dict):
             raise BadRequest("Expected a scale.")
-        of_video = {"size": (video.height, video.width), "pixel_aspect": video.pixel_aspect}
+        of_video = {"size": size, "pixel_aspect": video.pixel_aspect}
         try:
             scale = parse_scale({**content, **of_video})
         except ValueError as error:
@@ -39,5 +47,5 @@ def keep_scale(app: Flask, task: AnnotationTask) -> None:
 
     @app.delete("/api/scale")
     def delete_scale():
-        remove_scale(name, video.path)
+        remove_scale(name, video.path, size)
         return jsonify(state())

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from utils.media.images import resize_labels, working_size
-
-OVERLAP_LINES = 240  # outlines are compared at this height: enough, and quick for a 4K video
+# Outlines of animals that are higher than this are compared at this height: quick for a 4K video.
+# Smaller ones are not reduced, since what is lost would be taken for a change.
+OVERLAP_LINES = 240
 
 # Pixels are counted from 0 at the centre of the upper left one, x to the right, y down.
 COLUMNS = (
@@ -29,6 +29,7 @@ COLUMNS = (
     "num_components",
     "largest_component_px",
 )
+_BOX = ("box_x", "box_y", "box_width", "box_height")
 
 
 @dataclass(frozen=True)
@@ -126,17 +127,16 @@ def follow_animals(
     """
     shapes: dict[int, dict[int, tuple[float, ...]]] = {}  # animal -> frame -> shape
     overlaps: dict[int, dict[int, float]] = {}
-    before: dict[int, _Outline] = {}
+    before: dict[int, np.ndarray] = {}  # animal -> its mask, within its box
     num_frames = 0
     for frame, mask in enumerate(masks):
         num_frames = frame + 1
-        small = resize_labels(mask, *working_size(*mask.shape, OVERLAP_LINES))
         now = {}
         for animal in animals_in(mask):
-            shapes.setdefault(animal, {})[frame] = measure_shape((mask == animal).view(np.uint8))
-            outline = _outline((small == animal).view(np.uint8))
-            if outline is not None:
-                now[animal] = outline
+            shape = measure_shape((mask == animal).view(np.uint8))
+            shapes.setdefault(animal, {})[frame] = shape
+            left, top, width, height = (int(shape[COLUMNS.index(name)]) for name in _BOX)
+            now[animal] = mask[top : top + height, left : left + width] == animal
         for animal in before.keys() | now.keys():
             overlap = _overlap(before.get(animal), now.get(animal))
             overlaps.setdefault(animal, {})[frame - 1] = overlap
@@ -169,31 +169,31 @@ def _make_track(shapes: dict, overlaps: dict, num_frames: int) -> MaskTrack:
     return MaskTrack(rows, agreement)
 
 
-@dataclass(frozen=True)
-class _Outline:
-    crop: np.ndarray  # bool, the animal's box
-    centroid: np.ndarray  # y, x within it
-
-
-def _outline(animal: np.ndarray) -> _Outline | None:
-    left, top, width, height = cv2.boundingRect(animal)
-    if width == 0:
-        return None
-    crop = animal[top : top + height, left : left + width].copy()
-    moments = cv2.moments(crop, binaryImage=True)
-    centroid = np.array([moments["m01"], moments["m10"]]) / moments["m00"]
-    return _Outline(crop.astype(bool), centroid)
-
-
-def _overlap(a: _Outline | None, b: _Outline | None) -> float:
+def _overlap(a: np.ndarray | None, b: np.ndarray | None) -> float:
+    """Intersection over union of two masks, bool, after aligning their centroids."""
     if a is None or b is None:
         return float(a is b)
-    # The place of a's upper left corner in b's crop once the centroids coincide.
-    offset = np.rint(b.centroid - a.centroid).astype(int)
+    lines = max(len(a), len(b))
+    if lines > OVERLAP_LINES:
+        a, b = (_reduce(mask, OVERLAP_LINES / lines) for mask in (a, b))
+    # The place of a's upper left corner in b once the centroids coincide.
+    offset = np.rint(_centroid(b) - _centroid(a)).astype(int)
     start = np.maximum(offset, 0)
-    stop = np.minimum(offset + a.crop.shape, b.crop.shape)
-    part_b = b.crop[start[0] : stop[0], start[1] : stop[1]]
-    part_a = a.crop[start[0] - offset[0] : stop[0] - offset[0]]
+    stop = np.minimum(offset + a.shape, b.shape)
+    part_b = b[start[0] : stop[0], start[1] : stop[1]]
+    part_a = a[start[0] - offset[0] : stop[0] - offset[0]]
     part_a = part_a[:, start[1] - offset[1] : stop[1] - offset[1]]
     both = np.count_nonzero(part_a & part_b)
-    return both / (np.count_nonzero(a.crop) + np.count_nonzero(b.crop) - both)
+    return both / (np.count_nonzero(a) + np.count_nonzero(b) - both)
+
+
+def _reduce(mask: np.ndarray, factor: float) -> np.ndarray:
+    """The mask reduced by a factor, by whose majority each pixel goes; never empty."""
+    values = mask.astype(np.float32)
+    areas = cv2.resize(values, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    return areas >= min(0.5, areas.max())
+
+
+def _centroid(mask: np.ndarray) -> np.ndarray:
+    moments = cv2.moments(mask.view(np.uint8), binaryImage=True)
+    return np.array([moments["m01"], moments["m10"]]) / moments["m00"]

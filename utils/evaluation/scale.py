@@ -4,9 +4,9 @@ datasets/labels/scales.json keeps it, beside the labels that were made in the sa
 
     {"videos": {"hen": {"frame": 0, "points": [[12.0, 40.5], [212.0, 40.5]], "distance_cm": 50.0,
                         "size": [480, 854], "pixel_aspect": 1.0}},
-     "folders": {"/home/me/study": {the same}}}
+     "folders": {"/home/me/study": [{the same}, {the same of another size}]}}
 
-Points are x and y in stored pixels. The scale of a folder holds for all videos in it that have its
+Points are x and y in stored pixels. A scale of a folder holds for all videos in it that have its
 size and no scale of their own: those of one camera that does not move.
 """
 
@@ -96,17 +96,20 @@ def find_scale(name: str, video_path: Path | None, size: tuple[int, int]) -> Sca
         InputError: if the file is not in the format above.
     """
     content = _read_file()
-    folder = None if video_path is None else _folder_key(video_path)
-    for one in (content["videos"].get(name), content["folders"].get(folder)):
-        if one is not None:
-            scale = _parse(one)
+    for scales in (_own(content, name), _of_folder(content, video_path)):
+        for scale in scales:
             if scale.size == tuple(size):
                 return scale
     return None
 
 
+def is_of_folder(name: str, size: tuple[int, int]) -> bool:
+    """Whether the scale that `find_scale` finds for a video is that of its folder."""
+    return all(scale.size != tuple(size) for scale in _own(_read_file(), name))
+
+
 def save_scale(name: str, folder_of: Path | None, scale: Scale) -> None:
-    """Keeps a scale.
+    """Keeps a scale, in place of the one of this size.
 
     Args:
         name: the video that it was drawn in.
@@ -118,15 +121,26 @@ def save_scale(name: str, folder_of: Path | None, scale: Scale) -> None:
     if folder_of is None:
         content["videos"][name] = asdict(scale)
     else:
-        content["folders"][_folder_key(folder_of)] = asdict(scale)
+        others = [one for one in _of_folder(content, folder_of) if one.size != scale.size]
+        content["folders"][_folder_key(folder_of)] = list(map(asdict, [*others, scale]))
     write_json(_scales_file(), content)
 
 
-def remove_scale(name: str, video_path: Path) -> None:
-    """Removes the scale that holds for a video: its own, or else that of its folder."""
-    content = _read_file()
-    if content["videos"].pop(name, None) is None:
-        content["folders"].pop(_folder_key(video_path), None)
+def remove_scale(name: str, video_path: Path, size: tuple[int, int] | None = None) -> None:
+    """Removes the scale that holds for a video: its own, or else that of its folder.
+
+    Args:
+        name, video_path, size: as for `find_scale`; without a size, whatever sizes they have.
+    """
+    content, folder = _read_file(), _folder_key(video_path)
+    if any(size in (None, scale.size) for scale in _own(content, name)):
+        del content["videos"][name]
+    else:
+        scales = _of_folder(content, video_path)
+        left = [asdict(scale) for scale in scales if size not in (None, scale.size)]
+        content["folders"].pop(folder, None)
+        if left:
+            content["folders"][folder] = left
     write_json(_scales_file(), content)
 
 
@@ -137,6 +151,18 @@ def _scales_file() -> Path:
 def _folder_key(video_path: Path) -> str:
     # Without "..", as run.json has the path of the video.
     return os.path.normcase(os.path.dirname(os.path.abspath(video_path)))
+
+
+def _own(content: dict[str, dict[str, Any]], name: str) -> list[Scale]:
+    """The scale that was drawn for a video of this name; none or one."""
+    return [_parse(one) for one in [content["videos"].get(name)] if one is not None]
+
+
+def _of_folder(content: dict[str, dict[str, Any]], video_path: Path | None) -> list[Scale]:
+    """The scales of a video's folder, no two of one size."""
+    found = [] if video_path is None else content["folders"].get(_folder_key(video_path), [])
+    # Earlier versions kept one scale a folder, without the list.
+    return [_parse(one) for one in (found if isinstance(found, list) else [found])]
 
 
 def _read_file() -> dict[str, dict[str, Any]]:

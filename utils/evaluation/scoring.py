@@ -2,7 +2,8 @@
 
 Protocols (never mixed in one mean):
 - "first": frame 0 was labelled; comparable with all published tables.
-- "chosen": another frame, or several, were labelled; the official frames are scored.
+- "chosen": another frame, or several, were labelled, or the network had learnt another video or
+  frame before; the official frames are scored.
 - "chosen, labelled frame left out": the same without the labelled frames; the honest number.
 - "no label": a network that was fine-tuned on other videos found the animals. Several annotated
   ones are matched with those that it found, whatever their numbers.
@@ -46,7 +47,8 @@ class SequenceScore:
     Attributes:
         sequence: the video's name.
         protocol: one of those above.
-        labelled_frames: indices, empty where no label was used; None if unknown.
+        labelled_frames: indices, also of frames that the network had learnt before; empty where no
+            label of the video was used; None if unknown.
         num_frames: of the video.
         num_annotated: frames that have an annotation.
         frames: stems of the scored frames.
@@ -88,6 +90,7 @@ def score_folders(
     frame_names: Sequence[str],
     labelled_frames: Sequence[int] | None = None,
     *,
+    tuned_on: Sequence[dict[str, Any]] = (),
     exclude_guidance: bool = False,
     stability: bool = False,
 ) -> SequenceScore:
@@ -103,7 +106,9 @@ def score_folders(
         frame_names: stems of all frames of the video, in natural order.
         labelled_frames: indices of the frames that the fine-tuning saw, none if the animals were
             found without a label; None if unknown.
-        exclude_guidance: leaves these frames out of the score.
+        tuned_on: what the network had learnt before, as `SavedNetwork.tuned_on`; of a video of this
+            name, frames that count as labelled.
+        exclude_guidance: leaves all frames that were learnt out of the score.
         stability: also computes T, of all frames but the first and the last one, if there is one
             animal. It takes about half a second per frame.
 
@@ -116,23 +121,31 @@ def score_folders(
     """
     annotations = {path.stem: path for path in _list_annotations(sequence_name, annotation_dir)}
     _check_frames(sequence_name, annotations, frame_names, labelled_frames, exclude_guidance)
-    frames = _frames_that_count(frame_names, annotations, labelled_frames, exclude_guidance)
+    # A few names alone may not tell their order, as those of all frames do.
+    annotations = {name: annotations[name] for name in frame_names if name in annotations}
+    before = {n for one in tuned_on if one["video"] == sequence_name for n in one["frames"]}
+    learnt = None
+    if labelled_frames is not None:
+        learnt = sorted({*labelled_frames, *(n for n in before if n < len(frame_names))})
+    frames = _frames_that_count(frame_names, annotations, learnt, exclude_guidance)
     if not frames:
         raise NothingToScoreError(
             f"{sequence_name}: nothing to score, expected annotations besides the first, last and "
             f"labelled frame in {annotation_dir}, found {len(annotations)} of {len(frame_names)}"
         )
     predictions = _find_predictions(sequence_name, Path(prediction_dir), frames)
-    protocol = _protocol(labelled_frames, exclude_guidance)
+    is_alone = all(one["video"] == sequence_name for one in tuned_on)
+    is_first = labelled_frames is not None and list(labelled_frames) == learnt == [0] and is_alone
+    protocol = _protocol(learnt, is_first, exclude_guidance)
     labelled = {frame_names[index] for index in labelled_frames or ()}
-    scores = _score_masks(predictions, annotations, labelled, match=protocol == NO_LABEL)
+    scores = _score_masks(predictions, annotations, labelled, match=labelled_frames == [])
     if stability and "animals" not in scores:
         masks = _find_predictions(sequence_name, Path(prediction_dir), frame_names[1:-1])
         scores |= _score_stability(masks.values())
     return SequenceScore(
         sequence=sequence_name,
         protocol=protocol,
-        labelled_frames=None if labelled_frames is None else list(labelled_frames),
+        labelled_frames=learnt,
         num_frames=len(frame_names),
         num_annotated=len(annotations),
         frames=frames,
@@ -141,7 +154,11 @@ def score_folders(
 
 
 def score_run(
-    sequence: VideoSequence, results: Path, labelled: Sequence[int], frames_sha256: str
+    sequence: VideoSequence,
+    results: Path,
+    labelled: Sequence[int],
+    frames_sha256: str,
+    tuned_on: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any] | None:
     """Scores the masks of a run where there are other annotations, which are opened only now.
 
@@ -150,6 +167,7 @@ def score_run(
         results: the results folder.
         labelled: indices of the frames that the fine-tuning saw.
         frames_sha256: of the frames; corrections of other ones were not applied.
+        tuned_on: as of `score_folders`.
 
     Returns: for run.json; None where there is nothing to compare with, as for a part of a video.
     """
@@ -158,7 +176,9 @@ def score_run(
     name, names = sequence.name, sequence.video.frame_names
     try:
         masks = results / paths.SEGMENTATION / name
-        result = score_folders(name, masks, sequence.annotation_dir, names, labelled)
+        result = score_folders(
+            name, masks, sequence.annotation_dir, names, labelled, tuned_on=tuned_on
+        )
     except NothingToScoreError:
         return None
     except (InputError, OSError) as error:  # the masks are finished; only the comparison is not
@@ -230,12 +250,12 @@ def format_table(scores: Sequence[SequenceScore]) -> str:
     )  # fmt: skip
 
 
-def _protocol(labelled_frames: Sequence[int] | None, exclude_guidance: bool) -> str:
-    if labelled_frames is None:
+def _protocol(learnt: Sequence[int] | None, is_first: bool, exclude_guidance: bool) -> str:
+    if learnt is None:
         return UNKNOWN
-    if not labelled_frames:
+    if not learnt:
         return NO_LABEL
-    if list(labelled_frames) == [0]:
+    if is_first:
         return FIRST  # frame 0 is never scored, so leaving it out changes nothing
     return LEFT_OUT if exclude_guidance else CHOSEN
 
@@ -255,7 +275,8 @@ def _check_frames(
     labelled_frames: Sequence[int] | None,
     exclude_guidance: bool,
 ) -> None:
-    unexpected = [path for frame, path in annotations.items() if frame not in set(frame_names)]
+    known = set(frame_names)
+    unexpected = [path for frame, path in annotations.items() if frame not in known]
     if unexpected:
         raise InputError(f"{unexpected[0]}: no frame of {sequence_name} has this name; rename it")
     if exclude_guidance and labelled_frames is None:
@@ -311,7 +332,7 @@ def _score_masks(
         for frame, path in annotations.items():
             if frame not in predictions:
                 continue
-            prediction = read_label(predictions[frame], accepted, of_masks).values
+            prediction = _read_mask(predictions[frame], accepted, of_masks)
             annotation = read_label(path, numbers=numbers).values
             if prediction.shape != annotation.shape:
                 raise InputError(
@@ -328,6 +349,13 @@ def _score_masks(
     return score_sequence((matched[mask] for mask in found), annotated, animals)
 
 
+def _read_mask(path: Path, *numbering: Any) -> np.ndarray:
+    """A mask as `read_label` reads it. Void, which other programs draw around animals, is
+    background, as in tables and exports."""
+    values = read_label(path, *numbering).values
+    return np.where(values == VOID, np.uint8(0), values)
+
+
 def _unzip(
     pairs: Iterable[tuple[np.ndarray, np.ndarray]],
 ) -> tuple[Iterator[np.ndarray], Iterator[np.ndarray]]:
@@ -338,7 +366,7 @@ def _unzip(
 
 def _score_stability(mask_paths: Iterable[Path]) -> dict:
     """T of consecutive masks and its mean; nothing where there are no two masks that show it."""
-    values = temporal_stability(read_label(path).values != 0 for path in mask_paths)
+    values = temporal_stability(_read_mask(path) != 0 for path in mask_paths)
     if np.isnan(values).all():
         return {}
     listed = [None if np.isnan(value) else value for value in values]

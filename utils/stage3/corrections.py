@@ -20,6 +20,7 @@ AGREES_FROM = (0.6, 0.7)  # after a correction of the whole mask, and after a sm
 SMALL_FROM = 0.85
 SAME_PIECE_FROM = 0.5  # IoU at which a piece of a new mask is the one that was meant
 SAME_ANIMAL_FROM = 0.5  # IoU at which another number's new mask is the animal that was drawn
+MISTAKEN_FROM = 0.5  # share of a piece on a followed animal from which on it is that one's
 
 ReadLabels = Callable[[int], np.ndarray]  # frame -> label map
 
@@ -107,10 +108,14 @@ class Redraw:
 
     def apply(self, frame: int, labels: np.ndarray, pixels: np.ndarray | None) -> np.ndarray:
         """The label map after the operation, a new array. Other animals keep their pixels, but in
-        the frame that was drawn."""
-        result = np.where(np.isin(labels, self.animals), np.uint8(0), labels)
+        the frame that was drawn. There, an animal may have been drawn away whose place it was not:
+        in the frames that follow it loses only what is that of a followed animal."""
         is_new = pixels > 0
+        gone = self.animals if frame == self.drawn else self.shown_in(pixels)
+        result = np.where(np.isin(labels, gone), np.uint8(0), labels)
         if frame != self.drawn:
+            for animal in set(self.animals) - set(gone):
+                result[_mistaken(labels == animal, is_new)] = 0
             is_new &= result == 0
         result[is_new] = pixels[is_new]
         return result
@@ -204,6 +209,16 @@ def same_piece(mask: np.ndarray, piece: np.ndarray) -> np.ndarray:
     if not common.any() or overlap(found, piece) < SAME_PIECE_FROM:
         return np.zeros_like(mask)
     return found
+
+
+def _mistaken(mask: np.ndarray, followed: np.ndarray) -> np.ndarray:
+    """What of an animal's mask is that of followed ones: where they are, and the connected pieces
+    that lie mostly there; all bool (h, w)."""
+    count, pieces = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
+    covered = np.bincount(pieces[followed], minlength=count)
+    is_gone = covered >= MISTAKEN_FROM * np.bincount(pieces.ravel(), minlength=count)
+    is_gone[0] = False
+    return is_gone[pieces] | (mask & followed)
 
 
 def describe(operation: Operation, first_frame: int = 0) -> str:

@@ -93,8 +93,9 @@ function showForm(is) {
 function show(answer) {
   saved = answer.scale;
   $("scale-remove").hidden = !saved;
+  const where = saved?.of_folder ? ", as drawn for all videos of this size in this folder" : "";
   $("scale-text").textContent = saved
-    ? `100 pixels are ${Number((100 * saved.cm_per_px).toPrecision(3))} cm.`
+    ? `100 pixels are ${Number((100 * saved.cm_per_px).toPrecision(3))} cm${where}.`
     : "None: lengths are in pixels.";
 }
 
@@ -114,6 +115,9 @@ async function save() {
 }
 
 async function remove() {
+  if (saved.of_folder && !confirm("Remove the scale of all videos of this size in this folder?")) {
+    return;
+  }
   show(await api.remove("/api/scale"));
   drawn = null;
   showForm(false);
