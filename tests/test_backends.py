@@ -128,6 +128,21 @@ def test_a_backend_gives_the_same_logits_and_fine_tunes(expected, backend):
     assert len(facts["losses"]) == 2 and np.isfinite(facts["losses"]).all()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_training_sees_the_crops_in_order(backend):
+    """Keras took the first ones out of the loader and handed them out later."""
+    name = "test_fine_tuning_sees_the_crops_in_order"
+    script = f"from utils import backend; from tests.training.test_batches import {name}; {name}()"
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script],
+        cwd=paths.ROOT,
+        env={**os.environ, "KERAS_BACKEND": backend},
+        timeout=600,
+        check=True,
+    )
+
+
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [

@@ -248,6 +248,15 @@ def test_fine_tuning_sees_the_crops_in_order():
     np.testing.assert_allclose(losses, expected, rtol=1e-4)
 
 
+@pytest.mark.parametrize("size, crop", [((40, 24), CROP[::-1]), ((24, 40), CROP), ((24, 24), CROP)])
+def test_crops_of_portrait_frames_are_portrait(size, crop):
+    """Landscape ones reached beyond the frame, and a fifth of them was void."""
+    frame = FrameSample(np.zeros((*size, 3), "uint8"), np.ones(size, "uint8"))
+    tuner = FineTuner(tiny_network(), "mse", FineTuning(steps=2, crop=CROP), seed=0)
+    images, targets = tuner.make_batches([frame], zoom=1.0)[0]
+    assert images.shape[1:3] == targets["mask"].shape[1:3] == crop
+
+
 def test_fine_tuning_takes_the_number_of_steps_it_was_given():
     steps = []
     settings = FineTuning(steps=7, crop=CROP, steps_per_epoch=5)

@@ -139,7 +139,7 @@ class FineTuner:
         low, high = settings.augmentation.scale
         return Batches(
             frames,
-            settings.crop,
+            turn_crop(settings.crop, [frame.read()[0].shape[:2] for frame in frames]),
             settings.epoch_steps,
             settings.batch_size,
             replace(settings.augmentation, scale=(low * zoom, high * zoom)),
@@ -152,6 +152,7 @@ class FineTuner:
         callbacks = [batches.follow_epochs(), check, *callbacks]  # the check before the backup
         if backup_path is not None:
             callbacks.append(Backup(backup_path))
+        batches.build_loss(self.trained)
         history = self.trained.fit(
             batches,
             epochs=last_epoch,
@@ -162,6 +163,20 @@ class FineTuner:
         )
         self.epochs_done = max(self.epochs_done, last_epoch)
         return history.history.get("loss", [])
+
+
+def turn_crop(crop: tuple[int, int], sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """A crop in portrait format if most of the frames are: in landscape it would reach beyond them,
+    and a part of it would be void.
+
+    Args:
+        crop: height and width, landscape or square.
+        sizes: height and width of the frames.
+
+    Returns: height and width.
+    """
+    portrait = sum(height > width for height, width in sizes)
+    return crop[::-1] if 2 * portrait > len(sizes) else crop
 
 
 def make_loss(preset: Preset) -> keras.losses.Loss:

@@ -12,7 +12,7 @@ class FineTuning:
     Attributes:
         steps: updates of the weights.
         crop: height and width of what the network sees, pixels of the enlarged frame; not larger
-            than the frame at `Preset.lines`, or the rest may be void.
+            than the frame at `Preset.lines`, or the rest may be void. Turned for portrait frames.
         batch_size: crops per step.
         head_learning_rate, backbone_learning_rate: peaks, after a warm-up over a twentieth of the
             steps.

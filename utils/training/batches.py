@@ -211,6 +211,19 @@ class Batches(keras.utils.PyDataset):
         pasted = [self.samples[number].read()[:2] for number in numbers[:count]]
         return pasted, [self.samples[numbers[-1]].read()[:2]] if occluded else []
 
+    def build_loss(self, model: keras.Model) -> None:
+        """Builds the loss of a compiled model, which needs the shapes of a batch.
+
+        Where it is not built, `fit` takes a batch out of the loader for that (not with TensorFlow
+        on one device): the first batches then come late, or twice, and the last ones never.
+        """
+        inputs, targets = self[0]
+        specs = keras.tree.map_structure(lambda x: keras.KerasTensor(x.shape, x.dtype.name), inputs)
+        outputs = keras.tree.map_structure(
+            lambda spec: np.zeros(spec.shape, "float32"), model.compute_output_spec(specs)
+        )
+        model.compute_loss(y=targets, y_pred=outputs)
+
     def follow_epochs(self) -> keras.callbacks.Callback:
         """Makes the callback for `fit` that keeps the loader at the current epoch.
 

@@ -283,6 +283,7 @@ def _fit(model, batches, recipe, done, callbacks):
     left = recipe.batches - done
     title = f"{recipe.stage.replace('_', ' ')} training"
     try:
+        batches.build_loss(model)
         model.fit(
             batches,
             epochs=-(-left // len(batches)),
