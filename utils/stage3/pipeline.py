@@ -493,6 +493,7 @@ class Pipeline:
         return index % self.preset.window.whole_every == 0
 
     def _view(self, animal: int, network: Network | None = None) -> WindowedView:
+        refinement = self.preset.refinement
         return WindowedView(
             network or self.tuner.model,
             self.frames.read,
@@ -500,8 +501,10 @@ class Pipeline:
             lines=min(self.size),
             zoom=self._zoom_of(animal),
             settings=self.preset.window,
-            threshold=self.preset.refinement.threshold,
+            threshold=refinement.threshold,
             flip=self.preset.flip,
+            # Without averages over time it would only make masks flicker.
+            mirror_in_turn=self.preset.mirror_in_turn and refinement.neighbour_weight > 0,
         )
 
     def _zoom_of(self, animal: int) -> float:
