@@ -320,6 +320,58 @@ def test_a_click_is_answered_on_what_was_drawn_while_it_waited(make_session):
     assert label[120, 30] and overlap(label & ellipse(6), ellipse(6)) > 0.85
 
 
+def test_undo_takes_back_the_click_that_waits_and_not_the_step_before_it(make_session):
+    """It undid that step, dropped the click in flight and answered the next one on older work."""
+    session = make_session().open()
+    page, held = session.page, session.hold("/api/segment/")
+    paint(session, 20, 120)
+    page.keyboard.press("c")
+    session.click(94, 75)
+    session.click(110, 75, button="right")
+    session.wait(lambda: held)
+    page.keyboard.press("Control+z")
+    session.wait_text("#toast", "The click was taken back")
+    assert page.locator("#busy").is_visible()  # the first one still waits
+    held.let_all_through()
+    session.answered()
+    label = session.save(6) == 255
+    assert label[120, 30] and label[75, 110] and overlap(label & ellipse(6), ellipse(6)) > 0.85
+    for _ in range(2):
+        page.keyboard.press("Control+z")
+    session.wait_text("#frame-state", "unsaved")
+    assert page.locator("#undo").is_disabled()  # the stroke and a click, no more
+
+
+def test_a_click_in_flight_on_a_new_frame_can_be_taken_back(make_session):
+    session = make_session().open()
+    page, held = session.page, session.hold("/api/segment/")
+    session.click(20, 20)
+    session.wait(lambda: held)
+    page.click("#undo")
+    session.answered()
+    session.click(94, 75)
+    held.let_all_through()
+    session.answered()
+    session.wait_text("#frame-state", "unsaved")
+    page.keyboard.press("Control+z")  # the second click
+    session.wait_text("#frame-state", "not labelled")
+    assert page.locator("#undo").is_disabled()
+
+
+def test_a_stroke_drawn_while_a_click_waits_is_undone_before_the_click(make_session):
+    session = make_session().open()
+    page, held = session.page, session.hold("/api/segment/")
+    session.click(94, 75)
+    session.wait(lambda: held)
+    paint(session, 20, 120)
+    page.keyboard.press("Control+z")
+    session.wait_text("#frame-state", "not labelled")
+    held.let_all_through()
+    session.answered()
+    label = session.save(6) == 255
+    assert not label[120, 30] and overlap(label & ellipse(6), ellipse(6)) > 0.85
+
+
 def test_a_click_in_a_frame_that_was_left_changes_nothing_and_says_so(make_session):
     session = make_session().open()
     page, held = session.page, session.hold("/api/segment/")
