@@ -7,6 +7,7 @@ from tests.bright_parts import Finder
 from tests.crossing_animals import NUM_FRAMES, SWAPPED_FROM, Crossing, truth
 from utils.annotator import corrector
 from utils.annotator.prompted_segmenter import PromptedSegmenter
+from utils.inputs.sequences import open_video_sequence
 from utils.media import overlay
 from utils.media.labels import write_label
 
@@ -202,6 +203,33 @@ def test_a_piece_is_where_the_pointer_is_after_the_view_was_zoomed(tmp_path, ope
     session.wait_text("#corrections", "a piece of animal 1 deleted")
     written(session)
     np.testing.assert_array_equal(world.mask(0) > 0, truth(0) == 2)
+
+
+def test_the_buttons_act_on_the_piece_that_was_clicked_not_where_the_view_was_moved(
+    tmp_path, make_session
+):
+    """A pan or a pinch that began on another piece had this one deleted."""
+    world = Crossing(tmp_path)
+    sequence = open_video_sequence(world.frames, (), "auto")
+    session = make_session(sequence, 0, viewport={"width": 1280, "height": 820}, has_touch=True)
+    page = session.open().page
+    page.keyboard.press("r")
+    session.wait_text("#frame-state", "result")
+    session.loaded()
+    session.drag((23, 55), (43, 55))
+    page.click("#delete-piece")
+    session.wait_text("#toast", "click it, then the button")
+    page.click("#zoom-fit")
+    page.touchscreen.tap(*session.place(175, 85))
+    touch = session.context.new_cdp_session(page)
+    x, y = session.place(23, 55)
+    for kind, reaches in (("Start", [20]), ("Start", [20, -20]), ("Move", [20, -40]), ("End", [])):
+        points = [{"x": x + reach, "y": y, "id": i} for i, reach in enumerate(reaches)]
+        touch.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points})
+    page.click("#delete-piece")
+    session.wait_text("#corrections", "a piece of animal 2 deleted")
+    written(session)
+    np.testing.assert_array_equal(world.mask(0), np.uint8(truth(0) == 1))
 
 
 def test_a_key_that_is_held_down_corrects_once(tmp_path, open_review):

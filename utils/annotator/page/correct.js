@@ -10,6 +10,7 @@ import { encodePng } from "./png.js";
 import { setMode } from "./review.js";
 import { parts, state } from "./state.js";
 import { showMarks, showState } from "./status.js";
+import { isDrag } from "./tools.js";
 
 const POLL_MS = 500;
 const SWAPPED = {
@@ -33,12 +34,27 @@ export function connectCorrections() {
   }
   $("delete-piece").addEventListener("click", () => movePiece(0));
   $("give-piece").addEventListener("click", () => movePiece(state.animal));
-  $("canvas").addEventListener("pointerdown", (event) => {
-    clicked = { ...parts.view.place(event), frame: state.frame };
-  });
+  noteClicks();
   $("next-doubt").addEventListener("click", () => findDoubt("next"));
   $("previous-doubt").addEventListener("click", () => findDoubt("previous"));
   return loadCorrections();
+}
+
+/** A pan or a pinch begins on a piece, too, and does not mean it. */
+function noteClicks() {
+  const canvas = $("canvas");
+  let press = null;
+  canvas.addEventListener("pointerdown", (event) => {
+    const isAlone = parts.view.pointers.size === 1; // the view has counted this one
+    press = isAlone ? { ...parts.view.place(event), frame: state.frame } : null;
+  });
+  canvas.addEventListener("pointerup", (event) => {
+    if (press && !isDrag(press, parts.view.place(event))) clicked = press;
+    press = null;
+  });
+  canvas.addEventListener("pointercancel", () => {
+    press = null;
+  });
 }
 
 /** Asks for the corrections there are: the results are new. */
