@@ -173,6 +173,41 @@ def test_the_search_for_the_next_touch_shows_how_far_it_is_and_can_be_stopped(
     assert len(held) == 3 and len(posted) == 1
 
 
+@pytest.mark.parametrize("field", ["#line", "#opacity", "#number", "#swap-b"])
+def test_esc_stops_wherever_the_focus_is(tmp_path, open_review, field):
+    session = open_review(Crossing(tmp_path), 0)
+    page, held = session.page, session.hold("/api/crossings/")
+    page.keyboard.press("w")
+    session.wait(lambda: held)
+    page.focus(field)
+    page.keyboard.press("Escape")
+    held.let_all_through()
+    session.wait_text("#toast", "Nothing was swapped")
+
+
+def test_a_menu_used_with_the_mouse_leaves_the_keys_to_the_frames_one_used_with_keys_does_not(
+    tmp_path, open_review
+):
+    session = open_review(Crossing(tmp_path, animals=(1, 2, 3)), 0)
+    page = session.page
+    chosen = "document.activeElement.id + document.getElementById('swap-b').value"
+    page.focus("#swap-b")
+    page.keyboard.press("ArrowDown")
+    session.wait(f"{chosen} === 'swap-b3'")
+    page.keyboard.press("ArrowUp")
+    session.wait(f"{chosen} === 'swap-b2'")
+    page.click("#swap-b")
+    page.keyboard.press("ArrowDown")  # in the menu that is open
+    page.keyboard.press("Enter")
+    session.wait(f"{chosen} === 'canvas3'")
+    page.keyboard.press("ArrowRight")
+    session.wait(lambda: session.frame() == 1)
+    session.loaded()
+    page.keyboard.press("e")
+    session.wait_text("#corrections", f"Frames 1 to {END}: animals 1 and 3 swapped")
+    written(session)
+
+
 def test_a_piece_under_the_pointer_is_given_away_and_deleted(tmp_path, open_review):
     world = Crossing(tmp_path)
     session = open_review(world, 0)
