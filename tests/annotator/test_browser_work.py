@@ -210,6 +210,65 @@ def test_a_label_that_the_page_does_not_show_is_not_replaced_without_a_question(
     assert len(questions) == 2
 
 
+def come_back(session):
+    """Leaves the frame and opens it again."""
+    for key in ("ArrowRight", "ArrowLeft"):
+        session.page.keyboard.press(key)
+        session.loaded()
+
+
+def test_a_label_that_was_changed_elsewhere_is_read_again_where_nothing_is_unsaved(make_session):
+    """It was replaced without a question with what had been saved here before it."""
+    session = make_session().open()
+    questions = []
+    session.page.on("dialog", lambda dialog: (questions.append(dialog.message), dialog.accept()))
+    paint(session, *SPOT)
+    session.save(6)
+    write_label(session.task.label_path(6), ellipse(6))
+    come_back(session)
+    assert "label saved" in session.text("#frame-state")
+    paint(session, 20, 120)
+    label = session.save(6) == 255
+    assert label[75, 94] and label[120, 30] and not label[30, 50] and not questions
+
+
+def test_a_label_that_was_changed_elsewhere_is_not_replaced_without_a_question(make_session):
+    session = make_session()
+    path, questions = session.task.label_path(6), []
+    write_label(path, ellipse(6))
+    page = session.open().page
+    page.on("dialog", lambda dialog: (questions.append(dialog.message), dialog.accept()))
+    paint(session, *SPOT)
+    write_label(path, ellipse(0))
+    come_back(session)
+    page.keyboard.press("Control+z")  # to the label that was read, which is no more
+    session.wait("!document.getElementById('undo').matches(':enabled')")
+    assert "unsaved" in session.text("#frame-state")
+    page.keyboard.press("Control+y")
+    assert session.save(6)[30, 50] == 255 and "changed elsewhere" in questions[0]
+    paint(session, 20, 120)
+    write_label(path, ellipse(0))  # while the frame is on the screen
+    session.save(6)
+    assert len(questions) == 2
+
+
+def test_a_label_that_was_deleted_elsewhere_is_not_called_saved(make_session):
+    session = make_session().open()
+    path, page = session.task.label_path(6), session.page
+    paint(session, *SPOT)
+    before = session.save(6)
+    path.unlink()
+    come_back(session)
+    session.wait_text("#frame-state", "unsaved")
+    page.wait_for_selector("#strip .draft")
+    np.testing.assert_array_equal(session.save(6), before)
+    page.reload()
+    session.ready()
+    path.unlink()
+    come_back(session)
+    assert "not labelled" in session.text("#frame-state")
+
+
 def test_a_label_that_cannot_be_read_is_not_taken_for_none(make_session):
     session = make_session()
     path = session.task.label_path(6)

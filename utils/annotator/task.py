@@ -72,6 +72,17 @@ class AnnotationTask:
         """
         return sorted(find_made_labels(self.video))
 
+    def label_times(self) -> dict[int, str]:
+        """When the label of each of these frames was written: it may be another program's since.
+
+        Returns: frame index -> nanoseconds, as text, since numbers of JavaScript cannot hold them.
+
+        Raises:
+            InputError: as `labelled_frames`.
+        """
+        labels = find_made_labels(self.video)
+        return {frame: str(time_of(labels[frame])) for frame in sorted(labels)}
+
     def annotations(self) -> dict[int, Path]:
         """The data set's own annotations: frame index -> file. Empty where labels were made."""
         return self.sequence.labels if self.sequence.source == "annotations" else {}

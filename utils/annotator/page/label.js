@@ -11,8 +11,8 @@ import { showState } from "./status.js";
 const DRAFT_DELAY_MS = 900;
 const MIN_BOX_PX = 3;
 const UNSEEN =
-  "Frame # has a label that is not on the screen: it cannot be read, or it was made elsewhere " +
-  "meanwhile. Replace it?";
+  "Frame # has a label that is not on the screen: it cannot be read, or it was made or changed " +
+  "elsewhere meanwhile. Replace it?";
 
 /** Not before the picture is there: what is drawn on another frame's would be in the wrong place. */
 const canEdit = () =>
@@ -224,9 +224,7 @@ export async function removeLabel(frame) {
   }
   const work = state.works.get(frame);
   if (work) {
-    work.savedStep = work.keptStep = null; // what is on the screen is not saved any more
-    work.source = "none";
-    work.hasLabel = false;
+    work.loseLabel();
     keepDraft(frame, work);
   }
   showState();

@@ -12,7 +12,7 @@ export const state = {
   visit: 0, // counts frame changes: answers to an earlier one are dropped
   label: { values: null, width: 0, height: 0 }, // on the screen; no values: not there yet
   works: new Map(), // frame -> its Work
-  saved: { labelled: [], drafts: [] }, // frames that the server has a label or a draft of
+  saved: { labelled: [], drafts: [] }, // what the server has of which frame; see showSaved
   network: "loading", // or "ready", "failed", "absent"
   waiting: [], // clicks and boxes that are not answered yet: {frame, click, box, asked}
   proposals: null, // {frame, values, start, items: [{number, path}], chosen, isDismissed}
@@ -34,10 +34,10 @@ export const parts = {};
  * was asked for: of two numbers the greater one is the later.
  */
 export class Work {
-  /** `hasLabel`: whether the frame has a label that this one is to replace. */
-  constructor(values, source, hasLabel) {
+  /** `labelTime`: of the label that this one is to replace, null if there is none. */
+  constructor(values, source, labelTime) {
     const accepted = source === "none" ? [] : null;
-    this.hasLabel = hasLabel;
+    this.labelTime = labelTime;
     this.steps = [{ runs: packRuns(values), prompts: {}, accepted, asked: 0 }];
     this.at = 0;
     this.source = source; // what the label was when the frame was opened: draft, label, ...
@@ -51,6 +51,12 @@ export class Work {
 
   get isDirty() {
     return this.step !== this.savedStep;
+  }
+
+  /** Its label was deleted: what is on the screen is not saved any more, nor kept as a draft. */
+  loseLabel() {
+    this.savedStep = this.keptStep = this.labelTime = null;
+    this.source = "none";
   }
 
   /** Forgets what came after a step. */
@@ -67,6 +73,9 @@ export class Work {
     this.at = this.steps.length - 1;
   }
 }
+
+/** When the label of a frame was written, as the server said last; null if there is none. */
+export const labelTime = (frame) => state.saved.times?.[frame] ?? null;
 
 export const currentWork = () => state.works.get(state.frame);
 
