@@ -96,6 +96,22 @@ def test_a_run_that_is_cancelled_says_so_and_can_be_started_again(make_session):
     session.wait_text("#done-text", "Every frame is segmented")
 
 
+def test_the_command_to_copy_has_the_preset_that_is_chosen(make_session):
+    """It was that of the default preset, whatever the button beside it runs."""
+    session = make_session()
+    write_label(session.task.label_path(6), ellipse(6))
+    page = session.open().page
+    assert "--preset" not in session.text("#command")
+    page.locator("#preset").select_option("fast")
+    assert "--preset fast" in session.text("#command")
+    page.keyboard.press("ArrowRight")
+    session.loaded()
+    session.click(98, 75)
+    session.answered()
+    session.save(7)
+    session.wait_text("#command", "--guidance 6,7 --preset fast")
+
+
 def test_of_a_run_its_start_and_end_are_read_out_and_no_step_of_its_progress(make_session):
     session = make_session()
     write_label(session.task.label_path(6), ellipse(6))

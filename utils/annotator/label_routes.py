@@ -81,5 +81,6 @@ def _label_state(task: AnnotationTask, drafts: BoundedStore) -> dict[str, Any]:
     times = task.label_times()
     state = {"labelled": list(times), "drafts": drafts.numbers(), "command": None}
     if times:
-        state |= {"command": task.next_command(), "times": times}
+        commands = task.next_commands()
+        state |= {"command": commands["default"], "commands": commands, "times": times}
     return state

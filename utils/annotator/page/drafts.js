@@ -79,8 +79,8 @@ export async function deleteLabel(frame) {
 }
 
 /**
- * Shows which frames have labels and drafts, as the server says: {labelled, drafts, command, times},
- * of which the last one, when each label was written, is only there if there are labels.
+ * Shows which frames have labels and drafts, as the server says: {labelled, drafts} and, if there
+ * are labels, commands, by preset, and times, when each label was written.
  */
 export function showSaved(saved) {
   state.saved = saved;

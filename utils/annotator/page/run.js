@@ -18,25 +18,33 @@ export class RunPanel {
   constructor(presets, onResults) {
     this.onResults = onResults;
     this.results = { available: false };
+    this.commands = {};
     this.numLabels = 0;
     this.hasNewLabels = false; // since the run began
     this.request = 0; // the latest: an answer to an earlier one is out of date
     for (const preset of presets) {
       $("preset").append(new Option(PRESET_TEXTS[preset] ?? preset, preset));
     }
+    $("preset").addEventListener("change", () => this.showPresetsCommand());
     $("copy").addEventListener("click", () => this.copy());
     $("run").addEventListener("click", () => this.start());
     $("cancel").addEventListener("click", () => this.cancel());
     $("watch-done").addEventListener("click", () => this.watch());
   }
 
-  /** Shows the command for the frames that are labelled now. */
-  showCommand({ command, labelled }) {
-    $("next-body").hidden = !command;
-    $("next-text").hidden = Boolean(command);
-    $("command").textContent = command ?? "";
+  /** Shows the command for the frames that are labelled now. `commands`: preset -> its command. */
+  showCommand({ commands, labelled }) {
+    $("next-body").hidden = !commands;
+    $("next-text").hidden = Boolean(commands);
+    this.commands = commands ?? {};
+    this.showPresetsCommand();
     this.numLabels = labelled.length;
     this.showButton();
+  }
+
+  /** The command to copy does what the button does. */
+  showPresetsCommand() {
+    $("command").textContent = this.commands[$("preset").value] ?? "";
   }
 
   /** Other labels than those of a run in progress: it may be started again with them. */
