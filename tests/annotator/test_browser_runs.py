@@ -1,6 +1,7 @@
 """Runs that the page starts, their results, and corrections, in a browser."""
 
 import json
+import subprocess
 
 import numpy as np
 import pytest
@@ -110,6 +111,30 @@ def test_the_command_to_copy_has_the_preset_that_is_chosen(make_session):
     session.answered()
     session.save(7)
     session.wait_text("#command", "--guidance 6,7 --preset fast")
+
+
+@pytest.mark.parametrize("event", ["window, 'focus'", "document, 'visibilitychange'"])
+def test_a_run_in_a_terminal_is_noticed_when_the_page_is_looked_at_again(make_session, event):
+    session = make_session()
+    page, task = session.page, session.task
+    write_label(task.label_path(6), ellipse(6))
+    session.open()
+    page.keyboard.press("b")
+    page.mouse.move(*session.place(20, 120))
+    page.mouse.down()
+    page.mouse.move(*session.place(30, 120), steps=4)
+    task.stage3.with_name("continue").touch()
+    subprocess.run(task.run_command("default"), check=True, stdout=subprocess.DEVNULL)
+    assert page.locator("#mode-review").is_disabled()
+    page.evaluate(f"((target, name) => target.dispatchEvent(new Event(name)))({event})")
+    session.wait_text("#done-text", "Every frame is segmented from frame 6. Look at frame")
+    page.mouse.move(*session.place(40, 120), steps=4)  # nothing has disturbed the stroke
+    page.mouse.up()
+    label = session.save(6) == 255
+    assert label[120, [21, 30, 39]].all() and label[75, 94]
+    page.click("#mode-review")
+    page.keyboard.press("End")
+    session.wait_text("#frame-state", "confidence 0.20")
 
 
 def test_of_a_run_its_start_and_end_are_read_out_and_no_step_of_its_progress(make_session):

@@ -30,6 +30,11 @@ export class RunPanel {
     $("run").addEventListener("click", () => this.start());
     $("cancel").addEventListener("click", () => this.cancel());
     $("watch-done").addEventListener("click", () => this.watch());
+    // A run in a terminal, for which there is a command to copy, does not say when it is done.
+    addEventListener("focus", () => this.refresh());
+    document.addEventListener("visibilitychange", () => {
+      if (!document.hidden) this.refresh();
+    });
   }
 
   /** Shows the command for the frames that are labelled now. `commands`: preset -> its command. */
@@ -93,7 +98,7 @@ export class RunPanel {
     $("cancel").disabled = false;
   }
 
-  /** Asks for the state of the run, and again while it is in progress. */
+  /** Asks for the state of the run and the results, and again while it is in progress. */
   async refresh() {
     const request = (this.request += 1);
     try {
@@ -102,7 +107,9 @@ export class RunPanel {
       if (request === this.request) this.show(status);
     } catch (error) {
       showError(error);
-      if (request === this.request) this.askAgain(RETRY_MS); // after a laptop has slept, say
+      // After a laptop has slept, say. A run that is over is asked about at the next look.
+      const isOver = this.state && this.state !== "running";
+      if (request === this.request && !isOver) this.askAgain(RETRY_MS);
     }
   }
 
@@ -163,10 +170,10 @@ export class RunPanel {
 
   async loadResults() {
     const results = await getJson("/api/results");
-    const isNew = results.version !== this.results.version;
+    const { version, reason } = this.results;
     this.results = results;
-    if (isNew) this.onResults(results);
-    if (results.reason) showMessage(results.reason);
+    if (results.version !== version) this.onResults(results);
+    if (results.reason && results.reason !== reason) showMessage(results.reason);
   }
 
   showResults(isRunning) {
