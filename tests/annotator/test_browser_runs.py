@@ -97,6 +97,32 @@ def test_a_run_that_is_cancelled_says_so_and_can_be_started_again(make_session):
     session.wait_text("#done-text", "Every frame is segmented")
 
 
+@pytest.mark.parametrize("button", ["#cancel", "#run"])
+def test_a_run_that_could_not_be_cancelled_is_watched_to_its_end(make_session, button):
+    session = make_session()
+    page, task = session.page, session.task
+    write_label(task.label_path(6), ellipse(6))
+    session.open()
+    page.click("#run")
+    session.wait_text("#run-text", "Fine-tuning: 5 of 12")
+    page.keyboard.press("ArrowRight")
+    session.loaded()
+    session.click(98, 75)
+    session.answered()
+    session.save(7)
+    session.wait_text("#run", "Start again")
+    held = session.hold("/api/run")
+    session.wait(lambda: held)  # the page asks how far it is
+    session.expected_complaint = "ERR_"
+    session.break_off("/api/run/cancel")
+    with page.expect_request("**/api/run/cancel"):
+        page.click(button)
+    held.let_all_through()
+    session.wait_text("#toast", "does not answer")
+    task.stage3.with_name("continue").touch()
+    session.wait_text("#done-text", "Every frame is segmented")
+
+
 def test_the_command_to_copy_has_the_preset_that_is_chosen(make_session):
     """It was that of the default preset, whatever the button beside it runs."""
     session = make_session()

@@ -84,17 +84,18 @@ export class RunPanel {
     } catch (error) {
       this.showButton();
       showError(error);
+      this.askAgain(RETRY_MS); // in place of an answer that is out of date now
     }
   }
 
   async cancel() {
     $("cancel").disabled = true;
-    this.request += 1;
     try {
-      this.show(await postJson("/api/run/cancel", {}));
+      await postJson("/api/run/cancel", {});
     } catch (error) {
       showError(error);
     }
+    await this.refresh(); // and on until it is over, also if it was not cancelled
     $("cancel").disabled = false;
   }
 
