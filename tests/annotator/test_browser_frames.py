@@ -77,6 +77,19 @@ def test_keys_work_after_the_line_of_frames_was_pressed_and_a_number_entered(mak
     session.wait_text("#frame-state", "Frame 4")
 
 
+def test_a_frame_number_that_was_cleared_leads_nowhere(make_session):
+    """It led to frame 0."""
+    session = make_session().open()
+    page = session.page
+    for key in ("Enter", "Tab"):
+        page.focus("#number")
+        page.keyboard.press("Control+a")
+        page.keyboard.press("Delete")
+        page.keyboard.press(key)
+        session.wait("document.activeElement.id !== 'number'")
+        assert session.frame() == 6 and "Frame 6 of" in session.text("#frame-state")
+
+
 def test_the_filmstrip_leads_to_a_frame_and_each_shows_its_own_picture(make_session):
     session = make_session().open()
     outside = (150, 75)  # right of the ellipse of frame 0, within that of frame 11
