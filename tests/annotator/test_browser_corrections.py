@@ -146,6 +146,23 @@ def test_a_search_that_was_broken_off_says_nothing(tmp_path, open_review):
     assert session.frame() == 2 and session.text("#doubt-text") == "as it was"
 
 
+def test_a_search_that_was_broken_off_is_no_longer_shown_as_going_on(tmp_path, open_review):
+    session = open_review(Crossing(tmp_path), 3)
+    page, held = session.page, session.hold("/api/doubts/")
+    before = session.text("#doubt-text")
+    page.keyboard.press("d")
+    session.wait_text("#doubt-text", "Looking at frame 3")
+    page.keyboard.press("ArrowLeft")
+    session.wait(lambda: session.frame() == 2)
+    held.let_all_through()
+    session.wait_text("#doubt-text", before)
+    session.expected_complaint = "ERR_"
+    session.break_off("/api/doubts/")
+    page.keyboard.press("d")
+    session.wait_text("#toast", "does not answer")
+    session.wait_text("#doubt-text", before)
+
+
 def test_the_search_for_the_next_touch_shows_how_far_it_is_and_can_be_stopped(
     tmp_path, open_review, monkeypatch
 ):

@@ -25,6 +25,8 @@ const ENDED = {
 };
 
 let atWork = null; // what Esc ends: a search for a crossing, or a mask that is followed
+let looking = ""; // what the page says while it searches for a doubt
+let doubtHint = ""; // and what it says at first
 let clicked = null; // the last place on the canvas, with its frame
 let pollTimer;
 
@@ -35,6 +37,7 @@ export function connectCorrections() {
   $("delete-piece").addEventListener("click", () => movePiece(0));
   $("give-piece").addEventListener("click", () => movePiece(state.animal));
   noteClicks();
+  doubtHint = $("doubt-text").textContent;
   $("next-doubt").addEventListener("click", () => findDoubt("next"));
   $("previous-doubt").addEventListener("click", () => findDoubt("previous"));
   return loadCorrections();
@@ -85,6 +88,9 @@ export async function findDoubt(way) {
     showMessage(text[0].toUpperCase() + text.slice(1));
   } catch (error) {
     showError(error);
+  } finally {
+    // It was broken off: neither a result nor anything else has been said since.
+    if ($("doubt-text").textContent === looking) $("doubt-text").textContent = doubtHint;
   }
 }
 
@@ -94,7 +100,7 @@ async function searchDoubt(way) {
   const { frame, visit } = state;
   let answer = { frame: null, reached: frame };
   while (answer.frame === null && answer.reached !== end && visit === state.visit) {
-    $("doubt-text").textContent = `Looking at frame ${answer.reached} …`;
+    $("doubt-text").textContent = looking = `Looking at frame ${answer.reached} …`;
     answer = await api.getJson(`/api/doubts/${answer.reached}/${way}`);
   }
   return answer;
