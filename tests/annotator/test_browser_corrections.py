@@ -7,6 +7,7 @@ from tests.bright_parts import Finder
 from tests.crossing_animals import NUM_FRAMES, SWAPPED_FROM, Crossing, truth
 from utils.annotator import corrector
 from utils.annotator.prompted_segmenter import PromptedSegmenter
+from utils.inputs.sequences import open_video_sequence
 from utils.media import overlay
 from utils.media.labels import write_label
 
@@ -145,6 +146,23 @@ def test_a_search_that_was_broken_off_says_nothing(tmp_path, open_review):
     assert session.frame() == 2 and session.text("#doubt-text") == "as it was"
 
 
+def test_a_search_that_was_broken_off_is_no_longer_shown_as_going_on(tmp_path, open_review):
+    session = open_review(Crossing(tmp_path), 3)
+    page, held = session.page, session.hold("/api/doubts/")
+    before = session.text("#doubt-text")
+    page.keyboard.press("d")
+    session.wait_text("#doubt-text", "Looking at frame 3")
+    page.keyboard.press("ArrowLeft")
+    session.wait(lambda: session.frame() == 2)
+    held.let_all_through()
+    session.wait_text("#doubt-text", before)
+    session.expected_complaint = "ERR_"
+    session.break_off("/api/doubts/")
+    page.keyboard.press("d")
+    session.wait_text("#toast", "does not answer")
+    session.wait_text("#doubt-text", before)
+
+
 def test_the_search_for_the_next_touch_shows_how_far_it_is_and_can_be_stopped(
     tmp_path, open_review, monkeypatch
 ):
@@ -170,6 +188,41 @@ def test_the_search_for_the_next_touch_shows_how_far_it_is_and_can_be_stopped(
     session.wait_text("#corrections-text", "1 correction by hand in frames 0 to 4")
     session.answered()
     assert len(held) == 3 and len(posted) == 1
+
+
+@pytest.mark.parametrize("field", ["#line", "#opacity", "#number", "#swap-b"])
+def test_esc_stops_wherever_the_focus_is(tmp_path, open_review, field):
+    session = open_review(Crossing(tmp_path), 0)
+    page, held = session.page, session.hold("/api/crossings/")
+    page.keyboard.press("w")
+    session.wait(lambda: held)
+    page.focus(field)
+    page.keyboard.press("Escape")
+    held.let_all_through()
+    session.wait_text("#toast", "Nothing was swapped")
+
+
+def test_a_menu_used_with_the_mouse_leaves_the_keys_to_the_frames_one_used_with_keys_does_not(
+    tmp_path, open_review
+):
+    session = open_review(Crossing(tmp_path, animals=(1, 2, 3)), 0)
+    page = session.page
+    chosen = "document.activeElement.id + document.getElementById('swap-b').value"
+    page.focus("#swap-b")
+    page.keyboard.press("ArrowDown")
+    session.wait(f"{chosen} === 'swap-b3'")
+    page.keyboard.press("ArrowUp")
+    session.wait(f"{chosen} === 'swap-b2'")
+    page.click("#swap-b")
+    page.keyboard.press("ArrowDown")  # in the menu that is open
+    page.keyboard.press("Enter")
+    session.wait(f"{chosen} === 'canvas3'")
+    page.keyboard.press("ArrowRight")
+    session.wait(lambda: session.frame() == 1)
+    session.loaded()
+    page.keyboard.press("e")
+    session.wait_text("#corrections", f"Frames 1 to {END}: animals 1 and 3 swapped")
+    written(session)
 
 
 def test_a_piece_under_the_pointer_is_given_away_and_deleted(tmp_path, open_review):
@@ -202,6 +255,33 @@ def test_a_piece_is_where_the_pointer_is_after_the_view_was_zoomed(tmp_path, ope
     session.wait_text("#corrections", "a piece of animal 1 deleted")
     written(session)
     np.testing.assert_array_equal(world.mask(0) > 0, truth(0) == 2)
+
+
+def test_the_buttons_act_on_the_piece_that_was_clicked_not_where_the_view_was_moved(
+    tmp_path, make_session
+):
+    """A pan or a pinch that began on another piece had this one deleted."""
+    world = Crossing(tmp_path)
+    sequence = open_video_sequence(world.frames, (), "auto")
+    session = make_session(sequence, 0, viewport={"width": 1280, "height": 820}, has_touch=True)
+    page = session.open().page
+    page.keyboard.press("r")
+    session.wait_text("#frame-state", "result")
+    session.loaded()
+    session.drag((23, 55), (43, 55))
+    page.click("#delete-piece")
+    session.wait_text("#toast", "click it, then the button")
+    page.click("#zoom-fit")
+    page.touchscreen.tap(*session.place(175, 85))
+    touch = session.context.new_cdp_session(page)
+    x, y = session.place(23, 55)
+    for kind, reaches in (("Start", [20]), ("Start", [20, -20]), ("Move", [20, -40]), ("End", [])):
+        points = [{"x": x + reach, "y": y, "id": i} for i, reach in enumerate(reaches)]
+        touch.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points})
+    page.click("#delete-piece")
+    session.wait_text("#corrections", "a piece of animal 2 deleted")
+    written(session)
+    np.testing.assert_array_equal(world.mask(0), np.uint8(truth(0) == 1))
 
 
 def test_a_key_that_is_held_down_corrects_once(tmp_path, open_review):

@@ -50,6 +50,46 @@ def test_keys_go_through_frames_tools_and_history(make_session):
     page.wait_for_selector("#help-dialog", state="hidden")
 
 
+def test_keys_work_after_the_line_of_frames_was_pressed_and_a_number_entered(make_session):
+    """The slider kept Enter to itself, and the field every key."""
+    session = make_session().open()
+    page = session.page
+    page.locator("#line").click(position={"x": 3, "y": 8})
+    session.wait(lambda: session.frame() == 0)
+    session.loaded()
+    page.keyboard.press("End")
+    session.wait(lambda: session.frame() == 11)
+    session.loaded()
+    assert page.evaluate("document.activeElement.id") == "canvas"
+    page.keyboard.press("p")
+    for corner in [(40, 40), (120, 40), (120, 100)]:
+        session.click(*corner)
+    page.focus("#line")  # as Tab does
+    page.keyboard.press("Enter")
+    session.wait_text("#frame-state", "unsaved")
+    page.locator("#number").fill("3")
+    page.keyboard.press("Enter")
+    session.wait_text("#frame-state", "Frame 3")
+    session.loaded()
+    page.keyboard.press("b")
+    assert page.locator("#tools [aria-pressed=true]").get_attribute("data-tool") == "brush"
+    page.keyboard.press("ArrowRight")
+    session.wait_text("#frame-state", "Frame 4")
+
+
+def test_a_frame_number_that_was_cleared_leads_nowhere(make_session):
+    """It led to frame 0."""
+    session = make_session().open()
+    page = session.page
+    for key in ("Enter", "Tab"):
+        page.focus("#number")
+        page.keyboard.press("Control+a")
+        page.keyboard.press("Delete")
+        page.keyboard.press(key)
+        session.wait("document.activeElement.id !== 'number'")
+        assert session.frame() == 6 and "Frame 6 of" in session.text("#frame-state")
+
+
 def test_the_filmstrip_leads_to_a_frame_and_each_shows_its_own_picture(make_session):
     session = make_session().open()
     outside = (150, 75)  # right of the ellipse of frame 0, within that of frame 11

@@ -1,6 +1,7 @@
 """Runs that the page starts, their results, and corrections, in a browser."""
 
 import json
+import subprocess
 
 import numpy as np
 import pytest
@@ -94,6 +95,72 @@ def test_a_run_that_is_cancelled_says_so_and_can_be_started_again(make_session):
     session.task.stage3.with_name("continue").touch()
     session.page.click("#run")
     session.wait_text("#done-text", "Every frame is segmented")
+
+
+@pytest.mark.parametrize("button", ["#cancel", "#run"])
+def test_a_run_that_could_not_be_cancelled_is_watched_to_its_end(make_session, button):
+    session = make_session()
+    page, task = session.page, session.task
+    write_label(task.label_path(6), ellipse(6))
+    session.open()
+    page.click("#run")
+    session.wait_text("#run-text", "Fine-tuning: 5 of 12")
+    page.keyboard.press("ArrowRight")
+    session.loaded()
+    session.click(98, 75)
+    session.answered()
+    session.save(7)
+    session.wait_text("#run", "Start again")
+    held = session.hold("/api/run")
+    session.wait(lambda: held)  # the page asks how far it is
+    session.expected_complaint = "ERR_"
+    session.break_off("/api/run/cancel")
+    with page.expect_request("**/api/run/cancel"):
+        page.click(button)
+    held.let_all_through()
+    session.wait_text("#toast", "does not answer")
+    task.stage3.with_name("continue").touch()
+    session.wait_text("#done-text", "Every frame is segmented")
+
+
+def test_the_command_to_copy_has_the_preset_that_is_chosen(make_session):
+    """It was that of the default preset, whatever the button beside it runs."""
+    session = make_session()
+    write_label(session.task.label_path(6), ellipse(6))
+    page = session.open().page
+    assert "--preset" not in session.text("#command")
+    page.locator("#preset").select_option("fast")
+    assert "--preset fast" in session.text("#command")
+    page.keyboard.press("ArrowRight")
+    session.loaded()
+    session.click(98, 75)
+    session.answered()
+    session.save(7)
+    session.wait_text("#command", "--guidance 6,7 --preset fast")
+
+
+@pytest.mark.parametrize("event", ["window, 'focus'", "document, 'visibilitychange'"])
+def test_a_run_in_a_terminal_is_noticed_when_the_page_is_looked_at_again(make_session, event):
+    session = make_session()
+    page, task = session.page, session.task
+    write_label(task.label_path(6), ellipse(6))
+    session.open()
+    page.keyboard.press("b")
+    page.mouse.move(*session.place(20, 120))
+    page.mouse.down()
+    page.mouse.move(*session.place(30, 120), steps=4)
+    task.stage3.with_name("continue").touch()
+    subprocess.run(task.run_command("default"), check=True, stdout=subprocess.DEVNULL)
+    assert page.locator("#mode-review").is_disabled()
+    page.evaluate(f"((target, name) => target.dispatchEvent(new Event(name)))({event})")
+    session.wait_text("#done-text", "Every frame is segmented from frame 6. Look at frame")
+    page.mouse.move(*session.place(40, 120), steps=4)  # nothing has disturbed the stroke
+    page.mouse.up()
+    label = session.save(6) == 255
+    assert label[120, [21, 30, 39]].all() and label[75, 94]
+    page.click("#mode-review")
+    page.keyboard.press("End")
+    session.wait_text("#frame-state", "confidence 0.20")
 
 
 def test_of_a_run_its_start_and_end_are_read_out_and_no_step_of_its_progress(make_session):

@@ -210,6 +210,65 @@ def test_a_label_that_the_page_does_not_show_is_not_replaced_without_a_question(
     assert len(questions) == 2
 
 
+def come_back(session):
+    """Leaves the frame and opens it again."""
+    for key in ("ArrowRight", "ArrowLeft"):
+        session.page.keyboard.press(key)
+        session.loaded()
+
+
+def test_a_label_that_was_changed_elsewhere_is_read_again_where_nothing_is_unsaved(make_session):
+    """It was replaced without a question with what had been saved here before it."""
+    session = make_session().open()
+    questions = []
+    session.page.on("dialog", lambda dialog: (questions.append(dialog.message), dialog.accept()))
+    paint(session, *SPOT)
+    session.save(6)
+    write_label(session.task.label_path(6), ellipse(6))
+    come_back(session)
+    assert "label saved" in session.text("#frame-state")
+    paint(session, 20, 120)
+    label = session.save(6) == 255
+    assert label[75, 94] and label[120, 30] and not label[30, 50] and not questions
+
+
+def test_a_label_that_was_changed_elsewhere_is_not_replaced_without_a_question(make_session):
+    session = make_session()
+    path, questions = session.task.label_path(6), []
+    write_label(path, ellipse(6))
+    page = session.open().page
+    page.on("dialog", lambda dialog: (questions.append(dialog.message), dialog.accept()))
+    paint(session, *SPOT)
+    write_label(path, ellipse(0))
+    come_back(session)
+    page.keyboard.press("Control+z")  # to the label that was read, which is no more
+    session.wait("!document.getElementById('undo').matches(':enabled')")
+    assert "unsaved" in session.text("#frame-state")
+    page.keyboard.press("Control+y")
+    assert session.save(6)[30, 50] == 255 and "changed elsewhere" in questions[0]
+    paint(session, 20, 120)
+    write_label(path, ellipse(0))  # while the frame is on the screen
+    session.save(6)
+    assert len(questions) == 2
+
+
+def test_a_label_that_was_deleted_elsewhere_is_not_called_saved(make_session):
+    session = make_session().open()
+    path, page = session.task.label_path(6), session.page
+    paint(session, *SPOT)
+    before = session.save(6)
+    path.unlink()
+    come_back(session)
+    session.wait_text("#frame-state", "unsaved")
+    page.wait_for_selector("#strip .draft")
+    np.testing.assert_array_equal(session.save(6), before)
+    page.reload()
+    session.ready()
+    path.unlink()
+    come_back(session)
+    assert "not labelled" in session.text("#frame-state")
+
+
 def test_a_label_that_cannot_be_read_is_not_taken_for_none(make_session):
     session = make_session()
     path = session.task.label_path(6)
@@ -318,6 +377,58 @@ def test_a_click_is_answered_on_what_was_drawn_while_it_waited(make_session):
     session.answered()
     label = session.save(6) == 255
     assert label[120, 30] and overlap(label & ellipse(6), ellipse(6)) > 0.85
+
+
+def test_undo_takes_back_the_click_that_waits_and_not_the_step_before_it(make_session):
+    """It undid that step, dropped the click in flight and answered the next one on older work."""
+    session = make_session().open()
+    page, held = session.page, session.hold("/api/segment/")
+    paint(session, 20, 120)
+    page.keyboard.press("c")
+    session.click(94, 75)
+    session.click(110, 75, button="right")
+    session.wait(lambda: held)
+    page.keyboard.press("Control+z")
+    session.wait_text("#toast", "The click was taken back")
+    assert page.locator("#busy").is_visible()  # the first one still waits
+    held.let_all_through()
+    session.answered()
+    label = session.save(6) == 255
+    assert label[120, 30] and label[75, 110] and overlap(label & ellipse(6), ellipse(6)) > 0.85
+    for _ in range(2):
+        page.keyboard.press("Control+z")
+    session.wait_text("#frame-state", "unsaved")
+    assert page.locator("#undo").is_disabled()  # the stroke and a click, no more
+
+
+def test_a_click_in_flight_on_a_new_frame_can_be_taken_back(make_session):
+    session = make_session().open()
+    page, held = session.page, session.hold("/api/segment/")
+    session.click(20, 20)
+    session.wait(lambda: held)
+    page.click("#undo")
+    session.answered()
+    session.click(94, 75)
+    held.let_all_through()
+    session.answered()
+    session.wait_text("#frame-state", "unsaved")
+    page.keyboard.press("Control+z")  # the second click
+    session.wait_text("#frame-state", "not labelled")
+    assert page.locator("#undo").is_disabled()
+
+
+def test_a_stroke_drawn_while_a_click_waits_is_undone_before_the_click(make_session):
+    session = make_session().open()
+    page, held = session.page, session.hold("/api/segment/")
+    session.click(94, 75)
+    session.wait(lambda: held)
+    paint(session, 20, 120)
+    page.keyboard.press("Control+z")
+    session.wait_text("#frame-state", "not labelled")
+    held.let_all_through()
+    session.answered()
+    label = session.save(6) == 255
+    assert not label[120, 30] and overlap(label & ellipse(6), ellipse(6)) > 0.85
 
 
 def test_a_click_in_a_frame_that_was_left_changes_nothing_and_says_so(make_session):

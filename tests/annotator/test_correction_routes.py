@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -444,13 +445,8 @@ def test_nothing_is_corrected_while_a_run_is_at_work_or_before_there_is_a_result
     assert client.get("/api/corrections").get_json()["available"] is False
 
 
-def test_a_run_waits_for_no_more_than_one_mask_and_what_it_leaves_is_written_after_it(
-    world, open_page
-):
-    world.write_overlay()
-    overlay = world.results / "overlay" / "pair.mp4"
-    before = overlay.read_bytes()
-    client = open_page(world)
+def swap_and_start_run(client):
+    """The run waits for the first mask of the swap, and leaves the others."""
     writer, write_mask = client.writer, client.writer._write_mask
     has_begun = threading.Event()
 
@@ -466,6 +462,17 @@ def test_a_run_waits_for_no_more_than_one_mask_and_what_it_leaves_is_written_aft
     assert has_begun.wait(PATIENCE_SECONDS)  # else the run may start before the first mask
     client.post("/api/labels/2", data=png(truth(2)))
     assert client.post("/api/run", json={"preset": "fast"}).status_code == 200
+
+
+def test_a_run_waits_for_no_more_than_one_mask_and_what_it_leaves_is_written_after_it(
+    world, open_page
+):
+    world.write_overlay()
+    overlay = world.results / "overlay" / "pair.mp4"
+    before = overlay.read_bytes()
+    client = open_page(world)
+    swap_and_start_run(client)
+    writer = client.writer
     assert writer.status()["masks"] == NUM_FRAMES - SWAPPED_FROM - 1
     assert "run is in progress" in swap(client, status=409)["error"]
     for what in ("undo", "redo"):
@@ -476,6 +483,18 @@ def test_a_run_waits_for_no_more_than_one_mask_and_what_it_leaves_is_written_aft
     written(client)
     np.testing.assert_array_equal(world.mask(END), truth(END))
     assert overlay.read_bytes() != before
+
+
+def test_what_a_cancelled_run_has_left_is_written_though_nobody_asks_for_its_state(
+    world, open_page
+):
+    client = open_page(world)
+    swap_and_start_run(client)
+    end = time.monotonic() + PATIENCE_SECONDS
+    while client.post("/api/run/cancel").get_json()["state"] == "running":  # its output is read
+        assert time.monotonic() < end
+    written(client)
+    np.testing.assert_array_equal(world.mask(END), truth(END))
 
 
 def test_after_another_run_the_page_knows_what_is_left_of_its_corrections(world, open_page):

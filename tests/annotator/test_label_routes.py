@@ -2,6 +2,7 @@
 
 import errno
 import io
+import os
 import threading
 
 import numpy as np
@@ -148,6 +149,13 @@ def test_a_label_that_stage_3_finds_under_another_name_is_the_frames_label(clien
     assert open_dataset_sequence(dataset, "hen").labels == {6: other_name}
     assert client.delete("/api/labels/6").get_json()["labelled"] == []
     assert not list(other_name.parent.iterdir())
+
+
+def test_when_each_label_was_written_is_told_as_text_that_loses_no_digit(client, task):
+    answer = client.post("/api/labels/2", data=png(np.uint8(ellipse(2)))).get_json()
+    assert answer["times"] == {"2": str(task.label_path(2).stat().st_mtime_ns)}
+    os.utime(task.label_path(2), ns=(0, 10**18 + 1))  # by another program
+    assert client.get("/api/labels").get_json()["times"] == {"2": "1000000000000000001"}
 
 
 def test_a_file_among_the_labels_that_names_no_frame_is_named_in_the_error(client):

@@ -30,6 +30,16 @@ def test_the_next_command_uses_all_labels(task, client):
     assert answer["command"].startswith("python ")
 
 
+def test_there_is_a_next_command_for_each_preset(task, client):
+    for index in (2, 6):
+        answer = client.post(f"/api/labels/{index}", data=png(np.uint8(ellipse(index)))).get_json()
+    commands = answer["commands"]
+    assert list(commands) == client.get("/api/video").get_json()["presets"]
+    assert commands["default"] == answer["command"] == task.next_command()
+    for preset in set(commands) - {"default"}:
+        assert f"--guidance 2,6 --preset {preset} --results" in commands[preset]
+
+
 def test_a_label_that_corrects_a_result_joins_the_annotation_it_came_from(task, client, tmp_path):
     annotations = tmp_path / "annotations"
     write_label(annotations / "00003.png", ellipse(3))

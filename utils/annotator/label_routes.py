@@ -78,9 +78,9 @@ def receive_labels(app: Flask, task: AnnotationTask, drafts: BoundedStore) -> No
 
 
 def _label_state(task: AnnotationTask, drafts: BoundedStore) -> dict[str, Any]:
-    labelled = task.labelled_frames()
-    return {
-        "labelled": labelled,
-        "drafts": drafts.numbers(),
-        "command": task.next_command() if labelled else None,
-    }
+    times = task.label_times()
+    state = {"labelled": list(times), "drafts": drafts.numbers(), "command": None}
+    if times:
+        commands = task.next_commands()
+        state |= {"command": commands["default"], "commands": commands, "times": times}
+    return state

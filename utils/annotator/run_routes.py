@@ -25,13 +25,17 @@ def run_stage3(app: Flask, task: AnnotationTask, run: BackgroundRun, corrector: 
         is_earlier = version == earlier_preview and run_status["title"] is None
         return jsonify(**run_status, preview=None if is_earlier else version)
 
-    @app.get("/api/run")
-    def status():
+    def resume_if_over() -> dict[str, Any]:
+        """What the run has left of the corrections is written. Returns: its state."""
         with changing:
             run_status = run.status()
             if run_status["state"] != "running":
                 corrector.writer.resume()
-        return answer(run_status)
+        return run_status
+
+    @app.get("/api/run")
+    def status():
+        return answer(resume_if_over())
 
     @app.post("/api/run")
     def start():
@@ -55,7 +59,7 @@ def run_stage3(app: Flask, task: AnnotationTask, run: BackgroundRun, corrector: 
     @app.post("/api/run/cancel")
     def cancel():
         run.cancel()
-        return answer(run.status())
+        return answer(resume_if_over())  # the page need not ask again
 
     @app.get("/api/preview.png")
     def preview():

@@ -17,6 +17,7 @@ from utils.evaluation.results import open_segmented
 from utils.inputs.sequences import VideoSequence, find_made_labels
 from utils.media.labels import MAX_ANIMALS, VOID, read_label, write_label
 from utils.media.videos import Video
+from utils.stage3.presets import PRESETS
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,17 @@ class AnnotationTask:
         """
         return sorted(find_made_labels(self.video))
 
+    def label_times(self) -> dict[int, str]:
+        """When the label of each of these frames was written: it may be another program's since.
+
+        Returns: frame index -> nanoseconds, as text, since numbers of JavaScript cannot hold them.
+
+        Raises:
+            InputError: as `labelled_frames`.
+        """
+        labels = find_made_labels(self.video)
+        return {frame: str(time_of(labels[frame])) for frame in sorted(labels)}
+
     def annotations(self) -> dict[int, Path]:
         """The data set's own annotations: frame index -> file. Empty where labels were made."""
         return self.sequence.labels if self.sequence.source == "annotations" else {}
@@ -116,10 +128,14 @@ class AnnotationTask:
     def stage3_flags(self, preset: str = "default") -> list[str]:
         """The flags of the run that uses all labels made here, and the annotations that the run
         before had, whose result they correct."""
-        flags = list(self.input_flags)
+        return self._flags(preset, self._frames_to_use())
+
+    def _frames_to_use(self) -> list[int]:
         labelled = self.labelled_frames()
-        if labelled:
-            labelled = sorted({*labelled, *self._annotations_used()})
+        return sorted({*labelled, *self._annotations_used()}) if labelled else []
+
+    def _flags(self, preset: str, labelled: Sequence[int]) -> list[str]:
+        flags = list(self.input_flags)
         if len(labelled) > 1:  # by itself it would choose one of them
             flags += ["--guidance", ",".join(map(str, labelled))]
         if preset != "default":
@@ -143,7 +159,13 @@ class AnnotationTask:
 
     def next_command(self) -> str:
         """What to type for it in the terminal and the folder where annotate.py was started."""
-        return shown_command(self.stage3, self.stage3_flags())
+        return self.next_commands()["default"]
+
+    def next_commands(self) -> dict[str, str]:
+        """The same for each preset."""
+        labelled = self._frames_to_use()  # found once for all of them
+        flags = {preset: self._flags(preset, labelled) for preset in PRESETS}
+        return {preset: shown_command(self.stage3, flags[preset]) for preset in flags}
 
     # Results
 

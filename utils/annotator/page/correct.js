@@ -10,6 +10,7 @@ import { encodePng } from "./png.js";
 import { setMode } from "./review.js";
 import { parts, state } from "./state.js";
 import { showMarks, showState } from "./status.js";
+import { isDrag } from "./tools.js";
 
 const POLL_MS = 500;
 const SWAPPED = {
@@ -24,6 +25,8 @@ const ENDED = {
 };
 
 let atWork = null; // what Esc ends: a search for a crossing, or a mask that is followed
+let looking = ""; // what the page says while it searches for a doubt
+let doubtHint = ""; // and what it says at first
 let clicked = null; // the last place on the canvas, with its frame
 let pollTimer;
 
@@ -33,12 +36,28 @@ export function connectCorrections() {
   }
   $("delete-piece").addEventListener("click", () => movePiece(0));
   $("give-piece").addEventListener("click", () => movePiece(state.animal));
-  $("canvas").addEventListener("pointerdown", (event) => {
-    clicked = { ...parts.view.place(event), frame: state.frame };
-  });
+  noteClicks();
+  doubtHint = $("doubt-text").textContent;
   $("next-doubt").addEventListener("click", () => findDoubt("next"));
   $("previous-doubt").addEventListener("click", () => findDoubt("previous"));
   return loadCorrections();
+}
+
+/** A pan or a pinch begins on a piece, too, and does not mean it. */
+function noteClicks() {
+  const canvas = $("canvas");
+  let press = null;
+  canvas.addEventListener("pointerdown", (event) => {
+    const isAlone = parts.view.pointers.size === 1; // the view has counted this one
+    press = isAlone ? { ...parts.view.place(event), frame: state.frame } : null;
+  });
+  canvas.addEventListener("pointerup", (event) => {
+    if (press && !isDrag(press, parts.view.place(event))) clicked = press;
+    press = null;
+  });
+  canvas.addEventListener("pointercancel", () => {
+    press = null;
+  });
 }
 
 /** Asks for the corrections there are: the results are new. */
@@ -69,6 +88,9 @@ export async function findDoubt(way) {
     showMessage(text[0].toUpperCase() + text.slice(1));
   } catch (error) {
     showError(error);
+  } finally {
+    // It was broken off: neither a result nor anything else has been said since.
+    if ($("doubt-text").textContent === looking) $("doubt-text").textContent = doubtHint;
   }
 }
 
@@ -78,7 +100,7 @@ async function searchDoubt(way) {
   const { frame, visit } = state;
   let answer = { frame: null, reached: frame };
   while (answer.frame === null && answer.reached !== end && visit === state.visit) {
-    $("doubt-text").textContent = `Looking at frame ${answer.reached} …`;
+    $("doubt-text").textContent = looking = `Looking at frame ${answer.reached} …`;
     answer = await api.getJson(`/api/doubts/${answer.reached}/${way}`);
   }
   return answer;

@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { showMessage } from "./dom.js";
 import { NUMBER, unpackRuns } from "./pixels.js";
 import { encodePng } from "./png.js";
-import { emptyValues, parts, state } from "./state.js";
+import { emptyValues, labelTime, parts, state } from "./state.js";
 import { showMarks } from "./status.js";
 
 let sending = Promise.resolve();
@@ -53,16 +53,23 @@ export async function sendLabel(frame, work) {
   const fix = state.fixing.get(frame);
   if (fix) fix.before = step; // what remains when the result has been corrected
   work.source = "label";
-  work.hasLabel = true;
+  work.labelTime = answer.times[frame];
   parts.runPanel.noteNewLabels();
   showSaved(answer);
   return answer.path;
 }
 
-/** Whether the frame has a label that the page does not show, as the server knows it now. */
+/** Whether the frame has another label than the one that the work is to replace. */
 export async function isLabelUnseen(frame, work) {
-  if (work.hasLabel) return false;
-  return (await api.getJson("/api/labels")).labelled.includes(frame);
+  await askForSaved();
+  const time = labelTime(frame);
+  return time !== null && time !== work.labelTime;
+}
+
+/** Asks which labels there are: other programs and tabs make, change and delete some, too. */
+export async function askForSaved(isLate = () => false) {
+  const saved = await sendInOrder(() => (isLate() ? null : api.getJson("/api/labels")));
+  if (saved) showSaved(saved);
 }
 
 export async function deleteLabel(frame) {
@@ -71,7 +78,10 @@ export async function deleteLabel(frame) {
   showSaved(answer);
 }
 
-/** Shows which frames have labels and drafts, as the server says: {labelled, drafts, command}. */
+/**
+ * Shows which frames have labels and drafts, as the server says: {labelled, drafts} and, if there
+ * are labels, commands, by preset, and times, when each label was written.
+ */
 export function showSaved(saved) {
   state.saved = saved;
   parts.runPanel.showCommand(saved);

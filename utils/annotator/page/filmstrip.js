@@ -40,7 +40,10 @@ export class Filmstrip {
       { passive: false },
     );
     line.addEventListener("input", () => this.drag());
-    number.addEventListener("change", () => onChoose(Number(number.value)));
+    number.addEventListener("change", () => {
+      if (number.value) onChoose(Number(number.value));
+      else this.show(this.frame); // it was cleared, and stands for no frame
+    });
     this.number = number;
     new ResizeObserver(() => {
       this.fill();

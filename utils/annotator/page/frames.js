@@ -2,10 +2,10 @@
 
 import * as api from "./api.js";
 import { $, showError, showMessage } from "./dom.js";
-import { keepDraft } from "./drafts.js";
+import { askForSaved, keepDraft } from "./drafts.js";
 import { hideLabel, showLabel, showStep } from "./label.js";
 import { askForProposals } from "./proposals.js";
-import { Work, currentWork, emptyValues, parts, state } from "./state.js";
+import { Work, currentWork, emptyValues, labelTime, parts, state } from "./state.js";
 import { showState } from "./status.js";
 
 const IMAGES_KEPT = 8;
@@ -123,16 +123,22 @@ async function loadLabel(visit) {
       if (isLate()) return;
       showLabel(values);
     } else {
-      const work = works.get(frame) ?? (await openWork(frame));
+      if (works.has(frame)) showStep(); // nobody waits for what is there
+      await askForSaved(isLate).catch(showError);
       if (isLate()) return;
-      works.set(frame, work);
-      showStep();
+      if (works.has(frame)) noteOtherLabel(frame, works.get(frame));
+      if (!works.has(frame)) {
+        const work = await openWork(frame);
+        if (isLate()) return;
+        works.set(frame, work);
+        showStep();
+      }
     }
   } catch (error) {
     if (isLate()) return;
     showError(error);
     if (mode === "label") {
-      works.set(frame, new Work(emptyValues(), "unread", false));
+      works.set(frame, new Work(emptyValues(), "unread", null));
       showStep();
     }
   }
@@ -140,18 +146,36 @@ async function loadLabel(visit) {
   askForProposals();
 }
 
+/** The label may have been changed or deleted elsewhere: work without changes follows it. */
+function noteOtherLabel(frame, work) {
+  const time = labelTime(frame);
+  if (time === work.labelTime) return;
+  if (time === null) {
+    work.loseLabel();
+    keepDraft(frame, work);
+  } else if (!work.isDirty) {
+    parts.tools[state.tool].cancel?.(); // a stroke that goes on would end in another label
+    parts.tools.polygon.drop();
+    state.works.delete(frame);
+    state.fixing.delete(frame);
+    hideLabel();
+  } else if (work.source === "label") {
+    work.savedStep = null; // undo leads to what was saved, and is so no more
+  }
+}
+
 /** Begins with the draft, the label or the annotation that there is. */
 async function openWork(frame) {
   const { saved, video } = state;
-  const hasLabel = saved.labelled.includes(frame);
+  const time = labelTime(frame);
   let source = "none";
   if (saved.drafts.includes(frame)) source = "draft";
-  else if (hasLabel) source = "label";
+  else if (time !== null) source = "label";
   else if (video.annotated.includes(frame)) source = "annotation";
-  if (source === "none") return new Work(emptyValues(), source, hasLabel);
+  if (source === "none") return new Work(emptyValues(), source, time);
   const { values, voidPixels } = await api.getMask(source, frame);
   if (voidPixels) {
     showMessage(`${voidPixels} pixels of this label were void; here they are background.`);
   }
-  return new Work(values, source, hasLabel);
+  return new Work(values, source, time);
 }

@@ -113,6 +113,7 @@ const REVIEW_KEYS = {
   g: () => movePiece(state.animal),
 };
 
+const SLIDER_KEYS = /^(Arrow|Home$|End$|Page)/; // of a slider that has the focus
 const REPEATED = ["[", "]", "+", "=", "-", "Backspace"]; // while they are held down
 
 export function connectButtons() {
@@ -144,8 +145,20 @@ export function connectKeys() {
   // presses no button.
   document.addEventListener("click", (event) => {
     if (event.detail && event.target.closest("[role=radio], button:not(dialog *, aside *)")) {
-      $("canvas").focus({ preventScroll: true });
+      focusCanvas();
     }
+  });
+  // So it has after something was chosen with the pointer in a menu, or on the line of frames. A
+  // menu that is used with the keyboard keeps it: its first change need not be the last.
+  let pressed = null;
+  addEventListener("pointerdown", (event) => {
+    pressed = event.target;
+  });
+  addEventListener("keydown", () => {
+    pressed = null;
+  });
+  document.addEventListener("change", ({ target }) => {
+    if (target === pressed && target.matches("select, #line")) focusCanvas();
   });
   // The canvas takes up half the page: its focus is only shown to those who use the keyboard.
   addEventListener("keydown", (event) => {
@@ -156,6 +169,8 @@ export function connectKeys() {
     if ([...state.works.values()].some((work) => work.isDirty)) event.preventDefault();
   });
 }
+
+const focusCanvas = () => $("canvas").focus({ preventScroll: true });
 
 function onKey(event) {
   if (document.querySelector("dialog[open]")) return;
@@ -172,14 +187,17 @@ function onKey(event) {
     return;
   }
   const isBracket = key === "[" || key === "]"; // with Alt on some keyboards
-  if ((event.altKey && !isBracket) || isNumber || target.matches("select")) return;
+  if (event.altKey && !isBracket) return;
+  if (key === "Enter" && target === $("number")) focusCanvas(); // which takes the number over
+  // Esc ends what is at work, wherever the focus is; a menu that is open takes it for itself.
+  if (key !== "Escape" && (isNumber || target.matches("select"))) return;
   const isSlider = target.matches("input[type=range]");
-  const isControl = isSlider || target.closest("button, summary, input, video");
+  if (isSlider && SLIDER_KEYS.test(key)) return;
+  const isControl = !isSlider && target.closest("button, summary, input, video");
   if (/^Arrow/.test(key) && target.closest("[role=radio]")) {
     event.preventDefault();
     stepAnimal(key === "ArrowLeft" || key === "ArrowUp" ? -1 : 1);
   } else if (key === "ArrowLeft" || key === "ArrowRight") {
-    if (isSlider) return;
     event.preventDefault();
     openFrame(state.frame + (key === "ArrowLeft" ? -1 : 1) * (event.shiftKey ? 10 : 1));
   } else if (key === "Tab") {
@@ -195,7 +213,7 @@ function onKey(event) {
     setAnimal(Number(key));
   } else {
     const action = (state.mode === "review" && REVIEW_KEYS[key]) || KEYS[key];
-    if (!action || (isSlider && key.length > 1) || (isControl && key === "Enter")) return;
+    if (!action || (isControl && key === "Enter")) return;
     event.preventDefault();
     if (!event.repeat || REPEATED.includes(key)) action(event);
   }

@@ -11,8 +11,8 @@ import { showState } from "./status.js";
 const DRAFT_DELAY_MS = 900;
 const MIN_BOX_PX = 3;
 const UNSEEN =
-  "Frame # has a label that is not on the screen: it cannot be read, or it was made elsewhere " +
-  "meanwhile. Replace it?";
+  "Frame # has a label that is not on the screen: it cannot be read, or it was made or changed " +
+  "elsewhere meanwhile. Replace it?";
 
 /** Not before the picture is there: what is drawn on another frame's would be in the wrong place. */
 const canEdit = () =>
@@ -77,12 +77,14 @@ export function showStep() {
   showState();
 }
 
+let numAsked = 0; // what a person has asked for so far, in the order of asking
+
 /**
  * The label on the screen becomes the next step of the history. `accepted`: the proposals that it
- * is made of, or null.
+ * is made of, or null. `asked`: when it was asked for; the answer to a click comes later.
  */
-export function addStep(prompts, accepted = null) {
-  currentWork().add(state.label.values, prompts, accepted);
+export function addStep(prompts, accepted = null, asked = ++numAsked) {
+  currentWork().add(state.label.values, prompts, accepted, asked);
   afterEdit();
 }
 
@@ -106,7 +108,15 @@ export function moveInHistory(by) {
     return;
   }
   const work = currentWork();
-  if (state.mode !== "label" || !work?.steps[work.at + by]) return;
+  if (state.mode !== "label" || !work) return;
+  const waiting = state.waiting.findLast(({ frame }) => frame === state.frame);
+  // What was asked for last is undone first, be it answered or not.
+  if (by < 0 && waiting && waiting.asked > work.step.asked) {
+    dropWaiting(waiting);
+    showMessage(`The ${waiting.box ? "box" : "click"} was taken back.`);
+    return;
+  }
+  if (!work.steps[work.at + by]) return;
   work.at += by;
   showStep();
   afterEdit();
@@ -131,16 +141,19 @@ let segmenting = Promise.resolve();
 /** Clicks are answered one after the other, each on what the one before gave. */
 function queueSegmentation(change, { click = null, box = null }) {
   const { frame, animal } = state;
-  const entry = { frame, click, box };
+  const entry = { frame, click, box, asked: ++numAsked };
   state.waiting.push(entry);
   showWaiting();
   segmenting = segmenting
-    .then(() => segment({ frame, animal, change, fresh: box !== null }))
+    .then(() => segment(entry, { animal, change, fresh: box !== null }))
     .catch(showError)
-    .finally(() => {
-      state.waiting.splice(state.waiting.indexOf(entry), 1);
-      showWaiting();
-    });
+    .finally(() => dropWaiting(entry));
+}
+
+/** It is answered, or taken back. */
+function dropWaiting(entry) {
+  state.waiting = state.waiting.filter((each) => each !== entry);
+  showWaiting();
 }
 
 /** Shows whether clicks wait for their answer, and for what. */
@@ -155,11 +168,14 @@ export function showWaiting() {
   parts.view.draw();
 }
 
-/** One that was drawn over meanwhile is answered again, on what is there now. */
-async function segment({ frame, animal, change, fresh }) {
+/** One that something was drawn or undone below is answered again, on what is there now. */
+async function segment(entry, { animal, change, fresh }) {
+  const { frame, asked } = entry;
   const work = state.works.get(frame);
+  const isTakenBack = () => !state.waiting.includes(entry);
   const isLeft = () =>
     frame !== state.frame || work !== currentWork() || !work || state.mode !== "label";
+  if (isTakenBack()) return;
   if (isLeft()) return showLeft(frame);
   const before = work.step;
   const { values } = state.label;
@@ -169,14 +185,13 @@ async function segment({ frame, animal, change, fresh }) {
   const prompts = { ...change(last), given: last.given && !fresh };
   const png = await encodeValues(values);
   const mask = await api.segment(frame, { animal, fresh, ...prompts }, png);
+  if (isTakenBack()) return;
   if (isLeft()) return showLeft(frame);
-  const at = work.steps.indexOf(before);
-  if (at < 0 || at > work.at) return; // undone
-  if (at < work.at) return segment({ frame, animal, change, fresh });
+  if (work.step !== before) return segment(entry, { animal, change, fresh });
   const advice = fresh ? "Click the animal, or paint it." : "Try a box around the animal.";
   if (!mask.includes(1)) showMessage(`Nothing found there. ${advice}`);
   applyMask(state.label.values, mask, animal);
-  addStep({ ...before.prompts, [animal]: prompts });
+  addStep({ ...before.prompts, [animal]: prompts }, null, asked);
 }
 
 const showLeft = (frame) =>
@@ -209,9 +224,7 @@ export async function removeLabel(frame) {
   }
   const work = state.works.get(frame);
   if (work) {
-    work.savedStep = work.keptStep = null; // what is on the screen is not saved any more
-    work.source = "none";
-    work.hasLabel = false;
+    work.loseLabel();
     keepDraft(frame, work);
   }
   showState();

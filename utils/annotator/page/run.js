@@ -18,25 +18,38 @@ export class RunPanel {
   constructor(presets, onResults) {
     this.onResults = onResults;
     this.results = { available: false };
+    this.commands = {};
     this.numLabels = 0;
     this.hasNewLabels = false; // since the run began
     this.request = 0; // the latest: an answer to an earlier one is out of date
     for (const preset of presets) {
       $("preset").append(new Option(PRESET_TEXTS[preset] ?? preset, preset));
     }
+    $("preset").addEventListener("change", () => this.showPresetsCommand());
     $("copy").addEventListener("click", () => this.copy());
     $("run").addEventListener("click", () => this.start());
     $("cancel").addEventListener("click", () => this.cancel());
     $("watch-done").addEventListener("click", () => this.watch());
+    // A run in a terminal, for which there is a command to copy, does not say when it is done.
+    addEventListener("focus", () => this.refresh());
+    document.addEventListener("visibilitychange", () => {
+      if (!document.hidden) this.refresh();
+    });
   }
 
-  /** Shows the command for the frames that are labelled now. */
-  showCommand({ command, labelled }) {
-    $("next-body").hidden = !command;
-    $("next-text").hidden = Boolean(command);
-    $("command").textContent = command ?? "";
+  /** Shows the command for the frames that are labelled now. `commands`: preset -> its command. */
+  showCommand({ commands, labelled }) {
+    $("next-body").hidden = !commands;
+    $("next-text").hidden = Boolean(commands);
+    this.commands = commands ?? {};
+    this.showPresetsCommand();
     this.numLabels = labelled.length;
     this.showButton();
+  }
+
+  /** The command to copy does what the button does. */
+  showPresetsCommand() {
+    $("command").textContent = this.commands[$("preset").value] ?? "";
   }
 
   /** Other labels than those of a run in progress: it may be started again with them. */
@@ -71,21 +84,22 @@ export class RunPanel {
     } catch (error) {
       this.showButton();
       showError(error);
+      this.askAgain(RETRY_MS); // in place of an answer that is out of date now
     }
   }
 
   async cancel() {
     $("cancel").disabled = true;
-    this.request += 1;
     try {
-      this.show(await postJson("/api/run/cancel", {}));
+      await postJson("/api/run/cancel", {});
     } catch (error) {
       showError(error);
     }
+    await this.refresh(); // and on until it is over, also if it was not cancelled
     $("cancel").disabled = false;
   }
 
-  /** Asks for the state of the run, and again while it is in progress. */
+  /** Asks for the state of the run and the results, and again while it is in progress. */
   async refresh() {
     const request = (this.request += 1);
     try {
@@ -94,7 +108,9 @@ export class RunPanel {
       if (request === this.request) this.show(status);
     } catch (error) {
       showError(error);
-      if (request === this.request) this.askAgain(RETRY_MS); // after a laptop has slept, say
+      // After a laptop has slept, say. A run that is over is asked about at the next look.
+      const isOver = this.state && this.state !== "running";
+      if (request === this.request && !isOver) this.askAgain(RETRY_MS);
     }
   }
 
@@ -155,10 +171,10 @@ export class RunPanel {
 
   async loadResults() {
     const results = await getJson("/api/results");
-    const isNew = results.version !== this.results.version;
+    const { version, reason } = this.results;
     this.results = results;
-    if (isNew) this.onResults(results);
-    if (results.reason) showMessage(results.reason);
+    if (results.version !== version) this.onResults(results);
+    if (results.reason && results.reason !== reason) showMessage(results.reason);
   }
 
   showResults(isRunning) {

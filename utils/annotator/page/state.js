@@ -12,9 +12,9 @@ export const state = {
   visit: 0, // counts frame changes: answers to an earlier one are dropped
   label: { values: null, width: 0, height: 0 }, // on the screen; no values: not there yet
   works: new Map(), // frame -> its Work
-  saved: { labelled: [], drafts: [] }, // frames that the server has a label or a draft of
+  saved: { labelled: [], drafts: [] }, // what the server has of which frame; see showSaved
   network: "loading", // or "ready", "failed", "absent"
-  waiting: [], // clicks and boxes that are not answered yet: {frame, click, box}
+  waiting: [], // clicks and boxes that are not answered yet: {frame, click, box, asked}
   proposals: null, // {frame, values, start, items: [{number, path}], chosen, isDismissed}
   corrections: { available: false }, // what the server says about them; see correct.js
   fixing: new Map(), // frames whose result is being redrawn; see fixFrame
@@ -29,15 +29,16 @@ export const state = {
 export const parts = {};
 
 /**
- * The work on one frame. A step is {runs, prompts, accepted}: the label, the clicks so far, and the
- * numbers of the proposals that it is made of; null if it is made of anything else.
+ * The work on one frame. A step is {runs, prompts, accepted, asked}: the label, the clicks so far,
+ * the numbers of the proposals that it is made of, null if it is made of anything else, and when it
+ * was asked for: of two numbers the greater one is the later.
  */
 export class Work {
-  /** `hasLabel`: whether the frame has a label that this one is to replace. */
-  constructor(values, source, hasLabel) {
+  /** `labelTime`: of the label that this one is to replace, null if there is none. */
+  constructor(values, source, labelTime) {
     const accepted = source === "none" ? [] : null;
-    this.hasLabel = hasLabel;
-    this.steps = [{ runs: packRuns(values), prompts: {}, accepted }];
+    this.labelTime = labelTime;
+    this.steps = [{ runs: packRuns(values), prompts: {}, accepted, asked: 0 }];
     this.at = 0;
     this.source = source; // what the label was when the frame was opened: draft, label, ...
     this.savedStep = source === "draft" ? null : this.steps[0];
@@ -52,6 +53,12 @@ export class Work {
     return this.step !== this.savedStep;
   }
 
+  /** Its label was deleted: what is on the screen is not saved any more, nor kept as a draft. */
+  loseLabel() {
+    this.savedStep = this.keptStep = this.labelTime = null;
+    this.source = "none";
+  }
+
   /** Forgets what came after a step. */
   returnTo(step) {
     const at = this.steps.indexOf(step);
@@ -59,13 +66,16 @@ export class Work {
     this.at = this.steps.length - 1;
   }
 
-  add(values, prompts, accepted) {
+  add(values, prompts, accepted, asked) {
     this.steps.splice(this.at + 1);
-    this.steps.push({ runs: packRuns(values), prompts, accepted });
+    this.steps.push({ runs: packRuns(values), prompts, accepted, asked });
     if (this.steps.length > MAX_UNDO) this.steps.shift();
     this.at = this.steps.length - 1;
   }
 }
+
+/** When the label of a frame was written, as the server said last; null if there is none. */
+export const labelTime = (frame) => state.saved.times?.[frame] ?? null;
 
 export const currentWork = () => state.works.get(state.frame);
 

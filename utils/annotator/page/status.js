@@ -2,7 +2,14 @@
 
 import { $ } from "./dom.js";
 import { NUMBER } from "./pixels.js";
-import { chosenProposal, currentWork, openProposals, parts, state } from "./state.js";
+import {
+  chosenProposal,
+  currentWork,
+  isWaiting,
+  openProposals,
+  parts,
+  state,
+} from "./state.js";
 
 const WIDE_PX = 820; // as in style.css
 const TEXTS = {
@@ -23,7 +30,7 @@ export function showState() {
   const isReview = mode === "review";
   $("fix").disabled = !isReview || !label.values;
   $("apply").hidden = isReview || !state.fixing.has(frame);
-  $("undo").disabled = isReview ? !list.length : !work || work.at === 0;
+  $("undo").disabled = isReview ? !list.length : !work || (work.at === 0 && !isWaiting());
   $("redo").disabled = isReview ? !canRedo : !work || work.at === work.steps.length - 1;
   const isEmpty = !label.values || !label.values.some((value) => value & NUMBER);
   $("save").disabled = !work || isEmpty || (!work.isDirty && work.source === "label");

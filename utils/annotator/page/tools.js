@@ -6,6 +6,12 @@ import { parts, state } from "./state.js";
 
 const CLICK_REACH = { mouse: 5, pen: 8, touch: 12 }; // screen pixels that still are a click
 
+/** Whether a press at one place that ends at another is more than a click. */
+export function isDrag(start, end) {
+  const reach = CLICK_REACH[start.event.pointerType] ?? 5;
+  return Math.hypot(end.screenX - start.screenX, end.screenY - start.screenY) > reach;
+}
+
 /** `editor` is what they change the label with; see label.js. */
 export function createTools(editor) {
   return {
@@ -27,11 +33,7 @@ function createClickTool(editor) {
   let start = null;
   let end = null;
   let negative = false;
-  const isDragged = () =>
-    start &&
-    end &&
-    Math.hypot(end.screenX - start.screenX, end.screenY - start.screenY) >
-      (CLICK_REACH[start.event.pointerType] ?? 5);
+  const isDragged = () => start && end && isDrag(start, end);
   return {
     down(place) {
       start = end = place;
