@@ -205,7 +205,8 @@ def score_one(sequence: str, dataset_dir: Path, config: Config) -> SequenceScore
         annotation_dir,
         frame_names or video.frame_names,
         video.record.get("labelled_frames"),
-        tuned_on=(video.record.get("network") or {}).get("tuned_on", ()),
+        tuned_on=video.tuned_on,
+        frames_sha256=video.frames_sha256,
         exclude_guidance=config.exclude_guidance,
         stability=config.stability,
     )

@@ -136,6 +136,26 @@ def test_frames_that_the_network_had_learnt_before_are_labelled_ones(
     assert hen["frames"] == [f"{index:05d}" for index in range(1, 6) if index not in learnt]
 
 
+def test_a_network_that_learnt_another_video_of_this_name_is_not_first(world):
+    world.add("hen")
+    record = {"labelled_frames": [0], "key": {"sha256": {"frames": "a"}}}
+    for sha256, protocol in (("a", "first"), ("b", "chosen")):
+        entry = {"video": "hen", "frames": [0], "sha256": sha256}
+        world.write_run("hen", record | {"network": {"tuned_on": [entry]}})
+        assert world.evaluate()[1]["sequences"]["hen"]["protocol"] == protocol
+
+
+@pytest.mark.parametrize(
+    "network",
+    ["yolo", {"tuned_on": None}, {"tuned_on": ["hen"]}, {"tuned_on": [{"video": "hen"}]}]
+    + [{"tuned_on": [{"video": "hen", "frames": [frame], "sha256": ""}]} for frame in ("2", -1)],
+)
+def test_what_is_no_network_is_passed_over(world, network):
+    world.add("hen")
+    world.write_run("hen", {"labelled_frames": [0], "network": network})
+    assert world.evaluate()[1]["sequences"]["hen"]["protocol"] == "first"
+
+
 def test_scores_are_in_the_order_of_the_video_where_few_frames_are_annotated(tmp_path):
     """The annotated names alone may be numbers with a hyphen before them."""
     numbers = range(-4, 5)

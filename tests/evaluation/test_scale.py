@@ -60,6 +60,34 @@ def test_what_is_removed_is_the_scale_that_holds(tmp_path):
     assert find_scale("hen", hen, SIZE) is None and find_scale("hen", hen, other.size) == other
 
 
+def test_a_scale_that_cannot_be_read_is_drawn_again_or_removed(tmp_path, labels):
+    hen, wrong = tmp_path / "hen.mp4", {"frame": 0, "points": [[1, 2], [1, 2]]}
+    good = Scale(0, ((0.0, 0.0), (10.0, 0.0)), 8.0, (2 * HEIGHT, 2 * WIDTH))
+
+    def write(name, folder):
+        save_scale(name, folder, good)
+        content = json.loads((labels / "scales.json").read_text())
+        content["folders"].setdefault(str(tmp_path), []).append(wrong)
+        (labels / "scales.json").write_text(json.dumps(content))
+
+    write("hen", None)
+    assert find_scale("hen", hen, good.size) == good  # its own one is not that of the folder
+    with pytest.raises(InputError, match="draw the scale again"):
+        find_scale("cock", hen, SIZE)
+    save_scale("cock", hen, TEN_PX_ARE_5_CM)
+    assert find_scale("cock", hen, SIZE) == TEN_PX_ARE_5_CM
+    write("hen", hen)
+    remove_scale("cock", hen, SIZE)
+    assert find_scale("cock", hen, SIZE) is None and find_scale("cock", hen, good.size) == good
+
+
+def test_the_scale_of_a_folder_leaves_that_of_a_video_of_another_size(tmp_path):
+    own = Scale(0, ((0.0, 0.0), (10.0, 0.0)), 8.0, (2 * HEIGHT, 2 * WIDTH))
+    save_scale("hen", None, own)
+    save_scale("hen", tmp_path / "hen.mp4", TEN_PX_ARE_5_CM)
+    assert find_scale("hen", None, own.size) == own
+
+
 def test_the_scale_of_a_folder_of_an_earlier_version_still_holds(tmp_path, labels):
     save_scale("hen", None, TEN_PX_ARE_5_CM)
     content = json.loads((labels / "scales.json").read_text())

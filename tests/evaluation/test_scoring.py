@@ -62,6 +62,11 @@ def test_animals_found_without_a_label_are_matched_with_the_annotated_ones(tmp_p
     assert list(means) == ["3", "5"] and means["5"]["J&F-Mean"] == 1
 
 
+def test_a_run_that_scores_itself_matches_them_as_well(tmp_path):
+    """It has its labelled frames in a tuple."""
+    assert score_masks(tmp_path, [renumbered(2, 1)] * 5, ()).scores["J"] == [1, 1, 1]
+
+
 def test_the_match_is_one_of_the_whole_video(tmp_path):
     masks = [renumbered(5, 3)] * 5
     masks[2] = renumbered(3, 5)  # swapped in one of the three frames that count

@@ -436,6 +436,14 @@ def test_a_large_animal_is_compared_at_a_smaller_size_as_exactly():
     assert overlaps[:2].min() > 0.99 and overlaps[2] < 0.85
 
 
+@pytest.mark.parametrize("height, width", [(1, 1), (600, 1), (20, 1), (1, 200)])
+def test_a_large_animal_of_which_a_sliver_is_left_is_compared_as_well(height, width):
+    masks = np.zeros((2, 1080, 1920), np.uint8)
+    masks[0, 100:700, :200] = 1
+    masks[1, 100 : 100 + height, :width] = 1
+    assert 0 <= follow_animals(iter(masks))[1].overlaps[0] < 0.05
+
+
 @pytest.mark.parametrize("fault", ["hole", "gone", "spill", "far away"])
 def test_a_frame_that_goes_wrong_is_the_first_to_check(fault):
     masks = [animal(index) for index in range(NUM_FRAMES)]

@@ -187,9 +187,10 @@ class Corrector:
             if frame in _drawn_frames(corrections.entries):
                 return [], "drawn"
             labels, now = corrections.corrected(outer), corrections.corrected(frame)
+            # Not what this frame shows: an animal that the drawn one hides may be there again.
+            shown = operation.shown_in(corrections.corrected(operation.drawn))
         start = proposals.Labelled(outer, labels)
-        found = proposals.follow_animals(segmenter, frame, frames, start, operation.animals)
-        shown = operation.shown_in(labels)
+        found = proposals.follow_animals(segmenter, frame, frames, start, shown)
         if agree(now, found, operation, shown):
             return [], "agrees"
         if not shown or any(_is_lost(found == animal, labels == animal) for animal in shown):

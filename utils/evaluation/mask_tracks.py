@@ -188,9 +188,9 @@ def _overlap(a: np.ndarray | None, b: np.ndarray | None) -> float:
 
 
 def _reduce(mask: np.ndarray, factor: float) -> np.ndarray:
-    """The mask reduced by a factor, by whose majority each pixel goes; never empty."""
-    values = mask.astype(np.float32)
-    areas = cv2.resize(values, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    """The mask reduced by a factor, each pixel by majority; never empty."""
+    size = [max(1, round(side * factor)) for side in mask.shape[::-1]]
+    areas = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA)
     return areas >= min(0.5, areas.max())
 
 

@@ -21,6 +21,7 @@ from utils.media.labels import VOID, iterate_labels, read_label
 from utils.media.name_order import natural_key, spelled_as
 from utils.media.video_part import take_part
 from utils.media.videos import FrameFolder, Video, VideoFile
+from utils.stage3.saved_network import read_tuned_on
 
 
 class State(enum.StrEnum):
@@ -103,6 +104,13 @@ class SegmentedVideo:
     def frames_sha256(self) -> str:
         """The hash of the frames; empty where no record says so."""
         return self.record.get("key", {}).get("sha256", {}).get("frames", "")
+
+    @property
+    def tuned_on(self) -> list[dict[str, Any]]:
+        """What its network had learnt before, as `SavedNetwork.tuned_on`; empty where no record
+        says so."""
+        network = self.record.get("network")
+        return read_tuned_on(network.get("tuned_on")) if isinstance(network, dict) else []
 
     @property
     def is_without_label(self) -> bool:

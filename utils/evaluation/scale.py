@@ -96,16 +96,15 @@ def find_scale(name: str, video_path: Path | None, size: tuple[int, int]) -> Sca
         InputError: if the file is not in the format above.
     """
     content = _read_file()
-    for scales in (_own(content, name), _of_folder(content, video_path)):
-        for scale in scales:
-            if scale.size == tuple(size):
-                return scale
+    for one in (*_own(content, name), *_of_folder(content, video_path)):
+        if _size_of(one) in (None, tuple(size)):
+            return _parse(one)
     return None
 
 
 def is_of_folder(name: str, size: tuple[int, int]) -> bool:
     """Whether the scale that `find_scale` finds for a video is that of its folder."""
-    return all(scale.size != tuple(size) for scale in _own(_read_file(), name))
+    return all(_size_of(one) != tuple(size) for one in _own(_read_file(), name))
 
 
 def save_scale(name: str, folder_of: Path | None, scale: Scale) -> None:
@@ -117,12 +116,11 @@ def save_scale(name: str, folder_of: Path | None, scale: Scale) -> None:
         scale: what was drawn.
     """
     content = _read_file()
-    content["videos"].pop(name, None)
     if folder_of is None:
         content["videos"][name] = asdict(scale)
     else:
-        others = [one for one in _of_folder(content, folder_of) if one.size != scale.size]
-        content["folders"][_folder_key(folder_of)] = list(map(asdict, [*others, scale]))
+        _drop(content, name, folder_of, scale.size)
+        content["folders"].setdefault(_folder_key(folder_of), []).append(asdict(scale))
     write_json(_scales_file(), content)
 
 
@@ -132,16 +130,31 @@ def remove_scale(name: str, video_path: Path, size: tuple[int, int] | None = Non
     Args:
         name, video_path, size: as for `find_scale`; without a size, whatever sizes they have.
     """
-    content, folder = _read_file(), _folder_key(video_path)
-    if any(size in (None, scale.size) for scale in _own(content, name)):
-        del content["videos"][name]
-    else:
-        scales = _of_folder(content, video_path)
-        left = [asdict(scale) for scale in scales if size not in (None, scale.size)]
-        content["folders"].pop(folder, None)
-        if left:
-            content["folders"][folder] = left
+    content = _read_file()
+    own = _own(content, name)
+    _drop(content, name, None if _keep(own, size) != own else video_path, size)
     write_json(_scales_file(), content)
+
+
+def _drop(
+    content: dict[str, dict[str, Any]],
+    name: str,
+    video_path: Path | None,
+    size: tuple[int, int] | None,
+) -> None:
+    """Takes the scales of a size away: a video's own one and, with its path, its folder's."""
+    if not _keep(_own(content, name), size):
+        content["videos"].pop(name, None)
+    if video_path is not None:
+        left = _keep(_of_folder(content, video_path), size)
+        content["folders"].pop(_folder_key(video_path), None)
+        if left:
+            content["folders"][_folder_key(video_path)] = left
+
+
+def _keep(found: list[Any], size: tuple[int, int] | None) -> list[Any]:
+    """Those of other sizes. What cannot be read goes, so that it can be drawn again."""
+    return [one for one in found if size is not None and _size_of(one) not in (None, size)]
 
 
 def _scales_file() -> Path:
@@ -153,16 +166,24 @@ def _folder_key(video_path: Path) -> str:
     return os.path.normcase(os.path.dirname(os.path.abspath(video_path)))
 
 
-def _own(content: dict[str, dict[str, Any]], name: str) -> list[Scale]:
-    """The scale that was drawn for a video of this name; none or one."""
-    return [_parse(one) for one in [content["videos"].get(name)] if one is not None]
+def _own(content: dict[str, dict[str, Any]], name: str) -> list[Any]:
+    """What was drawn for a video of this name, not checked; none or one."""
+    return [one for one in [content["videos"].get(name)] if one is not None]
 
 
-def _of_folder(content: dict[str, dict[str, Any]], video_path: Path | None) -> list[Scale]:
-    """The scales of a video's folder, no two of one size."""
+def _of_folder(content: dict[str, dict[str, Any]], video_path: Path | None) -> list[Any]:
+    """What was drawn for a video's folder, not checked, no two of one size."""
     found = [] if video_path is None else content["folders"].get(_folder_key(video_path), [])
     # Earlier versions kept one scale a folder, without the list.
-    return [_parse(one) for one in (found if isinstance(found, list) else [found])]
+    return found if isinstance(found, list) else [found]
+
+
+def _size_of(content: Any) -> tuple[int, int] | None:
+    """The size of the video that a scale was drawn in; None if it is none."""
+    try:
+        return parse_scale(content).size
+    except ValueError:
+        return None
 
 
 def _read_file() -> dict[str, dict[str, Any]]:

@@ -91,6 +91,7 @@ def score_folders(
     labelled_frames: Sequence[int] | None = None,
     *,
     tuned_on: Sequence[dict[str, Any]] = (),
+    frames_sha256: str = "",
     exclude_guidance: bool = False,
     stability: bool = False,
 ) -> SequenceScore:
@@ -106,8 +107,10 @@ def score_folders(
         frame_names: stems of all frames of the video, in natural order.
         labelled_frames: indices of the frames that the fine-tuning saw, none if the animals were
             found without a label; None if unknown.
-        tuned_on: what the network had learnt before, as `SavedNetwork.tuned_on`; of a video of this
-            name, frames that count as labelled.
+        tuned_on: what the network had learnt before, as `SavedNetwork.tuned_on`. Frames of a video
+            of this name, which may be a part of it, count as labelled.
+        frames_sha256: of the video's frames; with others of this name the network has learnt
+            another video. Empty if it is not known.
         exclude_guidance: leaves all frames that were learnt out of the score.
         stability: also computes T, of all frames but the first and the last one, if there is one
             animal. It takes about half a second per frame.
@@ -123,10 +126,11 @@ def score_folders(
     _check_frames(sequence_name, annotations, frame_names, labelled_frames, exclude_guidance)
     # A few names alone may not tell their order, as those of all frames do.
     annotations = {name: annotations[name] for name in frame_names if name in annotations}
-    before = {n for one in tuned_on if one["video"] == sequence_name for n in one["frames"]}
-    learnt = None
-    if labelled_frames is not None:
-        learnt = sorted({*labelled_frames, *(n for n in before if n < len(frame_names))})
+    labelled, learnt = labelled_frames, None
+    if labelled is not None:
+        labelled = list(labelled)
+        before = (n for one in tuned_on if one["video"] == sequence_name for n in one["frames"])
+        learnt = sorted({*labelled, *(n for n in before if n < len(frame_names))})
     frames = _frames_that_count(frame_names, annotations, learnt, exclude_guidance)
     if not frames:
         raise NothingToScoreError(
@@ -134,11 +138,12 @@ def score_folders(
             f"labelled frame in {annotation_dir}, found {len(annotations)} of {len(frame_names)}"
         )
     predictions = _find_predictions(sequence_name, Path(prediction_dir), frames)
-    is_alone = all(one["video"] == sequence_name for one in tuned_on)
-    is_first = labelled_frames is not None and list(labelled_frames) == learnt == [0] and is_alone
-    protocol = _protocol(learnt, is_first, exclude_guidance)
-    labelled = {frame_names[index] for index in labelled_frames or ()}
-    scores = _score_masks(predictions, annotations, labelled, match=labelled_frames == [])
+    is_alone = all(
+        one["video"] == sequence_name and frames_sha256 in ("", one["sha256"]) for one in tuned_on
+    )
+    protocol = _protocol(learnt, labelled == learnt == [0] and is_alone, exclude_guidance)
+    numbering = {frame_names[index] for index in labelled or ()}
+    scores = _score_masks(predictions, annotations, numbering, match=labelled == [])
     if stability and "animals" not in scores:
         masks = _find_predictions(sequence_name, Path(prediction_dir), frame_names[1:-1])
         scores |= _score_stability(masks.values())
@@ -177,8 +182,9 @@ def score_run(
     try:
         masks = results / paths.SEGMENTATION / name
         result = score_folders(
-            name, masks, sequence.annotation_dir, names, labelled, tuned_on=tuned_on
-        )
+            name, masks, sequence.annotation_dir, names, labelled,
+            tuned_on=tuned_on, frames_sha256=frames_sha256,
+        )  # fmt: skip
     except NothingToScoreError:
         return None
     except (InputError, OSError) as error:  # the masks are finished; only the comparison is not

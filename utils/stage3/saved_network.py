@@ -35,10 +35,9 @@ class SavedNetwork:
         "frames", the labelled ones; "animals", their numbers; "sha256", that of the frames. Empty
         for weights of stages 1 and 2, and for networks that were saved by earlier versions."""
         try:
-            videos = json.loads(self.facts.get("tuned_on", "[]"))
+            return read_tuned_on(json.loads(self.facts.get("tuned_on", "[]")))
         except ValueError:
             return []
-        return videos if isinstance(videos, list) else []
 
     @property
     def zoom(self) -> float:
@@ -65,6 +64,20 @@ class SavedNetwork:
     def record(self) -> dict[str, Any]:
         """For run.json."""
         return {"file": str(self.path), "sha256": self.sha256, "tuned_on": self.tuned_on}
+
+
+def read_tuned_on(content: Any) -> list[dict[str, Any]]:
+    """What of a file's content, as JSON gives it, is an entry of `SavedNetwork.tuned_on`."""
+
+    def is_entry(one: Any) -> bool:
+        return (
+            isinstance(one, dict)
+            and all(isinstance(one.get(key), str) for key in ("video", "sha256"))
+            and isinstance(one.get("frames"), list)
+            and all(type(frame) is int and frame >= 0 for frame in one["frames"])
+        )
+
+    return [one for one in content if is_entry(one)] if isinstance(content, list) else []
 
 
 def tuned_on_video(

@@ -25,8 +25,8 @@ const ENDED = {
 };
 
 let atWork = null; // what Esc ends: a search for a crossing, or a mask that is followed
-let looking = ""; // what the page says while it searches for a doubt
-let doubtHint = ""; // and what it says at first
+let latestSearch = null; // for a doubt: {text}, what the page says meanwhile
+let doubtHint = ""; // what the page says before any search for a doubt
 let clicked = null; // the last place on the canvas, with its frame
 let pollTimer;
 
@@ -74,8 +74,9 @@ export async function loadCorrections() {
 export async function findDoubt(way) {
   if (state.mode !== "review") return;
   const { visit } = state;
+  const search = (latestSearch = { text: "" });
   try {
-    const { frame, reasons, pair } = await searchDoubt(way);
+    const { frame, reasons, pair } = await searchDoubt(way, search);
     if (visit !== state.visit) return; // the person went elsewhere meanwhile
     if (frame === null) {
       $("doubt-text").textContent = `No doubt ${way === "next" ? "after" : "before"} this frame.`;
@@ -89,18 +90,20 @@ export async function findDoubt(way) {
   } catch (error) {
     showError(error);
   } finally {
-    // It was broken off: neither a result nor anything else has been said since.
-    if ($("doubt-text").textContent === looking) $("doubt-text").textContent = doubtHint;
+    // It was broken off: neither a result nor another search has said anything since.
+    if (search === latestSearch && $("doubt-text").textContent === search.text) {
+      $("doubt-text").textContent = doubtHint;
+    }
   }
 }
 
 /** The server looks at some frames at a time. */
-async function searchDoubt(way) {
+async function searchDoubt(way, search) {
   const end = way === "next" ? state.video.num_frames - 1 : 0;
   const { frame, visit } = state;
   let answer = { frame: null, reached: frame };
   while (answer.frame === null && answer.reached !== end && visit === state.visit) {
-    $("doubt-text").textContent = looking = `Looking at frame ${answer.reached} …`;
+    $("doubt-text").textContent = search.text = `Looking at frame ${answer.reached} …`;
     answer = await api.getJson(`/api/doubts/${answer.reached}/${way}`);
   }
   return answer;
