@@ -503,8 +503,13 @@ class Pipeline:
             settings=self.preset.window,
             threshold=refinement.threshold,
             flip=self.preset.flip,
-            # Without averages over time it would only make masks flicker.
-            mirror_in_turn=self.preset.mirror_in_turn and refinement.neighbour_weight > 0,
+            # Without averages over time it would only make masks flicker, and where frames are left
+            # out, two looks that differ by it would count as a change of the picture.
+            mirror_in_turn=(
+                self.preset.mirror_in_turn
+                and refinement.neighbour_weight > 0
+                and self.stillness is None
+            ),
         )
 
     def _zoom_of(self, animal: int) -> float:

@@ -298,7 +298,8 @@ class Preset:
             at least at which the network sees it.
         flip: average each view with its mirror image.
         mirror_in_turn: without `flip`, show the network every second window mirrored: averages over
-            time (`Refinement.neighbour_weight`) are then also averages of both views.
+            time (`Refinement.neighbour_weight`) are then also averages of both views. Not in long
+            videos, of which the network does not see every frame.
         refinement: threshold and temporal filter.
         separation: telling the animal from one that came out from behind it, or None.
         crossing: telling the animal from one that has crossed it, or None.
