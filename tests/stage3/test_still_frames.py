@@ -222,18 +222,3 @@ def test_the_network_sees_every_frame_of_a_short_video(world, looks):
     assert sorted(looks) == list(range(6))
     assert "stillness" not in world.record()["key"]
     assert world.record()["frames_seen_by_network"] == {"1": 6}
-
-
-def test_windows_are_mirrored_in_turn_only_where_no_frame_is_left_out(resting, monkeypatch):
-    """Two looks at one picture differ by it, so that frame after frame was looked at."""
-    mirrored, around = set(), WindowedView.around
-
-    def noted(self, *arguments, **named):
-        mirrored.add(self.mirror_in_turn)
-        return around(self, *arguments, **named)
-
-    monkeypatch.setattr(WindowedView, "around", noted)
-    for every_frame in (False, True):
-        mirrored.clear()
-        resting.run(every_frame=every_frame)
-        assert mirrored == {every_frame}

@@ -493,7 +493,6 @@ class Pipeline:
         return index % self.preset.window.whole_every == 0
 
     def _view(self, animal: int, network: Network | None = None) -> WindowedView:
-        refinement = self.preset.refinement
         return WindowedView(
             network or self.tuner.model,
             self.frames.read,
@@ -501,15 +500,8 @@ class Pipeline:
             lines=min(self.size),
             zoom=self._zoom_of(animal),
             settings=self.preset.window,
-            threshold=refinement.threshold,
+            threshold=self.preset.refinement.threshold,
             flip=self.preset.flip,
-            # Without averages over time it would only make masks flicker, and where frames are left
-            # out, two looks that differ by it would count as a change of the picture.
-            mirror_in_turn=(
-                self.preset.mirror_in_turn
-                and refinement.neighbour_weight > 0
-                and self.stillness is None
-            ),
         )
 
     def _zoom_of(self, animal: int) -> float:

@@ -297,9 +297,6 @@ class Preset:
         lines: shorter side of frames at working size, pixels: at which the animal is followed, and
             at least at which the network sees it.
         flip: average each view with its mirror image.
-        mirror_in_turn: without `flip`, show the network every second window mirrored: averages over
-            time (`Refinement.neighbour_weight`) are then also averages of both views. Not in long
-            videos, of which the network does not see every frame.
         refinement: threshold and temporal filter.
         separation: telling the animal from one that came out from behind it, or None.
         crossing: telling the animal from one that has crossed it, or None.
@@ -314,7 +311,6 @@ class Preset:
     region_weight: float = 1.0
     lines: int = 480
     flip: bool = False
-    mirror_in_turn: bool = True
     refinement: Refinement = field(default_factory=Refinement)
     separation: Separation | None = field(default_factory=Separation)
     crossing: Crossing | None = field(default_factory=Crossing)

@@ -46,7 +46,6 @@ class WindowedView:
         settings: see `Window`.
         threshold: probability above which a pixel is animal.
         flip: average each view with its mirror image.
-        mirror_in_turn: show the windows of odd frames mirrored, where both are not averaged.
     """
 
     def __init__(
@@ -60,7 +59,6 @@ class WindowedView:
         settings: Window,
         threshold: float,
         flip: bool,
-        mirror_in_turn: bool = False,
     ):
         self.model = model
         self.read = read
@@ -68,7 +66,6 @@ class WindowedView:
         self.settings = settings
         self.threshold = threshold
         self.flip = flip
-        self.mirror_in_turn = mirror_in_turn and not flip
         self.zoom_of_animal = zoom
         # From here on zooms are relative to the frames as they are read.
         working = min(1.0, lines / min(size))
@@ -149,12 +146,9 @@ class WindowedView:
             self.read(index), to_frame, (width, height), flags=flags,
             borderMode=cv2.BORDER_REFLECT_101,
         )  # fmt: skip
-        is_mirrored = self.mirror_in_turn and index % 2 == 1
-        view = view[:, ::-1] if is_mirrored else view
         probability = predict_probability(self.model, view, self.flip)
-        probability = probability[:, ::-1] if is_mirrored else probability
         return cv2.warpAffine(
-            np.ascontiguousarray(probability), _affine(zoom, 0, 0), box.shape[::-1], flags=flags,
+            probability, _affine(zoom, 0, 0), box.shape[::-1], flags=flags,
             borderMode=cv2.BORDER_REPLICATE,
         )  # fmt: skip
 
