@@ -59,7 +59,7 @@ def run_stage3(app: Flask, task: AnnotationTask, run: BackgroundRun, corrector: 
     @app.post("/api/run/cancel")
     def cancel():
         run.cancel()
-        return answer(resume_if_over())  # the page need not ask again
+        return answer(resume_if_over())
 
     @app.get("/api/preview.png")
     def preview():

@@ -195,7 +195,7 @@ async function segment(entry, { animal, change, fresh }) {
 }
 
 const showLeft = (frame) =>
-  showMessage(`The click in frame ${frame} was not answered: the frame was left before that.`);
+  showMessage(`The click in frame ${frame} was not answered: you left it, or its label changed.`);
 
 // Save and delete
 
