@@ -214,9 +214,12 @@ class Batches(keras.utils.PyDataset):
     def build_loss(self, model: keras.Model) -> None:
         """Builds the loss of a compiled model, which needs the shapes of a batch.
 
-        Where it is not built, `fit` takes a batch out of the loader for that (not with TensorFlow
-        on one device): the first batches then come late, or twice, and the last ones never.
+        Otherwise `fit` takes a batch out of the loader for that, but for TensorFlow on one device:
+        the first batches then come late, or twice, and the last ones never.
         """
+        is_tensorflow = keras.backend.backend() == "tensorflow"
+        if is_tensorflow and model.distribute_strategy.num_replicas_in_sync == 1:
+            return
         inputs, targets = self[0]
         specs = keras.tree.map_structure(lambda x: keras.KerasTensor(x.shape, x.dtype.name), inputs)
         outputs = keras.tree.map_structure(
