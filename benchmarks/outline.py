@@ -22,7 +22,6 @@ from tabulate import tabulate
 
 from utils import paths
 from utils.command_line import run_script, setting
-from utils.errors import InputError
 from utils.evaluation.outline_errors import DISTANCES, FAR, outline_errors, stride_ceiling
 from utils.evaluation.results import (
     SegmentedVideo,
@@ -30,6 +29,7 @@ from utils.evaluation.results import (
     open_segmented,
     require_finished,
 )
+from utils.evaluation.scoring import check_same_size
 from utils.files import write_json
 from utils.inputs.sequences import sequence_dir
 from utils.media.labels import VOID, read_label
@@ -104,12 +104,7 @@ def read_frames(
         values = read_label(annotation).values
         void = values == VOID
         mask = read_label(path).values
-        if mask.shape != values.shape:
-            raise InputError(
-                f"{path}: the mask is {mask.shape[0]}x{mask.shape[1]}, its annotation {annotation} "
-                f"{values.shape[0]}x{values.shape[1]} (height x width); segment the frames that "
-                "were annotated"
-            )
+        check_same_size(path, mask, annotation, values)
         yield path.stem, (mask > 0) & (mask != VOID), (values > 0) & ~void, void
 
 

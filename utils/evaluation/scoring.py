@@ -340,12 +340,7 @@ def _score_masks(
                 continue
             prediction = _read_mask(predictions[frame], accepted, of_masks)
             annotation = read_label(path, numbers=numbers).values
-            if prediction.shape != annotation.shape:
-                raise InputError(
-                    f"{predictions[frame]}: the mask is {_size(prediction.shape)}, its annotation "
-                    f"{path} is {_size(annotation.shape)} (height x width); segment the frames "
-                    "that were annotated"
-                )
+            check_same_size(predictions[frame], prediction, path, annotation)
             yield prediction, annotation
 
     matched = np.arange(256, dtype=np.uint8)
@@ -390,6 +385,17 @@ def _frames_that_count(
     unseen = [frame for frame in frames if frame not in labelled]
     # A score of nothing but the labels themselves would mean nothing.
     return unseen if exclude_guidance or not unseen else frames
+
+
+def check_same_size(
+    mask_path: Path, mask: np.ndarray, annotation_path: Path, annotation: np.ndarray
+) -> None:
+    """Raises InputError, naming both files, for a mask of another size than its annotation."""
+    if mask.shape != annotation.shape:
+        raise InputError(
+            f"{mask_path}: the mask is {_size(mask.shape)}, its annotation {annotation_path} is "
+            f"{_size(annotation.shape)} (height x width); segment the frames that were annotated"
+        )
 
 
 def _size(shape: tuple[int, ...]) -> str:
