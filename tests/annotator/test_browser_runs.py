@@ -10,6 +10,14 @@ from tests.page_session import HEIGHT, NUM_FRAMES, WIDTH, ellipse
 from utils.media.labels import write_label
 
 
+def start_run(session):
+    """Labels frame 6, and runs until the fine-tuning is under way."""
+    write_label(session.task.label_path(6), ellipse(6))
+    session.open()
+    session.page.click("#run")
+    session.wait_text("#run-text", "Fine-tuning: 5 of 12")
+
+
 def test_a_run_is_shown_its_result_reviewed_and_a_bad_frame_fixed(make_session):
     session = make_session().open()
     page, here = session.page, session.task.stage3.parent
@@ -59,10 +67,7 @@ def test_a_run_is_shown_its_result_reviewed_and_a_bad_frame_fixed(make_session):
 def test_a_preview_is_shown_during_the_run_and_a_label_added_then_is_used_at_once(make_session):
     session = make_session()
     page, task = session.page, session.task
-    write_label(task.label_path(6), ellipse(6))
-    session.open()
-    page.click("#run")
-    session.wait_text("#run-text", "Fine-tuning: 5 of 12")
+    start_run(session)
     assert page.locator("#preview").is_hidden()
     write_label(task.preview_path, ellipse(6))
     session.wait("document.getElementById('preview-image').naturalWidth === 200")
@@ -86,10 +91,7 @@ def test_a_preview_is_shown_during_the_run_and_a_label_added_then_is_used_at_onc
 
 def test_a_run_that_is_cancelled_says_so_and_can_be_started_again(make_session):
     session = make_session()
-    write_label(session.task.label_path(6), ellipse(6))
-    session.open()
-    session.page.click("#run")
-    session.wait_text("#run-text", "Fine-tuning: 5 of 12")
+    start_run(session)
     session.page.click("#cancel")
     session.wait_text("#run-text", "Cancelled.")
     session.task.stage3.with_name("continue").touch()
@@ -101,10 +103,7 @@ def test_a_run_that_is_cancelled_says_so_and_can_be_started_again(make_session):
 def test_a_run_that_could_not_be_cancelled_is_watched_to_its_end(make_session, button):
     session = make_session()
     page, task = session.page, session.task
-    write_label(task.label_path(6), ellipse(6))
-    session.open()
-    page.click("#run")
-    session.wait_text("#run-text", "Fine-tuning: 5 of 12")
+    start_run(session)
     page.keyboard.press("ArrowRight")
     session.loaded()
     session.click(98, 75)
@@ -165,10 +164,7 @@ def test_a_run_in_a_terminal_is_noticed_when_the_page_is_looked_at_again(make_se
 
 def test_of_a_run_its_start_and_end_are_read_out_and_no_step_of_its_progress(make_session):
     session = make_session()
-    write_label(session.task.label_path(6), ellipse(6))
-    session.open()
-    session.page.click("#run")
-    session.wait_text("#run-text", "Fine-tuning: 5 of 12")
+    start_run(session)
     assert session.text("#run-news") == "The run has begun."
     assert session.page.locator("#run-news[role=status]").count() == 1
     read_out = "document.getElementById('run-text').closest('[aria-live], [role=status]') !== null"
