@@ -42,7 +42,7 @@ import numpy as np
 
 from models import HeadName, build_model, build_prompted_model
 from utils.command_line import check_seed, run_script, setting, shard_slice
-from utils.console import make_display
+from utils.console import Display, make_display
 from utils.environment import describe_environment
 from utils.errors import InputError, UsageError, one_line
 from utils.evaluation.scoring import score_run
@@ -58,7 +58,7 @@ from utils.inputs.guidance import (
 )
 from utils.inputs.parts import require_one_shot, take_sequence_part
 from utils.inputs.sequences import VideoSequence, find_sequences, may_have_label
-from utils.media.labels import labelled_animals
+from utils.media.labels import LabelMap, labelled_animals
 from utils.media.video_part import parse_part
 from utils.media.videos import Video
 from utils.stage3.find_animals import find_labels
@@ -359,58 +359,21 @@ def prepare_job(
         get_chooser: gives the chooser if `--guidance bubblenet` finds no selection.
         variation: stands in place of `--preset`.
     """
-    whole = sequence
-    if config.frames:
-        sequence = take_sequence_part(sequence, *parse_part(config.frames))
-    video = sequence.video
-    needs_no_label = (config.fine_tuned or config.together) and config.guidance == "auto"
-    if config.guidance == "none" or (needs_no_label and not sequence.labels):
-        guidance = Guidance((), "no label")
-    else:
-        selected, selected_by = select_frames(
-            whole,
-            config.guidance,
-            config.selection,
-            paths.frame_selection_dir(dataset, sequence.name),
-            get_chooser,
-            write=not config.dry_run,
-        )
-        selected = [n - video.first_frame for n in selected]
-        selected = [frame for frame in selected if 0 <= frame < len(video)]
-        guidance = choose_guidance(
-            sequence, config.guidance, selected, selected_by, takes_all=config.together
-        )
+    part = take_sequence_part(sequence, *parse_part(config.frames)) if config.frames else sequence
+    video = part.video
+    guidance = choose_frames(sequence, part, config, dataset, get_chooser)
     start = time.perf_counter()
     warnings = video.check()
     seconds = time.perf_counter() - start
-    labels = read_labels(sequence, guidance.frames)
+    labels = read_labels(part, guidance.frames)
     preset = preset_for(variation or PRESETS[config.preset], labels, config.animals)
-    check_visible(sequence, labels, preset.lines)
+    check_visible(part, labels, preset.lines)
     print(
         f"{video.name}: {len(video)} frames of {video.height}x{video.width} checked in "
         f"{seconds:.1f} s ({len(video) / max(seconds, 1e-3):.0f} frames/s)"
     )
-    print("\n".join(describe_labels(sequence, labels) or [f"{video.name}: no label"]), flush=True)
-    key = {
-        "preset": asdict(preset),
-        "head": config.head,
-        "seed": config.seed,
-        "precision": keras.config.dtype_policy().name,
-        "labelled_frames": list(guidance.frames),
-        "sha256": {
-            "weights": weights_sha256,
-            "frames": video.sha256(),
-            "labels": {str(frame): sha256_of(sequence.labels[frame]) for frame in guidance.frames},
-        },
-        "backend": keras.backend.backend(),
-    }
-    if config.outline:  # absent otherwise, so that runs without it keep their key
-        key["outline"] = {type(config.outline).__name__: asdict(config.outline)}
-    if config.runtime != "keras":  # absent otherwise, as above
-        key["runtime"] = config.runtime
+    print("\n".join(describe_labels(part, labels) or [f"{video.name}: no label"]), flush=True)
     stillness = config.stillness_in(len(video))
-    if stillness:
-        key["stillness"] = asdict(stillness)
     sharing = choose_sharing(
         config.networks,
         preset,
@@ -418,16 +381,14 @@ def prepare_job(
         labels,
         is_possible=not (config.together or config.fine_tuned),
     )
-    shared = sharing
-    if config.together or not guidance.frames:
-        shared = share_found(config.networks, preset, video, labels)
-    if shared:
-        key["sharing"] = asdict(shared)
-    if not guidance.frames:
-        key["finding"] = asdict(config.finding)
-        if not config.animals:  # so that runs without a limit keep their key
-            del key["finding"]["max_animals"]
-    learns, finished = bool(guidance.frames), False
+    followed_at_once = sharing
+    if config.together or not labels:
+        followed_at_once = share_found(config.networks, preset, video, labels)
+    key = make_key(
+        part, guidance, config, weights_sha256,
+        preset=preset, stillness=stillness, sharing=followed_at_once,
+    )  # fmt: skip
+    learns, finished = bool(labels), False
     if not config.together:  # whose labels are not known yet
         finished = bool(find_finished(video, key, config, learns))
     if config.shot_changes == "refuse" and not finished:
@@ -436,7 +397,72 @@ def prepare_job(
     for warning in filter(None, warnings):
         print(f"warning: {warning}", flush=True)
     video.close()  # many videos may be waiting: no decoder stays open
-    return Job(sequence, guidance, key, preset, learns, finished, stillness, sharing)
+    return Job(part, guidance, key, preset, learns, finished, stillness, sharing)
+
+
+def choose_frames(
+    whole: VideoSequence,
+    part: VideoSequence,
+    config: Config,
+    dataset: Path,
+    get_chooser: Callable[[], Chooser],
+) -> Guidance:
+    """The labelled frames to use, counted from the beginning of the part.
+
+    A selection file names frames of the whole video; those outside the part are passed over.
+    """
+    needs_no_label = (config.fine_tuned or config.together) and config.guidance == "auto"
+    if config.guidance == "none" or (needs_no_label and not part.labels):
+        return Guidance((), "no label")
+    folder = paths.frame_selection_dir(dataset, part.name)
+    selected, selected_by = select_frames(
+        whole, config.guidance, config.selection, folder, get_chooser, write=not config.dry_run
+    )
+    selected = [frame - part.video.first_frame for frame in selected]
+    selected = [frame for frame in selected if 0 <= frame < len(part.video)]
+    return choose_guidance(part, config.guidance, selected, selected_by, takes_all=config.together)
+
+
+def make_key(
+    sequence: VideoSequence,
+    guidance: Guidance,
+    config: Config,
+    weights_sha256: str,
+    *,
+    preset: Preset,
+    stillness: Stillness | None,
+    sharing: Sharing | None,
+) -> dict[str, Any]:
+    """What the masks depend on: a finished video with the same key is skipped.
+
+    What was added later is absent where it is not used, so that earlier runs keep their key.
+    """
+    key = {
+        "preset": asdict(preset),
+        "head": config.head,
+        "seed": config.seed,
+        "precision": keras.config.dtype_policy().name,
+        "labelled_frames": list(guidance.frames),
+        "sha256": {
+            "weights": weights_sha256,
+            "frames": sequence.video.sha256(),
+            "labels": {str(frame): sha256_of(sequence.labels[frame]) for frame in guidance.frames},
+        },
+        "backend": keras.backend.backend(),
+    }
+    if config.outline:
+        key["outline"] = {type(config.outline).__name__: asdict(config.outline)}
+    if config.runtime != "keras":
+        key["runtime"] = config.runtime
+    if stillness:
+        key["stillness"] = asdict(stillness)
+    if sharing:
+        key["sharing"] = asdict(sharing)
+    if not guidance.frames:
+        key["finding"] = asdict(config.finding)
+        if not config.animals:
+            del key["finding"]["max_animals"]
+    return key
 
 
 def learn_labels(
@@ -522,23 +548,17 @@ def segment(
 ) -> dict[str, Any]:
     """Segments one video, writes masks and overlays, and scores. Returns its record."""
     started, start = datetime.datetime.now(datetime.UTC), time.perf_counter()
-    sequence, video, labelled = job.sequence, job.sequence.video, job.guidance.frames
-    preset, display = job.preset, make_display(config.progress)
-    labels = job.read_labels()
+    video, labelled = job.sequence.video, job.guidance.frames
+    display = make_display(config.progress)
+    preset, labels = job.preset, job.read_labels()
     if not labelled:
         tuner.start_again()
         labels = find_labels(tuner.model, preset, video, state, display, network, config.finding)
         preset = preset_for(preset, labels, config.animals)
-    make_pipeline = PromptedPipeline if preset.takes_prompts else Pipeline
     key = key_of_found(job.key, len(labelled_animals(labels.values())))
-    if "sharing" in key:
-        make_pipeline = partial(SharedPipeline, sharing=job.sharing or Sharing())
-    convert = partial(convert_network, partial(build_model, config.head))
     pipeline = make_pipeline(
-        tuner, preset, video, labels, config.results, state, display,
-        outline=config.outline, stillness=job.stillness,
-        convert=convert if config.runtime == "openvino" else None,
-        labels_are_found=not labelled,
+        job, config, tuner, state,
+        display=display, preset=preset, labels=labels, follows_at_once="sharing" in key,
     )  # fmt: skip
     animals, numbers = pipeline.animals, [frame + video.first_frame for frame in labels]
     frames = ", ".join(map(str, numbers))
@@ -562,19 +582,12 @@ def segment(
     keeps_networks = config.save_weights and job.learns
     pipeline.run(save_network if keeps_networks else lambda animal: None, learns=job.learns)
     confidence = round(float(np.mean(pipeline.confidence_of_frames())), 4)
-    if confidence < DOUBTFUL:
-        advice = "label a further frame"
-        if not preset.takes_prompts and job.learns and config.head == "deeplab":
-            advice = f"if others look like the animal, try --preset herd; otherwise {advice}"
-        print(
-            f"note: {video.name}: the masks are doubtful (confidence {confidence:.2f}): {advice}.",
-            flush=True,
-        )
+    note_doubt(job, config, confidence)
     frames_sha256 = job.key["sha256"]["frames"]
-    scores = score_run(sequence, config.results, labelled, frames_sha256, network.tuned_on)
+    scores = score_run(job.sequence, config.results, labelled, frames_sha256, network.tuned_on)
     timing = pipeline.timing
     return make_record(
-        sequence,
+        job.sequence,
         job.guidance,
         started,
         animals=animals,
@@ -589,6 +602,43 @@ def segment(
         saved_weights_sha256=saved or None,
         environment=describe_environment() | openvino_versions(config.runtime),
         key=key,
+    )
+
+
+def make_pipeline(
+    job: Job,
+    config: Config,
+    tuner: FineTuner,
+    state: PartialRun,
+    *,
+    display: Display,
+    preset: Preset,
+    labels: dict[int, LabelMap],
+    follows_at_once: bool,
+) -> Pipeline:
+    """The pipeline of a video, for labels that were read, or found where there is none."""
+    pipeline = PromptedPipeline if preset.takes_prompts else Pipeline
+    if follows_at_once:
+        pipeline = partial(SharedPipeline, sharing=job.sharing or Sharing())
+    convert = partial(convert_network, partial(build_model, config.head))
+    return pipeline(
+        tuner, preset, job.sequence.video, labels, config.results, state, display,
+        outline=config.outline, stillness=job.stillness,
+        convert=convert if config.runtime == "openvino" else None,
+        labels_are_found=not job.guidance.frames,
+    )  # fmt: skip
+
+
+def note_doubt(job: Job, config: Config, confidence: float) -> None:
+    """Says that the masks are doubtful, if they are, and what helps."""
+    if confidence >= DOUBTFUL:
+        return
+    advice = "label a further frame"
+    if not job.preset.takes_prompts and job.learns and config.head == "deeplab":
+        advice = f"if others look like the animal, try --preset herd; otherwise {advice}"
+    print(
+        f"note: {job.name}: the masks are doubtful (confidence {confidence:.2f}): {advice}.",
+        flush=True,
     )
 
 
