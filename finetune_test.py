@@ -617,11 +617,11 @@ def make_pipeline(
     follows_at_once: bool,
 ) -> Pipeline:
     """The pipeline of a video, for labels that were read, or found where there is none."""
-    pipeline = PromptedPipeline if preset.takes_prompts else Pipeline
+    build = PromptedPipeline if preset.takes_prompts else Pipeline
     if follows_at_once:
-        pipeline = partial(SharedPipeline, sharing=job.sharing or Sharing())
+        build = partial(SharedPipeline, sharing=job.sharing or Sharing())
     convert = partial(convert_network, partial(build_model, config.head))
-    return pipeline(
+    return build(
         tuner, preset, job.sequence.video, labels, config.results, state, display,
         outline=config.outline, stillness=job.stillness,
         convert=convert if config.runtime == "openvino" else None,

@@ -214,8 +214,9 @@ class Batches(keras.utils.PyDataset):
     def build_loss(self, model: keras.Model) -> None:
         """Builds the loss of a compiled model, which needs the shapes of a batch.
 
-        Otherwise `fit` takes a batch out of the loader for that, but for TensorFlow on one device:
-        the first batches then come late, or twice, and the last ones never.
+        If the loss is not built, `fit` takes a batch out of the loader to build it: the first
+        batches then come late, or twice, and the last ones never. With TensorFlow on one device it
+        does not, and nothing is done here.
         """
         is_tensorflow = keras.backend.backend() == "tensorflow"
         if is_tensorflow and model.distribute_strategy.num_replicas_in_sync == 1:
