@@ -18,6 +18,22 @@ def start_run(session):
     session.wait_text("#run-text", "Fine-tuning: 5 of 12")
 
 
+def test_a_run_says_which_changes_it_does_not_use(make_session):
+    session = make_session()
+    write_label(session.task.label_path(6), ellipse(6))
+    page = session.open().page
+    page.keyboard.press("b")
+    session.drag((20, 20), (40, 20))
+    session.wait_text("#frame-state", "unsaved")
+    page.click("#run")
+    session.wait_text("#toast", "Frame 6 has unsaved changes, which the run does not use.")
+    session.save(6)
+    session.wait_text("#run", "Start again")
+    page.click("#run")
+    session.wait_text("#run-text", "Fine-tuning: 5 of 12")
+    assert "unsaved" not in session.text("#toast")
+
+
 def test_a_run_is_shown_its_result_reviewed_and_a_bad_frame_fixed(make_session):
     session = make_session().open()
     page, here = session.page, session.task.stage3.parent

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from tests.annotator.test_browser_frames import DamagedVideo
 from tests.bright_hen import overlap
@@ -250,6 +251,115 @@ def test_a_label_that_was_changed_elsewhere_is_not_replaced_without_a_question(m
     write_label(path, ellipse(0))  # while the frame is on the screen
     session.save(6)
     assert len(questions) == 2
+
+
+def answer_yes(session) -> list[str]:
+    """All questions, and the page may be left; returns the questions, as they are asked."""
+    questions = []
+
+    def answer(dialog):
+        if dialog.type == "confirm":
+            questions.append(dialog.message)
+        dialog.accept()
+
+    session.page.on("dialog", answer)
+    return questions
+
+
+def reload_with_draft(session):
+    """The page is opened again after a stroke that was not saved."""
+    paint(session, *SPOT)
+    session.page.wait_for_selector("#strip .draft")
+    session.page.reload()
+    session.ready()
+    session.loaded()
+    session.wait_text("#frame-state", "unsaved")
+
+
+def test_a_draft_of_an_earlier_page_does_not_replace_a_newer_label_without_a_question(
+    make_session,
+):
+    """It was saved over a label that neither page had shown."""
+    session = make_session()
+    path = session.task.label_path(6)
+    write_label(path, ellipse(6))
+    page, questions = session.open().page, answer_yes(session)
+    reload_with_draft(session)
+    session.save(6)  # over the label that it was drawn on
+    assert not questions
+    paint(session, 20, 120)
+    page.wait_for_selector("#strip .draft")
+    write_label(path, ellipse(0))  # by another program
+    page.reload()
+    session.ready()
+    session.loaded()
+    assert session.save(6)[120, 30] == 255 and "changed elsewhere" in questions[0]
+
+
+@pytest.mark.parametrize("drawn_on", ["label saved", "not labelled"])
+def test_undo_leads_from_a_draft_of_an_earlier_page_to_what_it_was_drawn_on(make_session, drawn_on):
+    session = make_session()
+    if drawn_on == "label saved":
+        write_label(session.task.label_path(6), ellipse(6))
+    page = session.open().page
+    answer_yes(session)
+    reload_with_draft(session)
+    page.keyboard.press("Control+z")
+    session.wait_text("#frame-state", drawn_on)
+    page.wait_for_selector("#strip .draft", state="detached")
+
+
+def test_nothing_is_unsaved_where_a_label_was_deleted_and_cleared(make_session):
+    session = make_session().open()
+    page, path = session.page, session.task.label_path(6)
+    page.on("dialog", lambda dialog: dialog.accept())
+    paint(session, *SPOT)
+    session.save(6)
+    page.click("#labels [aria-label^=Delete]")
+    session.wait_text("#frame-state", "unsaved")  # it can be saved again
+    page.wait_for_selector("#strip .draft")
+    page.click("#clear-animal")
+    session.wait_text("#frame-state", "not labelled")
+    page.wait_for_selector("#strip .draft", state="detached")
+    assert not path.exists()
+    page.keyboard.press("Control+z")
+    session.wait_text("#frame-state", "unsaved")
+
+
+def test_the_button_that_corrects_the_result_is_there_while_it_is_redrawn(open_results, tmp_path):
+    """After undo it emptied the result."""
+    world = Crossing(tmp_path)
+    before = world.mask(0)
+    session = open_results(world, 0)
+    page = session.page
+    for key, seen in (("r", "result"), ("m", "unsaved")):
+        switch(session, key, seen)
+    assert page.locator("#apply").is_visible()
+    page.keyboard.press("Control+z")
+    session.wait_text("#frame-state", "not labelled")
+    assert page.locator("#apply").is_hidden()
+    page.keyboard.press("Control+Enter")
+    page.keyboard.press("Control+y")
+    session.wait_text("#frame-state", "unsaved")
+    assert page.locator("#apply").is_visible()
+    np.testing.assert_array_equal(world.mask(0), before)
+
+
+def test_a_redraw_of_many_strokes_goes_on_after_a_look_at_the_result(open_results, tmp_path):
+    """Its beginning was in the history no more, and it was replaced by the result."""
+    session = open_results(Crossing(tmp_path), 0)
+    page = session.page
+    for key, seen in (("r", "result"), ("m", "unsaved")):
+        switch(session, key, seen)
+    page.keyboard.press("b")
+    for step in range(65):
+        session.click(100 + step % 8, 20 + step // 8)
+    assert page.locator("#apply").is_visible()
+    switch(session, "r", "result")
+    page.keyboard.press("m")
+    session.wait_text("#toast", "redrawn so far")
+    session.loaded()
+    assert session.save(0)[24, 104]
 
 
 def test_a_label_that_was_deleted_elsewhere_is_not_called_saved(make_session):

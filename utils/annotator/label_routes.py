@@ -13,10 +13,27 @@ from utils.annotator.prompts import check_values, decode_label
 from utils.annotator.task import AnnotationTask
 from utils.media.labels import VOID
 
+LABEL_TIME = "X-Label-Time"  # of a draft: when the label was written that it is to replace
 
-def serve_masks(
-    app: Flask, task: AnnotationTask, drafts: BoundedStore, corrector: Corrector
-) -> None:
+
+class Drafts(BoundedStore):
+    """What was drawn and not saved, as PNG, by frame."""
+
+    def __init__(self, max_bytes: int):
+        super().__init__(max_bytes)
+        self._label_times: dict[int, str] = {}
+
+    def keep(self, frame: int, png: bytes, label_time: str) -> None:
+        """Keeps a draft; `label_time`: as `AnnotationTask.label_times` of the label that it is to
+        replace, empty without one."""
+        self._label_times[frame] = label_time
+        self.put(frame, png)
+
+    def label_time(self, frame: int) -> str:
+        return self._label_times.get(frame, "")
+
+
+def serve_masks(app: Flask, task: AnnotationTask, drafts: Drafts, corrector: Corrector) -> None:
     def read(kind: str, index: int) -> np.ndarray | None:
         if kind == "draft":
             data = drafts.get(index)
@@ -35,6 +52,8 @@ def serve_masks(
         is_void = labels == VOID if kind in ("label", "annotation") else np.zeros(1, bool)
         response = send_array(np.where(is_void, np.uint8(0), labels))
         response.headers["X-Void-Px"] = str(is_void.sum())
+        if kind == "draft":
+            response.headers[LABEL_TIME] = drafts.label_time(index)
         return response
 
     @app.get("/api/labels")
@@ -42,7 +61,7 @@ def serve_masks(
         return jsonify(_label_state(task, drafts))
 
 
-def receive_labels(app: Flask, task: AnnotationTask, drafts: BoundedStore) -> None:
+def receive_labels(app: Flask, task: AnnotationTask, drafts: Drafts) -> None:
     def receive(index: int) -> np.ndarray:
         check_frame(index, len(task.video))
         return decode_label(request.get_data(), task.video.height, task.video.width)
@@ -50,7 +69,7 @@ def receive_labels(app: Flask, task: AnnotationTask, drafts: BoundedStore) -> No
     @app.post("/api/drafts/<int:index>")
     def keep_draft(index: int):
         receive(index)
-        drafts.put(index, request.get_data())
+        drafts.keep(index, request.get_data(), request.headers.get(LABEL_TIME, ""))
         return jsonify(_label_state(task, drafts))
 
     @app.delete("/api/drafts/<int:index>")
@@ -77,7 +96,7 @@ def receive_labels(app: Flask, task: AnnotationTask, drafts: BoundedStore) -> No
         return jsonify(_label_state(task, drafts))
 
 
-def _label_state(task: AnnotationTask, drafts: BoundedStore) -> dict[str, Any]:
+def _label_state(task: AnnotationTask, drafts: Drafts) -> dict[str, Any]:
     times = task.label_times()
     state = {"labelled": list(times), "drafts": drafts.numbers(), "command": None}
     if times:

@@ -18,9 +18,9 @@ from utils.annotator.background_network import BackgroundNetwork
 from utils.annotator.background_run import BackgroundRun
 from utils.annotator.correction_routes import correct_results
 from utils.annotator.corrector import Corrector
-from utils.annotator.frame_reader import BoundedStore, FrameReader
+from utils.annotator.frame_reader import FrameReader
 from utils.annotator.frame_routes import serve_frames, serve_page
-from utils.annotator.label_routes import receive_labels, serve_masks
+from utils.annotator.label_routes import Drafts, receive_labels, serve_masks
 from utils.annotator.network_routes import ask_network
 from utils.annotator.run_routes import run_stage3
 from utils.annotator.scale_routes import keep_scale
@@ -46,7 +46,7 @@ def create_app(task: AnnotationTask, token: str, network: BackgroundNetwork | No
     app = Flask("annotate", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_UPLOAD_BYTES
     app.json.sort_keys = False
-    frames, drafts, run = FrameReader(task.video), BoundedStore(MAX_DRAFT_BYTES), BackgroundRun()
+    frames, drafts, run = FrameReader(task.video), Drafts(MAX_DRAFT_BYTES), BackgroundRun()
     corrector = Corrector(task)
     app.extensions |= {"run": run, "corrector": corrector, "drafts": drafts}
     guard(app, token, task.video_id)

@@ -43,6 +43,7 @@ export async function getMask(kind, frame) {
   return {
     values: new Uint8Array(await response.arrayBuffer()),
     voidPixels: Number(response.headers.get("X-Void-Px")),
+    labelTime: response.headers.get("X-Label-Time") || null, // of a draft, see keepDraft
   };
 }
 

@@ -8,7 +8,7 @@ import { openFrame, reloadLabel } from "./frames.js";
 import { exchangeAnimals, isSameRuns, packRuns } from "./pixels.js";
 import { encodePng } from "./png.js";
 import { setMode } from "./review.js";
-import { parts, state } from "./state.js";
+import { currentFix, parts, state } from "./state.js";
 import { showMarks, showState } from "./status.js";
 import { isDrag } from "./tools.js";
 
@@ -173,10 +173,11 @@ async function send(what, content, text, advice = "Ctrl+Z undoes it.") {
 export async function correctFrame() {
   const { frame, label, video } = state;
   if ($("apply").disabled || atWork) return; // Ctrl+Enter presses no button
-  if (state.mode !== "label" || !state.fixing.has(frame) || !label.values) return;
+  const fix = currentFix();
+  if (!fix || !label.values) return;
   $("apply").disabled = true;
   try {
-    const { result, lone } = state.fixing.get(frame);
+    const { result, lone } = fix;
     const values = exchangeAnimals(label.values, 1, lone ?? 1);
     const now = await api.getMask("result", frame);
     if (!isSameRuns(packRuns(now.values), result)) {

@@ -27,7 +27,9 @@ export async function keepDraft(frame, work) {
       if (step === work.keptStep) return;
       if (isDirty) {
         const png = await encodeValues(unpackRuns(step.runs, emptyValues()));
-        showSaved(await api.post(`/api/drafts/${frame}`, png));
+        // The page that is opened again asks before it replaces another label than this one.
+        const headers = { "X-Label-Time": work.labelTime ?? "" };
+        showSaved(await api.post(`/api/drafts/${frame}`, png, headers));
       } else {
         showSaved(await api.remove(`/api/drafts/${frame}`));
       }
@@ -53,6 +55,7 @@ export async function sendLabel(frame, work) {
   const fix = state.fixing.get(frame);
   if (fix) fix.before = step; // what remains when the result has been corrected
   work.source = "label";
+  work.isLabelLost = false;
   work.labelTime = answer.times[frame];
   parts.runPanel.noteNewLabels();
   showSaved(answer);

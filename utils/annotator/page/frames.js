@@ -166,12 +166,20 @@ function noteOtherLabel(frame, work) {
 
 /** Begins with the draft, the label or the annotation that there is. */
 async function openWork(frame) {
-  const { saved, video } = state;
-  const time = labelTime(frame);
+  if (!state.saved.drafts.includes(frame)) return openLabel(frame, labelTime(frame));
+  const draft = await api.getMask("draft", frame);
+  // A label that cannot be read is no reason to lose the draft.
+  const work = await openLabel(frame, draft.labelTime).catch(() => null);
+  if (!work) return new Work(draft.values, "draft", draft.labelTime);
+  work.addDraft(draft.values);
+  return work;
+}
+
+/** `time`: of the label that the work is to replace. */
+async function openLabel(frame, time) {
   let source = "none";
-  if (saved.drafts.includes(frame)) source = "draft";
-  else if (time !== null) source = "label";
-  else if (video.annotated.includes(frame)) source = "annotation";
+  if (labelTime(frame) !== null) source = "label";
+  else if (state.video.annotated.includes(frame)) source = "annotation";
   if (source === "none") return new Work(emptyValues(), source, time);
   const { values, voidPixels } = await api.getMask(source, frame);
   if (voidPixels) {

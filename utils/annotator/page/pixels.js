@@ -18,6 +18,9 @@ export function packRuns(values) {
   return Uint32Array.from(runs);
 }
 
+/** Whether they are those of a label without any mark. */
+export const isBlank = (runs) => runs.length === 2 && runs[1] === 0;
+
 export const isSameRuns = (a, b) =>
   a.length === b.length && a.every((value, i) => value === b[i]);
 

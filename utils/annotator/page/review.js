@@ -69,7 +69,7 @@ async function loneNumber() {
 /** Whether what is on the screen, and unsaved, began as this result. */
 function isBeingFixed(frame, work, predicted) {
   const fix = state.fixing.get(frame);
-  if (!fix || !work.isDirty || !work.steps.slice(0, work.at + 1).includes(fix.began)) return false;
+  if (!fix || work.step === work.savedStep || !work.isAfter(fix.began)) return false;
   return isSameRuns(packRuns(predicted), fix.result);
 }
 

@@ -2,7 +2,7 @@
 
 import { RETRY_MS, getJson, overlayAddress, postJson, previewAddress } from "./api.js";
 import { $, showError, showMessage } from "./dom.js";
-import { state } from "./state.js";
+import { state, unsavedFrames } from "./state.js";
 
 const POLL_MS = 700;
 const PRESET_TEXTS = {
@@ -67,7 +67,7 @@ export class RunPanel {
   async copy() {
     try {
       await navigator.clipboard.writeText($("command").textContent);
-      showMessage("Command copied.");
+      showMessage(`Command copied.${unsavedNote()}`);
     } catch {
       getSelection().selectAllChildren($("command"));
       showMessage("Press Ctrl+C to copy the selected command.");
@@ -81,6 +81,7 @@ export class RunPanel {
       if (this.state === "running") await postJson("/api/run/cancel", {});
       this.hasNewLabels = false;
       this.show(await postJson("/api/run", { preset: $("preset").value }));
+      if (unsavedNote()) showMessage(unsavedNote().trim());
     } catch (error) {
       this.showButton();
       showError(error);
@@ -197,6 +198,14 @@ export class RunPanel {
     $("video-dialog").showModal();
     $("video").play().catch(() => {}); // the controls are there if it may not start by itself
   }
+}
+
+/** Of frames whose changes the run does not use. */
+function unsavedNote() {
+  const frames = unsavedFrames();
+  if (!frames.length) return "";
+  const [which, has] = frames.length > 1 ? ["Frames", "have"] : ["Frame", "has"];
+  return ` ${which} ${frames.join(", ")} ${has} unsaved changes, which the run does not use.`;
 }
 
 function duration(seconds) {

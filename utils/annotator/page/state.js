@@ -1,6 +1,6 @@
 // What the page knows. Nothing here touches the document.
 
-import { packRuns } from "./pixels.js";
+import { isBlank, packRuns } from "./pixels.js";
 
 const MAX_UNDO = 60;
 
@@ -38,6 +38,7 @@ export class Work {
   constructor(values, source, labelTime) {
     const accepted = source === "none" ? [] : null;
     this.labelTime = labelTime;
+    this.isLabelLost = false;
     this.steps = [{ runs: packRuns(values), prompts: {}, accepted, asked: 0 }];
     this.at = 0;
     this.source = source; // what the label was when the frame was opened: draft, label, ...
@@ -50,13 +51,25 @@ export class Work {
   }
 
   get isDirty() {
-    return this.step !== this.savedStep;
+    if (this.step === this.savedStep) return false;
+    // Where a label was deleted, nothing drawn is nothing to save.
+    return !(this.isLabelLost && isBlank(this.step.runs));
+  }
+
+  /**
+   * Whether what is on the screen came of a step, also where undo does not lead back that far any
+   * more.
+   */
+  isAfter(step) {
+    const at = this.steps.indexOf(step);
+    return at < 0 ? this.steps[0].asked > step.asked : at <= this.at;
   }
 
   /** Its label was deleted: what is on the screen is not saved any more, nor kept as a draft. */
   loseLabel() {
     this.savedStep = this.keptStep = this.labelTime = null;
     this.source = "none";
+    this.isLabelLost = true;
   }
 
   /** Forgets what came after a step. */
@@ -64,6 +77,12 @@ export class Work {
     const at = this.steps.indexOf(step);
     this.steps = at < 0 ? [step] : this.steps.slice(0, at + 1);
     this.at = this.steps.length - 1;
+  }
+
+  /** Goes on with a draft of an earlier page: undo leads to what it was drawn on. */
+  addDraft(values) {
+    this.add(values, {}, null, 0);
+    this.keptStep = this.step;
   }
 
   add(values, prompts, accepted, asked) {
@@ -82,6 +101,22 @@ export const currentWork = () => state.works.get(state.frame);
 export const emptyValues = () => new Uint8Array(state.video.width * state.video.height);
 
 export const isWaiting = () => state.waiting.some(({ frame }) => frame === state.frame);
+
+/** The redrawing that the work on the screen is, undefined if it is none or was undone. */
+export function currentFix() {
+  const fix = state.mode === "label" ? state.fixing.get(state.frame) : undefined;
+  return fix && currentWork()?.isAfter(fix.began) ? fix : undefined;
+}
+
+/** Frames with changes that are not saved, in increasing order. */
+export function unsavedFrames() {
+  const frames = new Set(state.saved.drafts);
+  for (const [frame, work] of state.works) {
+    if (work.isDirty) frames.add(frame);
+    else frames.delete(frame);
+  }
+  return [...frames].sort((a, b) => a - b);
+}
 
 /** The proposals for the frame on the screen that are neither accepted nor dismissed. */
 export function openProposals() {

@@ -4,6 +4,7 @@ import { $ } from "./dom.js";
 import { NUMBER } from "./pixels.js";
 import {
   chosenProposal,
+  currentFix,
   currentWork,
   isWaiting,
   openProposals,
@@ -29,7 +30,7 @@ export function showState() {
   const { list = [], can_redo: canRedo } = state.corrections;
   const isReview = mode === "review";
   $("fix").disabled = !isReview || !label.values;
-  $("apply").hidden = isReview || !state.fixing.has(frame);
+  $("apply").hidden = !currentFix();
   $("undo").disabled = isReview ? !list.length : !work || (work.at === 0 && !isWaiting());
   $("redo").disabled = isReview ? !canRedo : !work || work.at === work.steps.length - 1;
   const isEmpty = !label.values || !label.values.some((value) => value & NUMBER);
