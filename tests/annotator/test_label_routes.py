@@ -53,6 +53,52 @@ def test_what_is_saved_is_what_stage_3_reads(client, task, dataset):
         np.testing.assert_array_equal(label.values, ellipse(index))
 
 
+RED, BLUE = (255, 0, 0), (0, 0, 255)  # no colours of the DAVIS palette
+
+
+def write_coloured(path, *animals):
+    """Writes a label of another program; `animals`: colours and the left edges of their squares."""
+    image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    for colour, left in animals:
+        image[10:30, left : left + 20] = colour
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(path)
+
+
+@pytest.mark.parametrize("saved", [2, 5])
+def test_animals_in_colours_have_one_number_in_all_labels_of_a_video(client, task, dataset, saved):
+    """One that was saved here was another animal than in the labels of the other program."""
+    write_coloured(task.label_path(2), (BLUE, 10), (RED, 40))
+    write_coloured(task.label_path(5), (RED, 45))
+    labels = {f: labels_of(client.get(f"/api/masks/label/{f}")).copy() for f in (2, 5)}
+    assert labels[2][20, 20] == 1 and labels[2][20, 50] == labels[5][20, 50] == 2
+    labels[saved][40:45, 45:60] = 2
+    assert client.post(f"/api/labels/{saved}", data=png(labels[saved])).status_code == 200
+    of_run = read_labels(open_dataset_sequence(dataset, "hen"), (2, 5))
+    for frame, expected in labels.items():
+        assert of_run[frame].animals == (1, 2)
+        np.testing.assert_array_equal(of_run[frame].values, expected)
+        np.testing.assert_array_equal(labels_of(client.get(f"/api/masks/label/{frame}")), expected)
+
+
+def test_one_animal_in_a_colour_stays_one_when_another_frame_is_labelled(client, task, dataset):
+    write_coloured(task.label_path(2), (RED, 40))
+    write_coloured(task.label_path(4))  # no label at all: it is passed over
+    client.post("/api/labels/5", data=png(np.uint8(ellipse(5))))
+    task.label_path(4).unlink()
+    of_run = read_labels(open_dataset_sequence(dataset, "hen"), (2, 5))
+    assert {label.animals for label in of_run.values()} == {(1,)}
+
+
+def test_labels_that_number_their_animals_stay_as_they_are(client, task):
+    labels = NOTHING.copy()
+    labels[10:30, 10:30], labels[50:60, 40:90] = 2, 4
+    write_label(task.label_path(2), labels, (2, 4))
+    before = task.label_path(2).read_bytes()
+    client.post("/api/labels/5", data=png(np.uint8(ellipse(5))))
+    assert task.label_path(2).read_bytes() == before
+
+
 def huge_png() -> bytes:
     buffer = io.BytesIO()
     Image.new("1", (10_000, 10_000)).save(buffer, format="PNG")

@@ -4,6 +4,7 @@ import hashlib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,13 @@ from utils.errors import InputError
 from utils.evaluation.confidence import frames_to_check, read_confidence
 from utils.evaluation.results import open_segmented
 from utils.inputs.sequences import VideoSequence, find_made_labels
-from utils.media.labels import MAX_ANIMALS, VOID, read_label, write_label
+from utils.media.labels import (
+    MAX_ANIMALS,
+    VOID,
+    number_colours,
+    read_label,
+    write_label,
+)
 from utils.media.videos import Video
 from utils.stage3.presets import PRESETS
 
@@ -94,7 +101,8 @@ class AnnotationTask:
         return find_made_labels(self.video).get(frame, expected)
 
     def read_label(self, path: Path) -> np.ndarray:
-        """Reads a label of the video, whatever program made it; animals keep their numbers.
+        """Reads a label of the video, whatever program made it; animals keep their numbers, and
+        those in colours of their own have the same number in all labels made for the video.
 
         Returns: uint8 (height, width): 0 background, 1..MAX_ANIMALS animals, 255 void.
 
@@ -102,7 +110,8 @@ class AnnotationTask:
             InputError: if it is no label, of another size, or shows animals beyond MAX_ANIMALS; the
                 message names the file.
         """
-        label = read_label(path)
+        numbers, coloured = self._number_colours()
+        label = read_label(path, numbers=numbers if path in coloured else None)
         self._check_size(path, label.values)
         if len(label.animals) == 1 and label.animals[0] > MAX_ANIMALS:  # more than the page offers
             label.values[(label.values > 0) & (label.values != VOID)] = 1
@@ -113,6 +122,10 @@ class AnnotationTask:
     def save_label(self, frame: int, labels: np.ndarray) -> Path:
         """Writes the label of a frame, in place of the one it has.
 
+        Labels of other frames whose animals have colours and no numbers are written again with the
+        numbers that `read_label` gives them: numbers and colours together would be more animals
+        than there are.
+
         Args:
             labels: uint8 (height, width), 0 background, 1..MAX_ANIMALS animals, of which there is
                 at least one.
@@ -120,8 +133,17 @@ class AnnotationTask:
         Returns: the file.
         """
         path = self.label_path(frame)
+        numbers, coloured = self._number_colours()
+        for other in coloured:
+            if other != path:
+                values = read_label(other, numbers=numbers).values
+                write_label(other, values, sorted(numbers.values()))
         write_label(path, labels, range(1, int(labels.max()) + 1))
         return path
+
+    def _number_colours(self) -> tuple[dict[int, int], tuple[Path, ...]]:
+        labels = find_made_labels(self.video).values()
+        return _number_colours(tuple((path, time_of(path)) for path in labels))
 
     # Stage 3
 
@@ -224,6 +246,14 @@ class AnnotationTask:
                 f"{path}: expected {width}x{height} as the video, found {labels.shape[1]}x"
                 f"{labels.shape[0]}; it belongs to another video of that name: move it away."
             )
+
+
+@lru_cache(maxsize=4)
+def _number_colours(
+    files: tuple[tuple[Path, int | None], ...],
+) -> tuple[dict[int, int], tuple[Path, ...]]:
+    """`number_colours` of files as they were at a time."""
+    return number_colours([path for path, _ in files])
 
 
 def _check_animals(path: Path, animals: Sequence[int]) -> None:

@@ -5,6 +5,7 @@ things depend on the other labels of its video, and `read_labels` takes care of 
 outside the DAVIS palette are numbered, and an animal that is the only one becomes animal 1.
 """
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,7 @@ __all__ = [
     "iterate_labels",
     "labelled_animals",
     "number_animals",
+    "number_colours",
     "read_label",
     "read_labels",
     "write_label",
@@ -89,6 +91,24 @@ def number_animals(paths: Sequence[Path], first: Sequence[Path] = ()) -> dict[in
     """
     contents = {path: decode_label(Path(path)).without_pixels() for path in paths}
     return _number_animals(list(contents.values()), paths, first=[contents[path] for path in first])
+
+
+def number_colours(paths: Sequence[Path]) -> tuple[dict[int, int], tuple[Path, ...]]:
+    """The numbers of the animals of several labels, where some have colours of their own.
+
+    Args:
+        paths: of the labels; files that are no labels are passed over.
+
+    Returns: {name: number} for `read_label`, empty without such colours, and the files with them.
+    """
+    contents = {}
+    for path in paths:
+        with contextlib.suppress(InputError):
+            contents[path] = decode_label(Path(path)).without_pixels()
+    coloured = tuple(
+        path for path, content in contents.items() if max(content.names, default=0) >= FIRST_COLOUR
+    )
+    return _number_animals(list(contents.values())) if coloured else {}, coloured
 
 
 def read_label(
