@@ -49,7 +49,8 @@ function noteClicks() {
   let press = null;
   canvas.addEventListener("pointerdown", (event) => {
     const isAlone = parts.view.pointers.size === 1; // the view has counted this one
-    press = isAlone ? { ...parts.view.place(event), frame: state.frame } : null;
+    const isMeant = isAlone && isOnScreen();
+    press = isMeant ? { ...parts.view.place(event), frame: state.frame } : null;
   });
   canvas.addEventListener("pointerup", (event) => {
     if (press && !isDrag(press, parts.view.place(event))) clicked = press;
@@ -58,6 +59,16 @@ function noteClicks() {
   canvas.addEventListener("pointercancel", () => {
     press = null;
   });
+}
+
+/** What a person sees before that is another frame, and not what they would correct. */
+const isOnScreen = () => state.pictured === state.frame && state.label.values !== null;
+
+/** Returns whether the frame is on the screen, and says so if it is not. */
+function requireOnScreen() {
+  if (isOnScreen()) return true;
+  showMessage(`Nothing was changed: frame ${state.frame} is not on the screen.`);
+  return false;
 }
 
 /** Asks for the corrections there are: the results are new. */
@@ -112,6 +123,7 @@ async function searchDoubt(way, search) {
 /** `until`: "crossing", "end" or "here". */
 export async function swap(until) {
   if (state.mode !== "review" || atWork || state.corrections.animals?.length < 2) return;
+  if (!requireOnScreen()) return;
   const [a, b] = ["swap-a", "swap-b"].map((id) => Number($(id).value));
   const { frame, video } = state;
   const work = (atWork = {});
@@ -141,6 +153,7 @@ async function searchCrossing(work, frame, a, b) {
 
 /** The piece under the pointer goes to an animal; 0 deletes it. */
 export function movePiece(animal) {
+  if (!requireOnScreen()) return;
   const { width, height } = state.video;
   const place = parts.view.pointer ?? (clicked?.frame === state.frame ? clicked : { x: -1, y: -1 });
   const [x, y] = [Math.floor(place.x), Math.floor(place.y)];
