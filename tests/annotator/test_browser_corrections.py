@@ -370,6 +370,23 @@ def test_the_animals_of_a_new_run_can_be_swapped_whatever_their_numbers(tmp_path
     written(session)
 
 
+def test_the_animals_chosen_to_swap_stay_chosen_while_files_are_written(tmp_path, open_review):
+    """Between the first choice and the second the page went back to animals 1 and 2."""
+    session = open_review(Crossing(tmp_path, animals=(1, 2, 3)), 0)
+    page = session.page
+    page.select_option("#swap-a", "2")
+    page.evaluate("import('/page/correct.js').then((correct) => correct.loadCorrections())")
+    assert page.locator("#swap-a").input_value() == page.locator("#swap-b").input_value() == "2"
+    assert page.locator("#swap-part button:disabled").count() == 3
+    page.focus("#canvas")
+    page.keyboard.press("f")
+    session.wait_text("#toast", "Choose two animals")
+    page.select_option("#swap-b", "3")
+    page.click("#swap-here")
+    session.wait_text("#corrections", "animals 2 and 3 swapped")
+    written(session)
+
+
 def test_a_confidence_of_0_is_shown(tmp_path, open_review):
     session = open_review(Crossing(tmp_path, confidence=[0.0] * NUM_FRAMES), 3)
     assert "confidence 0.00" in session.text("#frame-state")

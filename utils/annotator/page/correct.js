@@ -18,6 +18,7 @@ const SWAPPED = {
   end: "to the end of the video",
   here: "in this frame alone",
 };
+const MENUS = ["swap-a", "swap-b"]; // the animals to swap
 const ENDED = {
   lost: "the animal is not found beyond",
   drawn: "the next one was drawn by hand",
@@ -34,6 +35,7 @@ export function connectCorrections() {
   for (const until of Object.keys(SWAPPED)) {
     $(`swap-${until}`).addEventListener("click", () => swap(until));
   }
+  for (const id of MENUS) $(id).addEventListener("change", allowSwaps);
   $("delete-piece").addEventListener("click", () => movePiece(0));
   $("give-piece").addEventListener("click", () => movePiece(state.animal));
   noteClicks();
@@ -124,7 +126,11 @@ async function searchDoubt(way, search) {
 export async function swap(until) {
   if (state.mode !== "review" || atWork || state.corrections.animals?.length < 2) return;
   if (!requireOnScreen()) return;
-  const [a, b] = ["swap-a", "swap-b"].map((id) => Number($(id).value));
+  const [a, b] = MENUS.map((id) => Number($(id).value));
+  if (a === b) {
+    showMessage("Choose two animals to swap.", true);
+    return;
+  }
   const { frame, video } = state;
   const work = (atWork = {});
   try {
@@ -298,10 +304,11 @@ function showPanel() {
   const { available, reason, animals = [], summary, list = [], writing } = state.corrections;
   $("swap-part").hidden = animals.length < 2;
   $("give-piece").hidden = animals.length < 2;
-  for (const id of ["swap-a", "swap-b"]) {
-    fillList($(id), animals, () => animals.map((animal) => new Option(animal)));
-  }
-  if ($("swap-a").value === $("swap-b").value && animals.length > 1) choosePair(...animals);
+  const areOther = MENUS.map((id) =>
+    fillList($(id), animals, () => animals.map((animal) => new Option(animal))),
+  );
+  // Not while a person chooses: both are the same between the first choice and the second.
+  if (areOther.includes(true) && animals.length > 1) choosePair(...animals);
   const none = available ? "No corrections yet." : (reason ?? "");
   $("corrections-text").textContent = summary ? `${summary}.` : none;
   fillList($("corrections"), list, () => list.toReversed().map(showEntry));
@@ -327,4 +334,11 @@ function describeWriting(writing) {
 function choosePair(a, b) {
   $("swap-a").value = a;
   $("swap-b").value = b;
+  allowSwaps();
+}
+
+/** An animal is not swapped with itself. */
+function allowSwaps() {
+  const [a, b] = MENUS.map((id) => $(id).value);
+  for (const until of Object.keys(SWAPPED)) $(`swap-${until}`).disabled = a === b;
 }
