@@ -38,7 +38,10 @@ export const editor = {
       within(Math.max(x0, x1), width),
       within(Math.max(y0, y1), height),
     ];
-    if (box[2] - box[0] < MIN_BOX_PX || box[3] - box[1] < MIN_BOX_PX) return;
+    if (box[2] - box[0] < MIN_BOX_PX || box[3] - box[1] < MIN_BOX_PX) {
+      editor.addClick(x0, y0, true); // the mouse moved a little while it was pressed
+      return;
+    }
     queueSegmentation(({ clicks }) => ({ clicks, box }), { box });
   },
   commit() {
