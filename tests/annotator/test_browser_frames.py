@@ -77,6 +77,36 @@ def test_keys_work_after_the_line_of_frames_was_pressed_and_a_number_entered(mak
     session.wait_text("#frame-state", "Frame 4")
 
 
+TYPED = """([key, code, ctrlKey]) => document.getElementById("canvas").dispatchEvent(
+  new KeyboardEvent("keydown", { key, code, ctrlKey, bubbles: true, cancelable: true }))"""
+
+
+def test_letters_are_found_on_keyboards_of_another_alphabet(make_session):
+    session = make_session().open()
+    page = session.page
+    tool = page.locator("#tools [aria-pressed=true]")
+    for key, code, expected in [
+        ("и", "KeyB", "brush"),  # Russian
+        ("З", "KeyP", "polygon"),  # with Shift or Caps Lock
+        ("ε", "KeyE", "eraser"),  # Greek
+        ("لا", "KeyB", "brush"),  # Arabic: two letters on one key
+        ("e", "KeyD", "eraser"),  # Dvorak
+        ("b", "KeyN", "brush"),
+        ("é", "KeyE", "brush"),  # a Latin letter that is no shortcut
+        ("и", "", "brush"),
+    ]:
+        page.evaluate(TYPED, [key, code, False])
+        assert tool.get_attribute("data-tool") == expected, (key, code)
+    session.drag((40, 30), (60, 30))
+    session.wait_text("#frame-state", "unsaved")
+    page.evaluate(TYPED, ["я", "KeyZ", True])
+    session.wait_text("#frame-state", "not labelled")
+    page.evaluate(TYPED, ["н", "KeyY", True])
+    session.wait_text("#frame-state", "unsaved")
+    assert page.evaluate(TYPED, ["ы", "KeyS", True]) is False  # not the browser's
+    session.wait_text("#frame-state", "label saved")
+
+
 def test_a_frame_number_that_was_cleared_leads_nowhere(make_session):
     """It led to frame 0."""
     session = make_session().open()
