@@ -258,6 +258,31 @@ def test_of_ten_thousand_frames_few_are_in_the_page_and_each_can_be_reached(make
     assert {5_000, 7_351, 9_999} <= LongVideo.asked and len(LongVideo.asked) < 200
 
 
+def test_a_thumbnail_of_many_frames_leads_to_the_one_that_is_marked(make_session):
+    sequence = VideoSequence("long", LongVideo(), {}, "annotations", None, "")
+    session = make_session(sequence, first_frame=0)
+    write_label(session.task.label_path(27), ellipse(3))
+    write_label(session.task.label_path(33), ellipse(9))
+    page = session.open().page
+    marked = page.locator("#strip .labelled")  # of frames 20 to 39
+    assert marked.get_attribute("title") == "Frame 27" and marked.inner_text() == "27"
+    marked.click()
+    session.wait_text("#frame-state", "Frame 27 of")
+    session.loaded()
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("Shift+ArrowRight")
+    session.wait_text("#frame-state", "Frame 47 of")
+    session.loaded()
+    page.keyboard.press("b")
+    session.drag((40, 30), (60, 30))
+    page.click('#strip .draft[aria-label="Frame 47"]')
+    page.click('#strip button[aria-label="Frame 60"]')
+    session.wait_text("#frame-state", "Frame 60 of")
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.click("#labels li:first-child button:not(.go)")
+    page.wait_for_selector('#strip .labelled[aria-label="Frame 33"]')
+
+
 def test_a_wrong_token_gets_no_page(make_session):
     session = make_session()
     session.expected_complaint = "403"  # of the page, and of its icon, whenever they come
