@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { showAnimals } from "./animals.js";
+import { showShape } from "./controls.js";
 import { $, showError, showMessage } from "./dom.js";
 import { deleteLabel, encodeValues, isLabelUnseen, keepDraft, sendLabel } from "./drafts.js";
 import { BY_HAND, NUMBER, applyMask, countAnimals, unpackRuns } from "./pixels.js";
@@ -50,12 +51,7 @@ export const editor = {
   revert() {
     showStep();
   },
-  changedShape() {
-    const { polygon } = parts.tools;
-    $("shape-bar").hidden = !polygon.corners;
-    $("shape-close").disabled = polygon.corners < 3;
-    parts.view.draw();
-  },
+  changedShape: showShape,
 };
 
 export function showLabel(values) {
