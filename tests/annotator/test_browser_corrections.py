@@ -284,12 +284,44 @@ def test_the_buttons_act_on_the_piece_that_was_clicked_not_where_the_view_was_mo
     np.testing.assert_array_equal(world.mask(0), np.uint8(truth(0) == 1))
 
 
+@pytest.mark.parametrize("late", ["/api/frames/1/display.jpg", "/api/masks/result/1"])
+def test_nothing_is_corrected_before_picture_and_mask_of_the_frame_are_there(
+    tmp_path, open_review, late
+):
+    """Keys acted on a frame that nobody saw yet, where the pointer was in the one before."""
+    world = Crossing(tmp_path)
+    session = open_review(world, 3)
+    page, held, posted = session.page, session.hold(late), []
+    page.on("request", lambda r: posted.append(r.url) if r.method == "POST" else None)
+    point_at(session, 50, 55)
+    page.locator("#number").fill("1")
+    page.keyboard.press("Enter")
+    session.wait(lambda: held)
+    point_at(session, 36, 55)
+    for key in ("k", "g", "w", "e", "f", "Delete"):
+        page.evaluate("document.getElementById('toast').textContent = ''")
+        page.keyboard.press(key)
+        session.wait_text("#toast", "Nothing was changed: frame 1 is not on the screen")
+    session.click(36, 55)
+    held.let_all_through()
+    session.loaded()
+    page.click("#delete-piece")  # what was clicked was not on the screen
+    session.wait_text("#toast", "click it, then the button")
+    assert not posted
+    point_at(session, 36, 55)
+    page.keyboard.press("k")
+    session.wait_text("#corrections", "a piece of animal 1 deleted")
+    written(session)
+    np.testing.assert_array_equal(world.mask(1) > 0, truth(1) == 2)
+
+
 def test_a_key_that_is_held_down_corrects_once(tmp_path, open_review):
     session = open_review(Crossing(tmp_path), SWAPPED_FROM)
     page = session.page
     page.keyboard.down("e")
     session.wait_text("#corrections-text", "1 correction")
     session.answered()
+    session.loaded()
     page.keyboard.down("e")  # as a keyboard repeats it
     page.keyboard.up("e")
     page.keyboard.press("f")
@@ -335,6 +367,23 @@ def test_the_animals_of_a_new_run_can_be_swapped_whatever_their_numbers(tmp_path
         assert page.locator(f"{menu} option").all_inner_texts() == ["1", "3"]
     page.keyboard.press("f")
     session.wait_text("#corrections", "animals 1 and 3 swapped")
+    written(session)
+
+
+def test_the_animals_chosen_to_swap_stay_chosen_while_files_are_written(tmp_path, open_review):
+    """Between the first choice and the second the page went back to animals 1 and 2."""
+    session = open_review(Crossing(tmp_path, animals=(1, 2, 3)), 0)
+    page = session.page
+    page.select_option("#swap-a", "2")
+    page.evaluate("import('/page/correct.js').then((correct) => correct.loadCorrections())")
+    assert page.locator("#swap-a").input_value() == page.locator("#swap-b").input_value() == "2"
+    assert page.locator("#swap-part button:disabled").count() == 3
+    page.focus("#canvas")
+    page.keyboard.press("f")
+    session.wait_text("#toast", "Choose two animals")
+    page.select_option("#swap-b", "3")
+    page.click("#swap-here")
+    session.wait_text("#corrections", "animals 2 and 3 swapped")
     written(session)
 
 

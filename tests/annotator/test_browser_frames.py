@@ -77,6 +77,36 @@ def test_keys_work_after_the_line_of_frames_was_pressed_and_a_number_entered(mak
     session.wait_text("#frame-state", "Frame 4")
 
 
+TYPED = """([key, code, ctrlKey]) => document.getElementById("canvas").dispatchEvent(
+  new KeyboardEvent("keydown", { key, code, ctrlKey, bubbles: true, cancelable: true }))"""
+
+
+def test_letters_are_found_on_keyboards_of_another_alphabet(make_session):
+    session = make_session().open()
+    page = session.page
+    tool = page.locator("#tools [aria-pressed=true]")
+    for key, code, expected in [
+        ("и", "KeyB", "brush"),  # Russian
+        ("З", "KeyP", "polygon"),  # with Shift or Caps Lock
+        ("ε", "KeyE", "eraser"),  # Greek
+        ("لا", "KeyB", "brush"),  # Arabic: two letters on one key
+        ("e", "KeyD", "eraser"),  # Dvorak
+        ("b", "KeyN", "brush"),
+        ("é", "KeyE", "brush"),  # a Latin letter that is no shortcut
+        ("и", "", "brush"),
+    ]:
+        page.evaluate(TYPED, [key, code, False])
+        assert tool.get_attribute("data-tool") == expected, (key, code)
+    session.drag((40, 30), (60, 30))
+    session.wait_text("#frame-state", "unsaved")
+    page.evaluate(TYPED, ["я", "KeyZ", True])
+    session.wait_text("#frame-state", "not labelled")
+    page.evaluate(TYPED, ["н", "KeyY", True])
+    session.wait_text("#frame-state", "unsaved")
+    assert page.evaluate(TYPED, ["ы", "KeyS", True]) is False  # not the browser's
+    session.wait_text("#frame-state", "label saved")
+
+
 def test_a_frame_number_that_was_cleared_leads_nowhere(make_session):
     """It led to frame 0."""
     session = make_session().open()
@@ -226,6 +256,31 @@ def test_of_ten_thousand_frames_few_are_in_the_page_and_each_can_be_reached(make
     session.loaded()
     assert page.locator("#strip button").count() < 60
     assert {5_000, 7_351, 9_999} <= LongVideo.asked and len(LongVideo.asked) < 200
+
+
+def test_a_thumbnail_of_many_frames_leads_to_the_one_that_is_marked(make_session):
+    sequence = VideoSequence("long", LongVideo(), {}, "annotations", None, "")
+    session = make_session(sequence, first_frame=0)
+    write_label(session.task.label_path(27), ellipse(3))
+    write_label(session.task.label_path(33), ellipse(9))
+    page = session.open().page
+    marked = page.locator("#strip .labelled")  # of frames 20 to 39
+    assert marked.get_attribute("title") == "Frame 27" and marked.inner_text() == "27"
+    marked.click()
+    session.wait_text("#frame-state", "Frame 27 of")
+    session.loaded()
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("Shift+ArrowRight")
+    session.wait_text("#frame-state", "Frame 47 of")
+    session.loaded()
+    page.keyboard.press("b")
+    session.drag((40, 30), (60, 30))
+    page.click('#strip .draft[aria-label="Frame 47"]')
+    page.click('#strip button[aria-label="Frame 60"]')
+    session.wait_text("#frame-state", "Frame 60 of")
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.click("#labels li:first-child button:not(.go)")
+    page.wait_for_selector('#strip .labelled[aria-label="Frame 33"]')
 
 
 def test_a_wrong_token_gets_no_page(make_session):

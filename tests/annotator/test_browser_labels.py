@@ -93,6 +93,20 @@ def test_a_box_that_finds_nothing_is_not_answered_with_the_advice_to_draw_one(ma
     session.wait_text("#toast", "Nothing found there. Click the animal")
 
 
+@pytest.mark.parametrize("moved", [(8, 4), (30, 0)])
+def test_a_click_of_a_mouse_that_moves_a_little_is_a_click(make_session, moved):
+    """It was a box of no size, and nothing happened."""
+    session = make_session().open()
+    zoom = 1.5**5
+    for _ in range(5):
+        session.page.click("#zoom-in")
+    spot = session.place(94, 75, zoom)
+    session.drag_screen(spot, (spot[0] + moved[0], spot[1] + moved[1]))
+    session.wait_text("#frame-state", "unsaved")
+    session.answered()
+    assert overlap(session.save(6) == 255, ellipse(6)) > 0.85
+
+
 def test_a_view_that_is_moved_and_zoomed_still_draws_where_the_pointer_is(make_session):
     session = make_session().open()
     page, mouse = session.page, session.page.mouse

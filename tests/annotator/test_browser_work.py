@@ -421,6 +421,99 @@ def test_undo_in_a_field_that_is_typed_into_leaves_the_label(make_session):
     session.wait_text("#frame-state", "not labelled")
 
 
+CORNERS = [(40, 40), (120, 40), (120, 100), (40, 100)]
+
+
+def begin_shape(session):
+    session.page.keyboard.press("p")
+    for corner in CORNERS:
+        session.click(*corner)
+
+
+def is_shape(label) -> bool:
+    expected = np.zeros(label.shape, bool)
+    expected[40:100, 40:120] = True
+    return overlap(label == 255, expected) > 0.97
+
+
+def test_an_open_shape_outlives_a_move_of_the_view(make_session):
+    session = make_session().open()
+    page = session.page
+    begin_shape(session)
+    page.keyboard.press("h")
+    session.drag((60, 60), (70, 65))
+    page.keyboard.press("0")
+    assert page.locator("#shape-bar").is_visible()
+    page.keyboard.press("Control+z")  # the last corner
+    page.keyboard.press("p")
+    session.click(*CORNERS[-1])
+    page.keyboard.press("h")
+    page.keyboard.press("Enter")
+    assert page.locator("#shape-bar").is_hidden() and is_shape(session.save(6))
+
+
+def test_an_open_shape_is_kept_while_another_tool_is_used(make_session):
+    session = make_session().open()
+    page = session.page
+    begin_shape(session)
+    page.keyboard.press("b")
+    session.wait_text("#toast", "The open shape is kept")
+    for key in ("Enter", "Backspace", "Escape"):  # of a shape, but none is on the screen
+        page.keyboard.press(key)
+    paint(session, 20, 120)
+    page.keyboard.press("Control+z")  # the stroke
+    session.wait_text("#frame-state", "not labelled")
+    assert page.locator("#shape-bar").is_hidden()
+    page.keyboard.press("p")
+    page.click("#shape-close")
+    assert is_shape(session.save(6))
+
+
+def test_an_open_shape_stays_with_its_frame(make_session):
+    """An arrow key lost it."""
+    session = make_session().open()
+    page = session.page
+    begin_shape(session)
+    held = session.hold("/api/frames/8/display.jpg")
+    page.keyboard.press("ArrowRight")
+    session.wait_text("#toast", "The open shape stays in frame 6")
+    page.keyboard.press("Enter")
+    session.loaded()
+    page.keyboard.press("Escape")
+    assert page.locator("#shape-bar").is_hidden()
+    session.click(20, 20)
+    page.keyboard.press("ArrowRight")
+    session.wait(lambda: held)
+    session.click(30, 20)  # on the picture of frame 7
+    assert page.locator("#shape-bar").is_hidden()
+    held.let_all_through()
+    session.loaded()
+    assert page.locator("#shape-bar").is_hidden()
+    page.keyboard.press("ArrowLeft")
+    session.loaded()
+    assert page.locator("#shape-bar").is_visible() and page.locator("#shape-close").is_disabled()
+    page.click("#shape-drop")
+    page.keyboard.press("ArrowLeft")
+    session.loaded()
+    session.wait_text("#frame-state", "Frame 6 of")
+    page.keyboard.press("Enter")
+    session.wait_text("#frame-state", "unsaved")
+    assert is_shape(session.save(6))
+
+
+def test_an_open_shape_is_kept_while_a_result_is_reviewed(open_results, tmp_path):
+    session = open_results(Crossing(tmp_path), 3)
+    page = session.page
+    begin_shape(session)
+    switch(session, "r", "result")
+    assert page.locator("#shape-bar").is_hidden()
+    page.keyboard.press("Backspace")
+    page.keyboard.press("Escape")
+    switch(session, "r", "not labelled")
+    page.click("#shape-close")
+    assert is_shape(session.save(3))
+
+
 def test_nothing_is_drawn_before_the_picture_of_the_frame_is_there(make_session):
     """Strokes and clicks on the picture before went into the next frame."""
     session = make_session().open()

@@ -1,6 +1,6 @@
 // The tools and how the label is shown: which tool, include or exclude, brush, opacity.
 
-import { $ } from "./dom.js";
+import { $, showMessage } from "./dom.js";
 import { parts, state } from "./state.js";
 
 const MAX_BRUSH_PX = 100;
@@ -19,8 +19,9 @@ const HINTS = {
 export function setTool(name) {
   const { tools } = parts;
   tools[state.tool].cancel?.();
-  if (name !== "polygon") tools.polygon.drop();
+  const isShapeOpen = tools.polygon.corners > 0;
   state.tool = name;
+  if (isShapeOpen && !tools.polygon.corners) showMessage("The open shape is kept: P shows it.");
   for (const each of $("tools").querySelectorAll("[data-tool]")) {
     each.setAttribute("aria-pressed", each.dataset.tool === name);
   }
@@ -49,7 +50,16 @@ export function showHint() {
   if (key === "click" && matchMedia("(pointer: coarse)").matches) key = "touch";
   if (state.tool === "click" && state.isExcluding) key = "exclude";
   $("hint").textContent = HINTS[state.mode === "review" ? "review" : key];
+  showShape();
   setPanning(false);
+}
+
+/** What can be done to the open shape, if there is one on the screen. */
+export function showShape() {
+  const { corners } = parts.tools.polygon;
+  $("shape-bar").hidden = !corners;
+  $("shape-close").disabled = corners < 3;
+  parts.view.draw();
 }
 
 export function setBrush(radius) {

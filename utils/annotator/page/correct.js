@@ -18,6 +18,7 @@ const SWAPPED = {
   end: "to the end of the video",
   here: "in this frame alone",
 };
+const MENUS = ["swap-a", "swap-b"]; // the animals to swap
 const ENDED = {
   lost: "the animal is not found beyond",
   drawn: "the next one was drawn by hand",
@@ -34,6 +35,7 @@ export function connectCorrections() {
   for (const until of Object.keys(SWAPPED)) {
     $(`swap-${until}`).addEventListener("click", () => swap(until));
   }
+  for (const id of MENUS) $(id).addEventListener("change", allowSwaps);
   $("delete-piece").addEventListener("click", () => movePiece(0));
   $("give-piece").addEventListener("click", () => movePiece(state.animal));
   noteClicks();
@@ -49,7 +51,8 @@ function noteClicks() {
   let press = null;
   canvas.addEventListener("pointerdown", (event) => {
     const isAlone = parts.view.pointers.size === 1; // the view has counted this one
-    press = isAlone ? { ...parts.view.place(event), frame: state.frame } : null;
+    const isMeant = isAlone && isOnScreen();
+    press = isMeant ? { ...parts.view.place(event), frame: state.frame } : null;
   });
   canvas.addEventListener("pointerup", (event) => {
     if (press && !isDrag(press, parts.view.place(event))) clicked = press;
@@ -58,6 +61,16 @@ function noteClicks() {
   canvas.addEventListener("pointercancel", () => {
     press = null;
   });
+}
+
+/** What a person sees before that is another frame, and not what they would correct. */
+const isOnScreen = () => state.pictured === state.frame && state.label.values !== null;
+
+/** Returns whether the frame is on the screen, and says so if it is not. */
+function requireOnScreen() {
+  if (isOnScreen()) return true;
+  showMessage(`Nothing was changed: frame ${state.frame} is not on the screen.`);
+  return false;
 }
 
 /** Asks for the corrections there are: the results are new. */
@@ -112,7 +125,12 @@ async function searchDoubt(way, search) {
 /** `until`: "crossing", "end" or "here". */
 export async function swap(until) {
   if (state.mode !== "review" || atWork || state.corrections.animals?.length < 2) return;
-  const [a, b] = ["swap-a", "swap-b"].map((id) => Number($(id).value));
+  if (!requireOnScreen()) return;
+  const [a, b] = MENUS.map((id) => Number($(id).value));
+  if (a === b) {
+    showMessage("Choose two animals to swap.", true);
+    return;
+  }
   const { frame, video } = state;
   const work = (atWork = {});
   try {
@@ -141,6 +159,7 @@ async function searchCrossing(work, frame, a, b) {
 
 /** The piece under the pointer goes to an animal; 0 deletes it. */
 export function movePiece(animal) {
+  if (!requireOnScreen()) return;
   const { width, height } = state.video;
   const place = parts.view.pointer ?? (clicked?.frame === state.frame ? clicked : { x: -1, y: -1 });
   const [x, y] = [Math.floor(place.x), Math.floor(place.y)];
@@ -286,10 +305,11 @@ function showPanel() {
   const { available, reason, animals = [], summary, list = [], writing } = state.corrections;
   $("swap-part").hidden = animals.length < 2;
   $("give-piece").hidden = animals.length < 2;
-  for (const id of ["swap-a", "swap-b"]) {
-    fillList($(id), animals, () => animals.map((animal) => new Option(animal)));
-  }
-  if ($("swap-a").value === $("swap-b").value && animals.length > 1) choosePair(...animals);
+  const areOther = MENUS.map((id) =>
+    fillList($(id), animals, () => animals.map((animal) => new Option(animal))),
+  );
+  // Not while a person chooses: both are the same between the first choice and the second.
+  if (areOther.includes(true) && animals.length > 1) choosePair(...animals);
   const none = available ? "No corrections yet." : (reason ?? "");
   $("corrections-text").textContent = summary ? `${summary}.` : none;
   fillList($("corrections"), list, () => list.toReversed().map(showEntry));
@@ -315,4 +335,11 @@ function describeWriting(writing) {
 function choosePair(a, b) {
   $("swap-a").value = a;
   $("swap-b").value = b;
+  allowSwaps();
+}
+
+/** An animal is not swapped with itself. */
+function allowSwaps() {
+  const [a, b] = MENUS.map((id) => $(id).value);
+  for (const until of Object.keys(SWAPPED)) $(`swap-${until}`).disabled = a === b;
 }

@@ -24,10 +24,12 @@ export function createButton(text, onClick) {
   return element;
 }
 
-/** Fills a list, unless it shows `facts` already: whatever has the focus in it would lose it. */
+/** Fills a list, unless it shows `facts` already: whatever has the focus in it would lose it.
+ * Returns whether it was filled. */
 export function fillList(list, facts, createItems) {
   const text = JSON.stringify(facts);
-  if (list.dataset.facts === text) return;
+  if (list.dataset.facts === text) return false;
   list.dataset.facts = text;
   list.replaceChildren(...createItems());
+  return true;
 }

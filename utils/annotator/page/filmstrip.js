@@ -105,28 +105,43 @@ export class Filmstrip {
   }
 
   addItem(place) {
-    const frame = place * this.step;
     const item = document.createElement("button");
     item.type = "button";
     item.tabIndex = -1; // the line below is the same for the keyboard
     item.style.left = `${place * (this.width + GAP)}px`;
     item.style.width = `${this.width}px`;
-    item.setAttribute("aria-label", `Frame ${frame}`);
-    item.title = `Frame ${frame}`;
-    item.addEventListener("click", () => this.onChoose(frame));
+    item.addEventListener("click", () => this.onChoose(this.frameAt(place)));
     const image = document.createElement("img");
     image.alt = "";
     image.draggable = false;
-    const tag = document.createElement("span");
-    tag.textContent = frame;
-    item.append(image, tag);
+    item.append(image, document.createElement("span"));
     this.track.append(item);
     return item;
   }
 
+  /** The frame that a thumbnail stands for: of several the one whose mark it has, or the first. */
+  frameAt(place) {
+    const { labelled, drafts, check } = this.state;
+    for (const frames of [labelled, drafts, check]) {
+      const marked = frames.filter((frame) => this.isAt(frame, place));
+      if (marked.length) return Math.min(...marked);
+    }
+    return place * this.step;
+  }
+
+  isAt(frame, place) {
+    return Math.floor(frame / this.step) === place;
+  }
+
   mark(item, place) {
-    const has = (frames) => frames.some((frame) => Math.floor(frame / this.step) === place);
-    item.classList.toggle("current", Math.floor(this.frame / this.step) === place);
+    const name = `Frame ${this.frameAt(place)}`;
+    if (item.title !== name) {
+      item.title = name;
+      item.setAttribute("aria-label", name);
+      item.lastChild.textContent = this.frameAt(place);
+    }
+    const has = (frames) => frames.some((frame) => this.isAt(frame, place));
+    item.classList.toggle("current", this.isAt(this.frame, place));
     item.classList.toggle("labelled", has(this.state.labelled));
     item.classList.toggle("draft", has(this.state.drafts));
     item.classList.toggle("check", has(this.state.check));

@@ -1,6 +1,7 @@
 // Which frame is on the screen: its picture, and its label or result.
 
 import * as api from "./api.js";
+import { showShape } from "./controls.js";
 import { $, showError, showMessage } from "./dom.js";
 import { askForSaved, keepDraft } from "./drafts.js";
 import { hideLabel, showLabel, showStep } from "./label.js";
@@ -20,6 +21,7 @@ export async function openFrame(number) {
   }
   leaveFrame();
   state.frame = next;
+  showShape();
   parts.filmstrip.show(next);
   const label = reloadLabel();
   const visit = state.visit;
@@ -33,7 +35,7 @@ export async function openFrame(number) {
 /** Keeps the work on the frame that is left, or will be shown in another mode. */
 export function leaveFrame() {
   parts.tools[state.tool].cancel?.(); // a stroke that goes on would end in another frame
-  parts.tools.polygon.drop();
+  if (parts.tools.polygon.corners) showMessage(`The open shape stays in frame ${state.frame}.`);
   const work = currentWork();
   if (!work) return;
   keepDraft(state.frame, work);
@@ -74,6 +76,7 @@ async function loadImage(frame) {
   image = element && { frame, size: "display", element };
   state.pictured = element ? frame : -1;
   parts.view.setImage(element);
+  showShape();
   loadFullImage();
 }
 
@@ -155,7 +158,6 @@ function noteOtherLabel(frame, work) {
     keepDraft(frame, work);
   } else if (!work.isDirty) {
     parts.tools[state.tool].cancel?.(); // a stroke that goes on would end in another label
-    parts.tools.polygon.drop();
     state.works.delete(frame);
     state.fixing.delete(frame);
     hideLabel();

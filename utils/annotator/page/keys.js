@@ -172,10 +172,18 @@ export function connectKeys() {
 
 const focusCanvas = () => $("canvas").focus({ preventScroll: true });
 
+/** Letters in lower case; where the keyboard writes another alphabet, the letter that is on the same
+ * key of an English one. Latin letters are where the person's own keyboard has them. */
+function keyOf({ key, code }) {
+  const isForeign = !/[\x00-\x7f]|\p{Script=Latin}/u.test(key);
+  if (isForeign && /^Key[A-Z]$/.test(code)) return code.at(-1).toLowerCase();
+  return key.length === 1 ? key.toLowerCase() : key;
+}
+
 function onKey(event) {
   if (document.querySelector("dialog[open]")) return;
   const { target } = event;
-  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  const key = keyOf(event);
   const isNumber = target.matches("input[type=number]");
   if (event.ctrlKey || event.metaKey) {
     if (isNumber && "zy".includes(key)) return; // undoes what was typed

@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { showAnimals } from "./animals.js";
+import { showShape } from "./controls.js";
 import { $, showError, showMessage } from "./dom.js";
 import { deleteLabel, encodeValues, isLabelUnseen, keepDraft, sendLabel } from "./drafts.js";
 import { BY_HAND, NUMBER, applyMask, countAnimals, unpackRuns } from "./pixels.js";
@@ -38,7 +39,10 @@ export const editor = {
       within(Math.max(x0, x1), width),
       within(Math.max(y0, y1), height),
     ];
-    if (box[2] - box[0] < MIN_BOX_PX || box[3] - box[1] < MIN_BOX_PX) return;
+    if (box[2] - box[0] < MIN_BOX_PX || box[3] - box[1] < MIN_BOX_PX) {
+      editor.addClick(x0, y0, true); // the mouse moved a little while it was pressed
+      return;
+    }
     queueSegmentation(({ clicks }) => ({ clicks, box }), { box });
   },
   commit() {
@@ -47,12 +51,7 @@ export const editor = {
   revert() {
     showStep();
   },
-  changedShape() {
-    const { polygon } = parts.tools;
-    $("shape-bar").hidden = !polygon.corners;
-    $("shape-close").disabled = polygon.corners < 3;
-    parts.view.draw();
-  },
+  changedShape: showShape,
 };
 
 export function showLabel(values) {

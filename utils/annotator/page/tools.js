@@ -14,12 +14,13 @@ export function isDrag(start, end) {
 
 /** `editor` is what they change the label with; see label.js. */
 export function createTools(editor) {
+  const polygon = createPolygon(editor);
   return {
     click: createClickTool(editor),
     brush: createBrush(editor, false),
     eraser: createBrush(editor, true),
-    polygon: createPolygon(editor),
-    hand: {},
+    polygon,
+    hand: { draw: polygon.draw },
   };
 }
 
@@ -159,18 +160,24 @@ function createBrush(editor, isEraser) {
   };
 }
 
+/** An open shape stays with its frame: a look at others, or another tool, does not end it. */
 function createPolygon(editor) {
-  let corners = [];
-  let negative = false;
+  const shapes = new Map(); // frame -> {corners, negative}
   let pressed = null;
-  const isNearFirst = (place) => {
+  /** The open shape on the screen: keys mean no other. */
+  const shown = () => {
+    const isTool = state.tool === "polygon" || state.tool === "hand";
+    const isSeen = isTool && state.mode === "label" && state.pictured === state.frame;
+    return (isSeen && shapes.get(state.frame)) || { corners: [], negative: false };
+  };
+  const isNearFirst = (place, corners) => {
     if (corners.length < 3) return false;
     const [x, y] = parts.view.toScreen(...corners[0]);
     return Math.hypot(place.screenX - x, place.screenY - y) < 12;
   };
   const tool = {
     get corners() {
-      return corners.length;
+      return shown().corners.length;
     },
     down(place) {
       pressed = place;
@@ -178,37 +185,42 @@ function createPolygon(editor) {
     up(place) {
       if (!pressed || !editor.canEdit()) return;
       pressed = null;
-      if (isNearFirst(place)) {
+      const shape = shown();
+      if (isNearFirst(place, shape.corners)) {
         tool.close();
         return;
       }
-      if (!corners.length) negative = isNegative(place);
-      corners.push([place.x, place.y]);
+      if (!shape.corners.length) shape.negative = isNegative(place);
+      shape.corners.push([place.x, place.y]);
+      shapes.set(state.frame, shape);
       editor.changedShape();
     },
     cancel() {
       pressed = null;
     },
     close() {
-      if (corners.length < 3) return;
+      const { corners, negative } = shown();
+      if (corners.length < 3 || !editor.canEdit()) return;
       paintPolygon(state.label, corners, negative ? BY_HAND : BY_HAND | state.animal);
       tool.drop();
       editor.commit();
     },
     back() {
-      corners.pop();
+      shown().corners.pop();
       editor.changedShape();
     },
     drop() {
-      corners = [];
+      shapes.delete(state.frame);
       editor.changedShape();
     },
     draw(context, view) {
+      const { corners } = shown();
       if (!corners.length) return;
       const points = corners.map(([x, y]) => view.toScreen(x, y));
       strokeTwice(context, () => {
         points.forEach(([x, y], i) => (i ? context.lineTo(x, y) : context.moveTo(x, y)));
-        if (view.pointer) context.lineTo(...view.toScreen(view.pointer.x, view.pointer.y));
+        const isNextHere = view.pointer && !view.isPanning;
+        if (isNextHere) context.lineTo(...view.toScreen(view.pointer.x, view.pointer.y));
       });
       points.forEach(([x, y], i) => {
         context.beginPath();
