@@ -18,7 +18,7 @@ from utils.media.videos import FrameFolder, Video, VideoFile, list_videos
 Part = tuple[int, int | None]  # of a video, see `utils.media.video_part.parse_part`
 WHOLE: Part = (0, None)
 # What storage on a network, and archives that were made on a Mac, add to any folder.
-_NO_SEQUENCES = ("@eaDir", "@Recycle", "#recycle", "__MACOSX")
+NO_SEQUENCES = ("@eaDir", "@Recycle", "#recycle", "__MACOSX")
 SIZE_FOLDERS = ("480p", "1080p", "Full-Resolution")  # of DAVIS, between JPEGImages and the videos
 
 
@@ -75,7 +75,7 @@ def _list_subfolders(folder: Path) -> list[Path]:
         for path in folder.iterdir()
         if (path.is_dir() or _is_broken_folder_link(path))
         and not path.name.startswith(".")
-        and path.name not in _NO_SEQUENCES
+        and path.name not in NO_SEQUENCES
     ]
 
 
