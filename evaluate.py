@@ -132,11 +132,16 @@ def choose_sequences(config: Config, dataset_dir: Path) -> list[str]:
     """
     segmented = list_results(config.results)
     annotated = list_sequences(dataset_dir, "Annotations")
+
+    def is_annotated(name: str) -> bool:
+        return spelled_as(name, annotated) in annotated
+
     known, folders = annotated, f"{dataset_dir}/Annotations"
     if config.report:  # shows those without annotations as well
-        known = [*annotated, *(name for name in segmented if name not in annotated)]
+        known = [*annotated, *(name for name in segmented if not is_annotated(name))]
         folders += f", {config.results / paths.SEGMENTATION}"
-    names = [spelled_as(name, [*segmented, *annotated]) for name in config.sequences]
+    # As the results spell it, where the data set composes accents differently.
+    names = [spelled_as(spelled_as(name, annotated), segmented) for name in config.sequences]
     for name in names:
         if name not in segmented and name not in annotated:
             raise UsageError(
@@ -144,7 +149,7 @@ def choose_sequences(config: Config, dataset_dir: Path) -> list[str]:
             )
     if names:
         return list(dict.fromkeys(names))
-    chosen = [name for name in segmented if name in annotated]
+    chosen = [name for name in segmented if is_annotated(name)]
     if not chosen and not (config.report and segmented):
         raise InputError(
             f"no sequence to score: {config.results / paths.SEGMENTATION} has "
@@ -153,7 +158,7 @@ def choose_sequences(config: Config, dataset_dir: Path) -> list[str]:
             "--results"
         )
     for name in segmented:
-        if name not in annotated:
+        if not is_annotated(name):
             print(f"{name}: not scored, {dataset_dir} has no annotations of it to compare with")
     return chosen
 

@@ -353,6 +353,19 @@ def test_a_name_is_found_however_its_accents_are_composed(world):
     assert f"<h2>{stored}</h2>" in (world.results / paths.REPORT_FILE).read_text("utf-8")
 
 
+@pytest.mark.parametrize("sequences", [(), ("caf\u00e9",), ("cafe\u0301",)])
+@pytest.mark.parametrize("report", [False, True])
+def test_results_and_data_set_may_compose_accents_differently(world, sequences, report):
+    """Such a video was not scored, and failed where it was named."""
+    ours, theirs = "cafe\u0301", "caf\u00e9"
+    world.add(theirs, labelled=[0])
+    for folder in ("segmentation", "runs"):
+        (world.results / folder / theirs).rename(world.results / folder / ours)
+    status, record = world.evaluate(sequences=sequences, report=report)
+    assert status == 0 and record["sequences"][ours]["J-Mean"] == 1
+    assert not record["failed"]
+
+
 def test_segmented_videos_without_annotations_are_passed_over(world, capsys):
     world.add("ant")
     world.write(world.prediction("own", 0), animal(0))
