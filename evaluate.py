@@ -272,6 +272,7 @@ def make_record(
                 "protocol": score.protocol,
                 "labelled_frames": score.labelled_frames,
                 **({"corrections": score.corrections} if score.corrections else {}),
+                **({"note": score.comparison} if score.comparison else {}),
                 "num_frames": score.num_frames,
                 "num_annotated": score.num_annotated,
                 "num_scored": len(score.frames),

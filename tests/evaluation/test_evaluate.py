@@ -303,6 +303,18 @@ def test_several_animals_are_matched_by_index(world):
     assert two["J-Recall"] == pytest.approx(0.9)
 
 
+def test_what_was_compared_is_on_the_screen_and_in_the_file(world, capsys):
+    world.add("hen", labelled=[0])
+    for index in range(NUM_FRAMES):
+        both = animal(index)
+        both[50:, 50:] = 2
+        world.write(world.prediction("hen", index), both, num_animals=2)
+    _, record = world.evaluate()
+    note = "one animal is annotated, 2 were segmented: all masks together are compared"
+    assert record["sequences"]["hen"]["note"] == note
+    assert f"note: hen: {note}." in capsys.readouterr().out
+
+
 def test_masks_of_one_animal_do_not_pass_for_several(world):
     world.add("two")
     for index in range(NUM_FRAMES):
