@@ -32,7 +32,7 @@ from tabulate import tabulate
 from utils.command_line import flag_words, run_script, setting, shown_command
 from utils.console import frame_progress
 from utils.errors import InputError, UsageError, one_line
-from utils.evaluation.label_gain import find_without_file
+from utils.evaluation.label_gain import MIN_GAIN_FRAMES, find_without_file
 from utils.evaluation.results import choose_results
 from utils.files import check_writable
 from utils.frame_choice.chooser import Chooser, Selection, load_chooser, rank_video
@@ -201,11 +201,14 @@ def rank_next_labels(results: Path, sequences: Sequence[str]) -> int:
     found = rank_results(results, names)
     for name, reason in found.left_out.items():
         print(f"error: {name}: {reason}", flush=True)
+    best = found.ranking[0].gain if found.ranking else 0.0
     rows = [
         (rank, one.video.name, one.number, one.gain, ", ".join(map(str, one.labelled)) or "none")
         for rank, one in enumerate(found.ranking[:MAX_NEXT_LABELS], start=1)
     ]
-    if rows:
+    if rows and best < MIN_GAIN_FRAMES:
+        print(f"In no video does a further label promise much: the best gain is {best:.1f} frames.")
+    elif rows:
         headers = ("", "video", "label frame", "gain", "labelled so far")
         print(tabulate(rows, headers, floatfmt=".1f", disable_numparse=[1, 4]))
         print(

@@ -47,6 +47,7 @@ from utils.evaluation.results import (
     require_finished,
 )
 from utils.evaluation.scoring import (
+    NUM_WITH_STABILITY,
     STABILITY,
     NothingToScoreError,
     SequenceScore,
@@ -228,6 +229,10 @@ def print_scores(scores: Sequence[SequenceScore]) -> None:
                 f"{score.sequence}: {score.num_annotated} of {score.num_frames} frames are "
                 f"annotated, {len(score.frames)} of them scored"
             )
+    for protocol, mean in mean_by_protocol(scores).items():
+        with_stability, num = mean.get(NUM_WITH_STABILITY), mean["num_sequences"]
+        if with_stability not in (None, num):
+            print(f"The mean of T ({protocol}) is of {with_stability} of {num} videos")
     if len({score.protocol for score in scores}) > 1:
         print("The sequences were labelled in different ways; their means are not to be compared.")
 

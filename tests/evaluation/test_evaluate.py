@@ -216,6 +216,24 @@ def test_protocols_get_a_mean_each(world, capsys):
     assert "not to be compared" in capsys.readouterr().out
 
 
+def test_how_many_videos_the_mean_of_t_is_of(world, capsys):
+    """Its line had the number of all videos, also of those that have no T."""
+    for name in ("hen", "owl"):
+        world.add(name, labelled=[0])
+    _, record = world.evaluate(stability=True)
+    assert record["means"]["first"]["num_with_T"] == 2
+    assert "The mean of T" not in capsys.readouterr().out
+    for index in range(NUM_FRAMES):
+        both = animal(index)
+        both[50:, 50:] = 2
+        for path in (world.prediction("owl", index), world.annotation("owl", index)):
+            world.write(path, both, num_animals=2)
+    _, record = world.evaluate(stability=True)
+    mean = record["means"]["first"]
+    assert (mean["num_sequences"], mean["num_with_T"]) == (2, 1)
+    assert "The mean of T (first) is of 1 of 2 videos" in capsys.readouterr().out
+
+
 def test_missing_prediction_fails_one_video_and_scores_the_others(world, capsys):
     world.add("ant")
     world.add("bee")

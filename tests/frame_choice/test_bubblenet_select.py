@@ -370,6 +370,17 @@ def test_next_names_a_video_in_its_command_as_it_was_named_among_others(
         assert f"finetune_test.py --video {path} --name {name} " in line
 
 
+def test_next_names_no_frame_where_no_label_promises_much(script, tmp_path, capsys):
+    """It named frames of a gain of 0.0, where the report said that no label promises much."""
+    made = MadeResults(tmp_path)
+    made.add("hen")
+    made.write_record("hen", {"confidence": [0.999] * NUM_FRAMES}, "confidence.json")
+    assert script(next=True) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("In no video does a further label promise much") and "0.0" in text
+    assert "annotate.py" not in text
+
+
 # What the commands that --next prints keep of the run before
 
 

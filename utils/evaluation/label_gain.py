@@ -15,6 +15,7 @@ from utils.media.images import FRAME_SUFFIXES, list_files
 
 _BASE_DIFFICULTY = 0.25  # times the video's mean: a confident mask may be confidently wrong
 _MAX_CANDIDATES = 200  # of a video: a label reaches far beyond its neighbours
+MIN_GAIN_FRAMES = 1.0  # a label that gains less promises nothing much
 MAX_LABELS_PER_VIDEO = 3  # that are proposed at once: after them, the masks are others
 
 

@@ -35,6 +35,7 @@ FIRST, CHOSEN, UNKNOWN = "first", "chosen", "unknown"
 NO_LABEL = "no label"
 LEFT_OUT = "chosen, labelled frame left out"
 STABILITY = "T-Mean"  # where it was asked for; see `temporal_stability`
+NUM_WITH_STABILITY = "num_with_T"  # videos in its mean: not those of several animals
 
 
 class NothingToScoreError(InputError):
@@ -214,7 +215,7 @@ def mean_by_protocol(scores: Sequence[SequenceScore]) -> dict[str, dict]:
         scores: from `score_folders`.
 
     Returns: {protocol: {"num_sequences", "num_scored" (frames) and `measures.NUMBERS`}}; with
-        "T-Mean", of the videos that have one, if any has.
+        "T-Mean", of the videos that have one, if any has, and "num_with_T", how many have.
     """
     groups: dict[str, list[SequenceScore]] = {}
     for score in scores:
@@ -229,6 +230,7 @@ def mean_by_protocol(scores: Sequence[SequenceScore]) -> dict[str, dict]:
         with_stability = [score.scores for score in group if STABILITY in score.scores]
         if with_stability:
             means[protocol] |= mean_scores(with_stability, (STABILITY,))
+            means[protocol] |= {NUM_WITH_STABILITY: len(with_stability)}
     return means
 
 
