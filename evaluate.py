@@ -55,7 +55,7 @@ from utils.evaluation.scoring import (
     mean_by_protocol,
     score_folders,
 )
-from utils.files import write_atomically, write_json
+from utils.files import check_writable, write_atomically, write_json
 from utils.inputs.sequences import default_dataset, list_sequences, sequence_dir
 from utils.media.images import list_frames
 from utils.media.name_order import spelled_as
@@ -81,6 +81,7 @@ class Config:
 def main(config: Config) -> int:
     dataset_dir = find_dataset(config)
     sequences = choose_sequences(config, dataset_dir)
+    writes_results = check_outputs(config)
 
     outcomes = try_each(sequences, lambda name: score_one(name, dataset_dir, config), "scores")
     scores = [outcome for outcome in outcomes.values() if isinstance(outcome, SequenceScore)]
@@ -102,7 +103,7 @@ def main(config: Config) -> int:
     for score in scores:
         if score.note:
             print(score.note)
-    write_scores(config, dataset_dir, scores, failed)
+    write_scores(config, dataset_dir, scores, failed, writes_results=writes_results)
     if config.report:
         names = sequences if config.sequences else list_results(config.results)
         failed |= write_page(config, dataset_dir, names, scores, errors)
@@ -162,6 +163,28 @@ def choose_sequences(config: Config, dataset_dir: Path) -> list[str]:
         if not is_annotated(name):
             print(f"{name}: not scored, {dataset_dir} has no annotations of it to compare with")
     return chosen
+
+
+def check_outputs(config: Config) -> bool:
+    """Checks, before anything is scored, that the files can be written.
+
+    Returns: whether the results folder takes them; if not, there is only the copy (--json).
+
+    Raises: InputError if they have no place.
+    """
+    if config.json is not None:
+        check_writable(config.json.absolute().parent, "another file with --json")
+    if config.report:
+        advice = "a copy of the results with --results"
+        check_writable((config.results / paths.REPORT_FILE).parent, advice)
+    try:
+        check_writable(config.results, "a file for the scores with --json, without --report")
+    except InputError:
+        if config.json is None or config.report:
+            raise
+        print(f"warning: {config.results} is not writable: the scores are in {config.json} alone")
+        return False
+    return True
 
 
 def try_each(
@@ -242,15 +265,20 @@ def write_scores(
     dataset_dir: Path,
     scores: Sequence[SequenceScore],
     failed: dict[str, Exception],
+    *,
+    writes_results: bool,
 ) -> None:
     """Writes scores.json, its copy if one is asked for, and scores.csv.
 
-    Those of an earlier call stay where this one, as with another data set, had nothing to score.
+    Only the copy unless `writes_results`. Those of an earlier call stay where this one, as with
+    another data set, had nothing to score.
     """
     path = config.results / "scores.json"
     record = make_record(config, dataset_dir, scores, failed)
     if config.json is not None:
         write_json(config.json, record)
+    if not writes_results:
+        return
     if not scores and not failed and path.is_file():
         print(f"Nothing was scored: {path} and scores.csv stay as they were")
         return

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -459,6 +461,43 @@ def test_a_wrong_dataset_is_an_error_and_overwrites_nothing(world, report, wrong
     with pytest.raises(InputError, match=f"{wrong}.*--dataset"):
         evaluate.main(config)
     assert [path.read_bytes() for path in files] == before
+
+
+@pytest.mark.parametrize("flags", [{}, {"report": True}, {"report": True, "json": "copy.json"}])
+def test_results_that_cannot_be_written_are_said_before_anything_is_scored(
+    world, tmp_path, monkeypatch, flags
+):
+    """All videos were scored first; the message named a hidden file."""
+    world.add("hen", labelled=[0])
+    make_read_only(world.results, monkeypatch)
+    monkeypatch.setattr(evaluate, "score_one", None)
+    flags |= {"json": tmp_path / flags["json"]} if "json" in flags else {}
+    with pytest.raises(InputError, match=f"{world.results} is not .*writable. Choose .* with --"):
+        world.evaluate(**flags)
+
+
+def test_of_results_that_cannot_be_written_the_copy_of_the_scores_is(
+    world, tmp_path, monkeypatch, capsys
+):
+    world.add("hen", labelled=[0])
+    make_read_only(world.results, monkeypatch)
+    copy = tmp_path / "copy.json"
+    config = evaluate.Config(dataset=world.dataset, results=world.results, json=copy)
+    assert evaluate.main(config) == 0
+    assert json.loads(copy.read_text())["sequences"]["hen"]["J-Mean"] == 1
+    text = capsys.readouterr().out
+    assert f"warning: {world.results} is not writable" in text and "Written" not in text
+    assert not (world.results / "scores.json").exists()
+
+
+def make_read_only(folder, monkeypatch) -> None:
+    """Also for root, who may write everywhere."""
+    access = os.access
+
+    def may(path, mode):
+        return not (mode & os.W_OK and Path(path).is_relative_to(folder)) and access(path, mode)
+
+    monkeypatch.setattr("utils.files.os.access", may)
 
 
 def test_a_report_without_anything_to_score_keeps_earlier_scores(world, capsys):
