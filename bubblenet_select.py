@@ -32,17 +32,19 @@ from tabulate import tabulate
 from utils.command_line import flag_words, run_script, setting, shown_command
 from utils.console import frame_progress
 from utils.errors import InputError, UsageError, one_line
+from utils.evaluation.label_gain import MIN_GAIN_FRAMES, find_without_file
 from utils.evaluation.results import choose_results
 from utils.files import check_writable
 from utils.frame_choice.chooser import Chooser, Selection, load_chooser, rank_video
-from utils.frame_choice.next_label import find_next_label
+from utils.frame_choice.next_label import NextLabel, find_next_label
 from utils.frame_choice.ranking_strip import write_ranking_strip
 from utils.frame_choice.selection_files import BUBBLENETS, RULE
 from utils.frame_choice.study_labels import StudyLabel, rank_results
 from utils.inputs.guidance import SELECTION_PREFERENCE
-from utils.inputs.sequences import VideoSequence, find_sequences
+from utils.inputs.sequences import VideoSequence, find_sequences, sequence_dir
 from utils.inputs.video_names import video_name
 from utils.media.videos import Video
+from utils.stage3.presets import name_preset
 
 MAX_NEXT_LABELS = 15  # lines of --next over all videos
 
@@ -147,21 +149,41 @@ def next_label(sequence: VideoSequence, dataset: Path, config: Config) -> str:
     flags = [*flag_words("--dataset", dataset), *flag_words("--sequences", video.name)]
     if config.video:
         flags = video_flags(video.path, video.name)
-    if config.results != paths.RESULTS:
-        flags += flag_words("--results", config.results)
-    if found.part:
-        flags += ["--frames", "{}:{}".format(*found.part)]
-    move = ""
-    if found.without_file:  # which --guidance does not find
-        names = ", ".join(f"{video.frame_names[frame]}.png" for frame in found.without_file)
-        move = f"put what --label named into {paths.LABELS / video.name} as {names}; "
-    frames = sorted({*found.labelled, found.frame})
-    flags += ["--guidance", ",".join(map(str, frames))]
+    names = [video.frame_names[frame] for frame in found.without_file]
     return (
         f"{video.name}: label frame {found.frame} ({video.locate(found.frame)}) next, "
-        f"labelled so far: {', '.join(map(str, found.labelled)) or 'none'}; {move}then "
-        f"{shown_command(paths.ROOT / 'finetune_test.py', flags)}"
+        f"labelled so far: {', '.join(map(str, found.labelled)) or 'none'}; "
+        f"{format_run(found, flags, config.results, paths.LABELS / video.name, names)}"
     )
+
+
+def format_run(
+    found: NextLabel, flags: Sequence[str], results: Path, labels: Path, without_file: Sequence[str]
+) -> str:
+    """Formats "then python finetune_test.py ...", the run that uses the label.
+
+    Args:
+        found: the frame to label, and the run before.
+        flags: that name the video.
+        results: the results folder.
+        labels: where labels of the video are found.
+        without_file: names of the frames whose label is elsewhere.
+    """
+    flags = list(flags)
+    if found.preset not in (None, "default"):
+        flags += ["--preset", found.preset]
+    if results != paths.RESULTS:
+        flags += flag_words("--results", results)
+    if found.part:
+        flags += ["--frames", "{}:{}".format(*found.part)]
+    frames = sorted({*found.labelled, found.frame})
+    flags += ["--guidance", ",".join(map(str, frames))]
+    move = ""
+    if without_file:  # which --guidance does not find
+        names = ", ".join(f"{name}.png" for name in without_file)
+        move = f"put what --label named into {labels} as {names}; "
+    as_before = "" if found.preset else ", with the flags of the earlier run,"
+    return f"{move}then{as_before} {shown_command(paths.ROOT / 'finetune_test.py', flags)}"
 
 
 def video_flags(path: Path, name: str) -> list[str]:
@@ -179,11 +201,14 @@ def rank_next_labels(results: Path, sequences: Sequence[str]) -> int:
     found = rank_results(results, names)
     for name, reason in found.left_out.items():
         print(f"error: {name}: {reason}", flush=True)
+    best = found.ranking[0].gain if found.ranking else 0.0
     rows = [
         (rank, one.video.name, one.number, one.gain, ", ".join(map(str, one.labelled)) or "none")
         for rank, one in enumerate(found.ranking[:MAX_NEXT_LABELS], start=1)
     ]
-    if rows:
+    if rows and best < MIN_GAIN_FRAMES:
+        print(f"In no video does a further label promise much: the best gain is {best:.1f} frames.")
+    elif rows:
         headers = ("", "video", "label frame", "gain", "labelled so far")
         print(tabulate(rows, headers, floatfmt=".1f", disable_numparse=[1, 4]))
         print(
@@ -197,15 +222,46 @@ def rank_next_labels(results: Path, sequences: Sequence[str]) -> int:
 
 
 def print_labelling(one: StudyLabel, results: Path) -> None:
-    """Prints the command that opens the labelling page of a video."""
-    path = one.video.input_path
+    """Prints the command that opens the labelling page of a video, and what uses the label."""
+    video, path = one.video, one.video.input_path
     if path is None:
         return
-    flags = video_flags(path, one.video.name)
-    if results != paths.RESULTS:
-        flags += flag_words("--results", results)
-    command = shown_command(paths.ROOT / "annotate.py", flags)
-    print(f"Next: {command}, frame {one.number}; its page has the command that uses the label.")
+    at_results = [] if results == paths.RESULTS else flag_words("--results", results)
+    script = paths.ROOT / "annotate.py"
+    if not path.exists():
+        flags = ["--video", "FILE", *flag_words("--name", video.name), *at_results]
+        print(
+            f"Next: frame {one.number} of {video.name}. Its video is no longer at {path}: put it "
+            f"back, or name it where it is now, {shown_command(script, flags)}"
+        )
+        return
+    flags = stage3_flags = video_flags(path, video.name)
+    dataset, annotation_dir = find_dataset(path, video.name), None
+    if dataset is not None:  # as a video by itself, it would lose its annotations
+        annotation_dir = sequence_dir(dataset, "Annotations", video.name)
+        of_dataset = flag_words("--dataset", dataset)
+        flags = [*of_dataset, *flag_words("--sequence", video.name)]
+        stage3_flags = [*of_dataset, *flag_words("--sequences", video.name)]
+    command = f"{shown_command(script, [*flags, *at_results])}, frame {one.number}"
+    part, elsewhere = video.record.get("part"), find_without_file(video, annotation_dir)
+    if not part and not elsewhere:
+        print(f"Next: {command}; its page has the command that uses the label.")
+        return
+    # Which the page's own command would lose.
+    numbers = tuple(frame + video.first_frame for frame in elsewhere)
+    part = tuple(part) if part else None
+    found = NextLabel(one.number, one.labelled, numbers, part, name_preset(video.record))
+    names = [video.frame_names[frame] for frame in elsewhere]
+    then = format_run(found, stage3_flags, results, paths.LABELS / video.name, names)
+    print(f"Next: {command}; {then}")
+
+
+def find_dataset(path: Path, name: str) -> Path | None:
+    """The data set that a folder of frames is a sequence of, if that has annotations of it."""
+    parent = path.parent.parent if path.parent.name == "480p" else path.parent
+    dataset = parent.parent
+    is_sequence = parent.name == "JPEGImages" and path.name == name and path.is_dir()
+    return dataset if is_sequence and sequence_dir(dataset, "Annotations", name) else None
 
 
 if __name__ == "__main__":

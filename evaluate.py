@@ -47,6 +47,7 @@ from utils.evaluation.results import (
     require_finished,
 )
 from utils.evaluation.scoring import (
+    NUM_WITH_STABILITY,
     STABILITY,
     NothingToScoreError,
     SequenceScore,
@@ -54,7 +55,7 @@ from utils.evaluation.scoring import (
     mean_by_protocol,
     score_folders,
 )
-from utils.files import write_atomically, write_json
+from utils.files import check_writable, write_atomically, write_json
 from utils.inputs.sequences import default_dataset, list_sequences, sequence_dir
 from utils.media.images import list_frames
 from utils.media.name_order import spelled_as
@@ -80,6 +81,7 @@ class Config:
 def main(config: Config) -> int:
     dataset_dir = find_dataset(config)
     sequences = choose_sequences(config, dataset_dir)
+    writes_results = check_outputs(config)
 
     outcomes = try_each(sequences, lambda name: score_one(name, dataset_dir, config), "scores")
     scores = [outcome for outcome in outcomes.values() if isinstance(outcome, SequenceScore)]
@@ -101,7 +103,7 @@ def main(config: Config) -> int:
     for score in scores:
         if score.note:
             print(score.note)
-    write_scores(config, dataset_dir, scores, failed)
+    write_scores(config, dataset_dir, scores, failed, writes_results=writes_results)
     if config.report:
         names = sequences if config.sequences else list_results(config.results)
         failed |= write_page(config, dataset_dir, names, scores, errors)
@@ -132,11 +134,16 @@ def choose_sequences(config: Config, dataset_dir: Path) -> list[str]:
     """
     segmented = list_results(config.results)
     annotated = list_sequences(dataset_dir, "Annotations")
+
+    def is_annotated(name: str) -> bool:
+        return spelled_as(name, annotated) in annotated
+
     known, folders = annotated, f"{dataset_dir}/Annotations"
     if config.report:  # shows those without annotations as well
-        known = [*annotated, *(name for name in segmented if name not in annotated)]
+        known = [*annotated, *(name for name in segmented if not is_annotated(name))]
         folders += f", {config.results / paths.SEGMENTATION}"
-    names = [spelled_as(name, [*segmented, *annotated]) for name in config.sequences]
+    # As the results spell it, where the data set composes accents differently.
+    names = [spelled_as(spelled_as(name, annotated), segmented) for name in config.sequences]
     for name in names:
         if name not in segmented and name not in annotated:
             raise UsageError(
@@ -144,7 +151,7 @@ def choose_sequences(config: Config, dataset_dir: Path) -> list[str]:
             )
     if names:
         return list(dict.fromkeys(names))
-    chosen = [name for name in segmented if name in annotated]
+    chosen = [name for name in segmented if is_annotated(name)]
     if not chosen and not (config.report and segmented):
         raise InputError(
             f"no sequence to score: {config.results / paths.SEGMENTATION} has "
@@ -153,9 +160,31 @@ def choose_sequences(config: Config, dataset_dir: Path) -> list[str]:
             "--results"
         )
     for name in segmented:
-        if name not in annotated:
+        if not is_annotated(name):
             print(f"{name}: not scored, {dataset_dir} has no annotations of it to compare with")
     return chosen
+
+
+def check_outputs(config: Config) -> bool:
+    """Checks, before anything is scored, that the files can be written.
+
+    Returns: whether the results folder takes them; if not, there is only the copy (--json).
+
+    Raises: InputError if they have no place.
+    """
+    if config.json is not None:
+        check_writable(config.json.absolute().parent, "another file with --json")
+    if config.report:
+        advice = "a copy of the results with --results"
+        check_writable((config.results / paths.REPORT_FILE).parent, advice)
+    try:
+        check_writable(config.results, "a file for the scores with --json, without --report")
+    except InputError:
+        if config.json is None or config.report:
+            raise
+        print(f"warning: {config.results} is not writable: the scores are in {config.json} alone")
+        return False
+    return True
 
 
 def try_each(
@@ -223,6 +252,10 @@ def print_scores(scores: Sequence[SequenceScore]) -> None:
                 f"{score.sequence}: {score.num_annotated} of {score.num_frames} frames are "
                 f"annotated, {len(score.frames)} of them scored"
             )
+    for protocol, mean in mean_by_protocol(scores).items():
+        with_stability, num = mean.get(NUM_WITH_STABILITY), mean["num_sequences"]
+        if with_stability not in (None, num):
+            print(f"The mean of T ({protocol}) is of {with_stability} of {num} videos")
     if len({score.protocol for score in scores}) > 1:
         print("The sequences were labelled in different ways; their means are not to be compared.")
 
@@ -232,15 +265,20 @@ def write_scores(
     dataset_dir: Path,
     scores: Sequence[SequenceScore],
     failed: dict[str, Exception],
+    *,
+    writes_results: bool,
 ) -> None:
     """Writes scores.json, its copy if one is asked for, and scores.csv.
 
-    Those of an earlier call stay where this one, as with another data set, had nothing to score.
+    Only the copy unless `writes_results`. Those of an earlier call stay where this one, as with
+    another data set, had nothing to score.
     """
     path = config.results / "scores.json"
     record = make_record(config, dataset_dir, scores, failed)
     if config.json is not None:
         write_json(config.json, record)
+    if not writes_results:
+        return
     if not scores and not failed and path.is_file():
         print(f"Nothing was scored: {path} and scores.csv stay as they were")
         return
@@ -267,6 +305,7 @@ def make_record(
                 "protocol": score.protocol,
                 "labelled_frames": score.labelled_frames,
                 **({"corrections": score.corrections} if score.corrections else {}),
+                **({"note": score.comparison} if score.comparison else {}),
                 "num_frames": score.num_frames,
                 "num_annotated": score.num_annotated,
                 "num_scored": len(score.frames),

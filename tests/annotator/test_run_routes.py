@@ -252,6 +252,23 @@ def test_results_are_shown_when_the_video_is_done_and_of_this_video(client, task
     np.testing.assert_array_equal(labels_of(client.get("/api/masks/result/6")), ellipse(6))
 
 
+def test_a_frame_that_was_redrawn_is_not_to_be_checked_first(client, task):
+    confidence = [0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.3, 0.9]
+    write_results(task, confidence=confidence)
+    redrawn = {"animals": [1], "first": 6, "last": 6, "drawn": 6, "kind": "masks"}
+    content = {
+        "num_frames": NUM_FRAMES,
+        "frames_sha256": "",
+        "are_masks_written": True,
+        "is_overlay_written": True,
+        "corrections": [{"number": 1, **redrawn, "holds_in": [[6, 6]], "note": ""}],
+    }
+    run_dir = task.results / paths.RUNS / "hen"
+    write_json(run_dir / paths.CORRECTIONS_FILE, content)
+    check_first = client.get("/api/results").get_json()["check_first"]
+    assert check_first and 6 not in check_first
+
+
 def test_why_the_result_of_a_part_is_not_shown_is_said(client, task):
     write_results(task, frames=4)
     record = {"num_frames": 4, "labelled_frames": [2], "part": [0, 4]}

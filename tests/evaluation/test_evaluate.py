@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -216,6 +218,24 @@ def test_protocols_get_a_mean_each(world, capsys):
     assert "not to be compared" in capsys.readouterr().out
 
 
+def test_how_many_videos_the_mean_of_t_is_of(world, capsys):
+    """Its line had the number of all videos, also of those that have no T."""
+    for name in ("hen", "owl"):
+        world.add(name, labelled=[0])
+    _, record = world.evaluate(stability=True)
+    assert record["means"]["first"]["num_with_T"] == 2
+    assert "The mean of T" not in capsys.readouterr().out
+    for index in range(NUM_FRAMES):
+        both = animal(index)
+        both[50:, 50:] = 2
+        for path in (world.prediction("owl", index), world.annotation("owl", index)):
+            world.write(path, both, num_animals=2)
+    _, record = world.evaluate(stability=True)
+    mean = record["means"]["first"]
+    assert (mean["num_sequences"], mean["num_with_T"]) == (2, 1)
+    assert "The mean of T (first) is of 1 of 2 videos" in capsys.readouterr().out
+
+
 def test_missing_prediction_fails_one_video_and_scores_the_others(world, capsys):
     world.add("ant")
     world.add("bee")
@@ -303,6 +323,18 @@ def test_several_animals_are_matched_by_index(world):
     assert two["J-Recall"] == pytest.approx(0.9)
 
 
+def test_what_was_compared_is_on_the_screen_and_in_the_file(world, capsys):
+    world.add("hen", labelled=[0])
+    for index in range(NUM_FRAMES):
+        both = animal(index)
+        both[50:, 50:] = 2
+        world.write(world.prediction("hen", index), both, num_animals=2)
+    _, record = world.evaluate()
+    note = "one animal is annotated, 2 were segmented: all masks together are compared"
+    assert record["sequences"]["hen"]["note"] == note
+    assert f"note: hen: {note}." in capsys.readouterr().out
+
+
 def test_masks_of_one_animal_do_not_pass_for_several(world):
     world.add("two")
     for index in range(NUM_FRAMES):
@@ -351,6 +383,19 @@ def test_a_name_is_found_however_its_accents_are_composed(world):
     status, record = world.evaluate(sequences=("K\u00fcken",), report=True)
     assert (status, list(record["sequences"])) == (0, [stored])
     assert f"<h2>{stored}</h2>" in (world.results / paths.REPORT_FILE).read_text("utf-8")
+
+
+@pytest.mark.parametrize("sequences", [(), ("caf\u00e9",), ("cafe\u0301",)])
+@pytest.mark.parametrize("report", [False, True])
+def test_results_and_data_set_may_compose_accents_differently(world, sequences, report):
+    """Such a video was not scored, and failed where it was named."""
+    ours, theirs = "cafe\u0301", "caf\u00e9"
+    world.add(theirs, labelled=[0])
+    for folder in ("segmentation", "runs"):
+        (world.results / folder / theirs).rename(world.results / folder / ours)
+    status, record = world.evaluate(sequences=sequences, report=report)
+    assert status == 0 and record["sequences"][ours]["J-Mean"] == 1
+    assert not record["failed"]
 
 
 def test_segmented_videos_without_annotations_are_passed_over(world, capsys):
@@ -416,6 +461,43 @@ def test_a_wrong_dataset_is_an_error_and_overwrites_nothing(world, report, wrong
     with pytest.raises(InputError, match=f"{wrong}.*--dataset"):
         evaluate.main(config)
     assert [path.read_bytes() for path in files] == before
+
+
+@pytest.mark.parametrize("flags", [{}, {"report": True}, {"report": True, "json": "copy.json"}])
+def test_results_that_cannot_be_written_are_said_before_anything_is_scored(
+    world, tmp_path, monkeypatch, flags
+):
+    """All videos were scored first; the message named a hidden file."""
+    world.add("hen", labelled=[0])
+    make_read_only(world.results, monkeypatch)
+    monkeypatch.setattr(evaluate, "score_one", None)
+    flags |= {"json": tmp_path / flags["json"]} if "json" in flags else {}
+    with pytest.raises(InputError, match=f"{world.results} is not .*writable. Choose .* with --"):
+        world.evaluate(**flags)
+
+
+def test_of_results_that_cannot_be_written_the_copy_of_the_scores_is(
+    world, tmp_path, monkeypatch, capsys
+):
+    world.add("hen", labelled=[0])
+    make_read_only(world.results, monkeypatch)
+    copy = tmp_path / "copy.json"
+    config = evaluate.Config(dataset=world.dataset, results=world.results, json=copy)
+    assert evaluate.main(config) == 0
+    assert json.loads(copy.read_text())["sequences"]["hen"]["J-Mean"] == 1
+    text = capsys.readouterr().out
+    assert f"warning: {world.results} is not writable" in text and "Written" not in text
+    assert not (world.results / "scores.json").exists()
+
+
+def make_read_only(folder, monkeypatch) -> None:
+    """Also for root, who may write everywhere."""
+    access = os.access
+
+    def may(path, mode):
+        return not (mode & os.W_OK and Path(path).is_relative_to(folder)) and access(path, mode)
+
+    monkeypatch.setattr("utils.files.os.access", may)
 
 
 def test_a_report_without_anything_to_score_keeps_earlier_scores(world, capsys):

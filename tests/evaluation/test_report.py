@@ -440,6 +440,29 @@ def test_the_facts_say_what_to_know_of_times_and_pixels(made, monkeypatch):
     assert "time_seconds" not in str(facts)
 
 
+def test_frames_that_a_person_has_redrawn_are_not_to_be_looked_at(made):
+    """They led the list: their confidence is still that of the mask that was replaced."""
+    made.add("hen", key={"sha256": {"frames": "of this video"}})
+    confidence = [0.2 if frame in (5, 9) else 0.9 for frame in range(NUM_FRAMES)]
+    made.write_record("hen", {"confidence": confidence}, "confidence.json")
+    redrawn = {"animals": [1], "first": 5, "last": 6, "drawn": 5, "kind": "masks"}
+    content = {
+        "num_frames": NUM_FRAMES,
+        "frames_sha256": "of this video",
+        "are_masks_written": True,
+        "is_overlay_written": True,
+    }
+
+    def to_check(**entry) -> list[int]:
+        corrections = [{"number": 1, **redrawn, "holds_in": [[5, 6]], "note": ""} | entry]
+        made.write_record("hen", content | {"corrections": corrections}, "corrections.json")
+        return make_video_report(made.results, "hen", None, "").frames_to_check
+
+    found = to_check()
+    assert found[0] == 9 and 5 not in found
+    assert to_check(holds_in=[], note="the animal has another number")[0] == 5
+
+
 def test_corrections_by_hand_are_counted_and_located(made, capsys):
     key = {"sha256": {"frames": "of this video"}}
     made.add("hen", annotated=range(NUM_FRAMES), key=key)

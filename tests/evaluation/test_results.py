@@ -1,6 +1,7 @@
 """Opening results: which videos there are, how far they are, and which animals they have."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -12,11 +13,14 @@ from utils.evaluation.results import (
     State,
     UnfinishedError,
     list_results,
+    open_input,
     open_segmented,
     read_masks,
     require_finished,
 )
 from utils.media.labels import VOID, write_label
+from utils.media.video_part import take_part
+from utils.media.videos import VideoFile
 
 
 @pytest.fixture
@@ -104,6 +108,36 @@ def rewrite_record(made, name, **changes):
     path = made.results / "runs" / name / "run.json"
     record = json.loads(path.read_text()) | changes
     made.write_record(name, {key: value for key, value in record.items() if value is not None})
+
+
+def test_folders_that_storage_adds_are_not_videos(made):
+    """A folder that a NAS keeps of its own counted as a video, which then had no masks."""
+    made.add("hen")
+    for name in ("@eaDir", "#recycle"):
+        (made.results / "segmentation" / name).mkdir()
+    assert list_results(made.results) == ["hen"]
+
+
+@pytest.mark.parametrize("part", [None, [2, 10]])
+def test_another_video_of_the_same_path_and_length_is_not_the_input(made, part):
+    """Exports and the report took its times and its pixels."""
+    made.add("hen", is_file=True)
+    made.add("owl", is_file=True)
+    path = made.root / "hen.mp4"
+    path.write_bytes(path.read_bytes() + bytes(8))  # as another recording of as many frames
+    with VideoFile(path) as video:
+        frames = take_part(video, *part) if part else video
+        names, digest = frames.frame_names, frames.sha256()
+    for mask in sorted((made.results / "segmentation" / "hen").iterdir()):
+        if mask.stem not in names:
+            mask.unlink()
+    key = {"sha256": {"frames": digest}}
+    record = {"input": str(path), "num_frames": len(names), "labelled_frames": [3], "key": key}
+    made.write_record("hen", record | ({"part": part} if part else {}))
+    open_input(open_segmented(made.results, "hen")).close()
+    shutil.copy(made.root / "owl.mp4", path)
+    with pytest.raises(InputError, match="hen.mp4: expected the frames that hen was segmented"):
+        open_input(open_segmented(made.results, "hen"))
 
 
 def test_animals_are_those_of_the_record(made):

@@ -154,6 +154,23 @@ def test_of_one_animal_there_are_its_scores_alone(tmp_path):
     assert "animal " not in format_table([score])
 
 
+@pytest.mark.parametrize("number, said", [(1, ""), (5, ", as number 5")])
+def test_several_animals_compared_with_the_one_that_is_annotated_are_said(tmp_path, number, said):
+    """Nobody was told that the score of a good mask was low because of another animal's."""
+    for name in NAMES:
+        annotation = (two_animals(0) == 5) * np.uint8(number)
+        write_label(tmp_path / "annotations" / f"{name}.png", annotation, (number,))
+        write_label(tmp_path / "masks" / f"{name}.png", two_animals(0), (3, 5))
+    folders = tmp_path / "masks", tmp_path / "annotations"
+    score = score_folders("hen", *folders, NAMES, [2])
+    assert score.scores["J-Mean"] == pytest.approx(0.5)  # as DAVIS 2016 compares
+    text = f"one animal is annotated{said}, 2 were segmented: all masks together are compared"
+    assert score.comparison == text and score.note == f"note: hen: {text}."
+    for name in NAMES:
+        write_label(tmp_path / "masks" / f"{name}.png", two_animals(0) == 5)
+    assert not score_folders("hen", *folders, NAMES, [2]).note
+
+
 def test_the_table_has_a_line_per_animal_and_counts_the_video_once(score):
     lines = format_table([score]).splitlines()
     assert [line.split()[:2] for line in lines if line.startswith("  animal")] == [

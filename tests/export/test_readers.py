@@ -4,6 +4,7 @@ Those that are not installed are skipped: pip install movement supervision datum
 environment of their own, since they bring other versions of NumPy and OpenCV.
 """
 
+import re
 import shutil
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 import export
 from tests.made_results import HEIGHT, NUM_FRAMES, WIDTH, MadeResults, animal
+from utils import paths
 from utils.errors import UsageError
 from utils.evaluation.mask_tracks import compute_speed, follow_animals
 from utils.export.tables import ALL_HEADER, write_parquet
@@ -53,6 +55,22 @@ def test_one_table_holds_all_videos(made, capsys):
     names = ["centroid_x", "box_width", "orientation_degrees", "speed_px_per_second"]
     assert away[names].isna().all(axis=None)
     assert f"all.csv, {3 * NUM_FRAMES} lines" in capsys.readouterr().out
+
+
+def test_the_documented_lines_keep_the_names_of_videos(tmp_path, monkeypatch, capsys):
+    """A video named NA was left out without a word, and 001 became 1."""
+    pytest.importorskip("pandas")
+    made = MadeResults(tmp_path)
+    for name in ("NA", "001", "hen"):
+        made.add(name)
+    assert run(made, "csv", all=True) == 0
+    text = (paths.ROOT / "docs" / "your_video.md").read_text(encoding="utf-8")
+    (lines,) = re.findall(r"```\n(import pandas\n.*?)```", text, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    capsys.readouterr()
+    exec(lines, {})
+    shown = [word for line in capsys.readouterr().out.splitlines() for word in line.split()[:1]]
+    assert {"NA", "001", "hen"} <= {*shown}
 
 
 def test_an_unfinished_video_is_not_in_the_table(made, capsys):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import annotate
 import bubblenet_select
 import finetune_test
 import utils.frame_choice.chooser as chooser_module
@@ -24,6 +25,7 @@ from utils.media.labels import write_label
 from utils.media.video_part import VideoPart
 from utils.media.video_writing import write_video
 from utils.media.videos import FrameFolder
+from utils.stage3.presets import PRESETS, as_recorded
 
 
 @pytest.fixture
@@ -366,3 +368,107 @@ def test_next_names_a_video_in_its_command_as_it_was_named_among_others(
         capsys.readouterr().out.splitlines(), videos, ("mon_day1", "tue_day1"), strict=True
     ):
         assert f"finetune_test.py --video {path} --name {name} " in line
+
+
+def test_next_names_no_frame_where_no_label_promises_much(script, tmp_path, capsys):
+    """It named frames of a gain of 0.0, where the report said that no label promises much."""
+    made = MadeResults(tmp_path)
+    made.add("hen")
+    made.write_record("hen", {"confidence": [0.999] * NUM_FRAMES}, "confidence.json")
+    assert script(next=True) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("In no video does a further label promise much") and "0.0" in text
+    assert "annotate.py" not in text
+
+
+# What the commands that --next prints keep of the run before
+
+
+def make_doubtful(made, name="hen", **options) -> None:
+    made.add(name, labelled=(3,), **options)
+    confidence = [0.9] * 6 + [0.1] * (NUM_FRAMES - 6)
+    made.write_record(name, {"confidence": confidence}, "confidence.json")
+
+
+def after(text: str, script_name: str) -> list[str]:
+    """The words of the printed command that runs a script."""
+    words = shlex.split(text[text.index("Next: ") :])
+    return words[next(i for i, word in enumerate(words) if word.endswith(script_name)) + 1 :]
+
+
+@pytest.mark.parametrize("size", ["", "480p"])
+def test_the_page_of_a_sequence_is_opened_with_its_annotations(script, tmp_path, capsys, size):
+    """As a video by itself, the sequence lost the label that the run had."""
+    made = MadeResults(tmp_path)
+    make_doubtful(made, annotated=(3,))
+    folders = [made.dataset / kind for kind in ("JPEGImages", "Annotations")]
+    for folder in folders if size else ():
+        (folder / size).mkdir()
+        (folder / "hen").rename(folder / size / "hen")
+    frames = folders[0] / size / "hen"
+    record = {"input": str(frames), "num_frames": NUM_FRAMES, "labelled_frames": [3]}
+    made.write_record("hen", record)
+    assert script(next=True) == 0
+    text = capsys.readouterr().out
+    dataset = str(made.dataset)
+    words = after(text, "annotate.py")
+    assert words[:6] == [
+        "--dataset", dataset, "--sequence", "hen", "--results", f"{made.results},"
+    ]  # fmt: skip
+    assert "its page has the command" in text
+    task = annotate.open_task(
+        annotate.Config(dataset=made.dataset, sequence="hen", results=made.results)
+    )
+    task.save_label(8, np.eye(64, 96, dtype="uint8"))
+    assert "--guidance 3,8" in task.next_command()
+
+
+def test_what_the_page_does_not_know_of_a_run_is_in_the_command_that_follows(
+    script, tmp_path, capsys
+):
+    """A part (--frames) and what --label named were lost without a word."""
+    made = MadeResults(tmp_path)
+    make_doubtful(made, is_file=True, stems=[f"{i:05d}" for i in range(100, 112)])
+    record = {"input": str(tmp_path / "hen.mp4"), "num_frames": 12, "labelled_frames": [103]}
+    made.write_record("hen", record | {"part": [100, 112]})
+    assert script(next=True) == 0
+    text = capsys.readouterr().out
+    assert f"put what --label named into {paths.LABELS / 'hen'} as 00103.png; then" in text
+    words = after(text, "finetune_test.py")
+    assert words[-4:] == ["--frames", "100:112", "--guidance", f"103,{proposed_first(text)}"]
+    label = paths.LABELS / "hen" / "00103.png"
+    write_label(label, np.eye(24, 32, dtype="uint8"))
+    script(next=True)
+    text = capsys.readouterr().out
+    assert "what --label named" not in text and "--frames 100:112" in text
+
+
+def proposed_first(text: str) -> int:
+    row = next(row.split() for row in text.splitlines() if row.split()[:1] == ["1"])
+    return int(row[2])
+
+
+def test_a_video_that_has_moved_is_said_to_be_gone(script, tmp_path, capsys):
+    """The command that was printed opened nothing."""
+    made = MadeResults(tmp_path)
+    make_doubtful(made)
+    made.dataset.rename(tmp_path / "elsewhere")
+    assert script(next=True) == 0
+    text = capsys.readouterr().out
+    assert f"no longer at {made.dataset / 'JPEGImages' / 'hen'}: put it back" in text
+    assert after(text, "annotate.py")[:4] == ["--video", "FILE", "--name", "hen"]
+
+
+def test_next_repeats_the_preset_of_the_run(script, tmp_path, capsys):
+    """It named no preset: the run that uses the label was one with the default."""
+    made = MadeResults(tmp_path)
+    for name, preset, expected in (
+        ("pig", as_recorded(PRESETS["herd"]), "; then python"),
+        ("cow", as_recorded(PRESETS["default"]), "; then python"),
+        ("owl", {"lines": 480}, "; then, with the flags of the earlier run, python"),
+    ):
+        make_doubtful(made, name, key={"preset": preset}, annotated=(3,))
+        assert script(dataset=made.dataset, sequences=(name,), next=True) == 0
+        text = capsys.readouterr().out
+        assert expected in text
+        assert ("--preset herd" in text) == (name == "pig") and text.count("--preset") < 2

@@ -1,12 +1,19 @@
 """Files of bubblenet_select.py and of the original BubbleNets, as read."""
 
+import os
 from pathlib import Path
 
 import pytest
 
+from tests.frame_choice_world import write_frames
 from utils import paths
 from utils.errors import InputError
-from utils.frame_choice.selection_files import read_selection
+from utils.frame_choice.selection_files import (
+    read_current_rankings,
+    read_selection,
+    save_rankings,
+)
+from utils.media.videos import FrameFolder
 
 NAMES = [f"{i:05d}" for i in range(40)]
 
@@ -34,6 +41,20 @@ def test_the_name_counts_before_the_index(tmp_path):
     folder = write_selection(tmp_path, "BN0", "BN0\n3\nframe 20.jpg\n")
     assert read_selection(folder, "BN0", ["frame 10", "frame 20", "frame 30", "frame 40"]) == [1]
     assert read_selection(folder, "BN0", NAMES) == [3]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names have no line breaks there")
+def test_names_with_a_line_break_are_read_back(tmp_path):
+    """The file had a line more: it was refused, and advised to be made again."""
+    folder = tmp_path / "hen\nin the yard"
+    write_frames(folder, [90] * 3)
+    (folder / "00001.png").rename(folder / "00001\nb.png")
+    video = FrameFolder(folder)
+    key, rankings = {"frames": "these"}, {"BN0": [1, 0, 2], "BNLF": [2, 1, 0]}
+    save_rankings(tmp_path, key, video, rankings)
+    assert read_selection(tmp_path, "all", video.frame_names) == [1, 2]
+    assert read_selection(tmp_path, "BN0", video.frame_names) == [1]
+    assert read_current_rankings(tmp_path, key, video) == rankings
 
 
 def test_no_selection_is_an_empty_one(tmp_path):

@@ -23,7 +23,14 @@ from utils.evaluation.confidence import read_confidence
 from utils.evaluation.doubts import Doubt, DoubtFinder
 from utils.evaluation.results import open_segmented
 from utils.files import hold_lock
-from utils.stage3.correction_files import Correction, Corrections, MaskFolder, runs_of, summarise
+from utils.stage3.correction_files import (
+    Correction,
+    Corrections,
+    MaskFolder,
+    drawn_frames,
+    runs_of,
+    summarise,
+)
 from utils.stage3.corrections import (
     MovePiece,
     Operation,
@@ -106,7 +113,7 @@ class Corrector:
         """As `DoubtFinder.find`, for a moment."""
         with self._lock:
             results = self._results()
-            settled = _drawn_frames(results.corrections.entries)
+            settled = drawn_frames(results.corrections.entries)
             return results.doubts.find(start, step, settled, SECONDS_AT_ONCE)
 
     def find_crossing(self, frame: int, animals: tuple[int, int]) -> tuple[int | None, int]:
@@ -184,7 +191,7 @@ class Corrector:
             frame = outer + step
             if not 0 <= frame < len(self._task.video):
                 return [], "end"
-            if frame in _drawn_frames(corrections.entries):
+            if frame in drawn_frames(corrections.entries):
                 return [], "drawn"
             labels, now = corrections.corrected(outer), corrections.corrected(frame)
             # Not what this frame shows: an animal that the drawn one hides may be there again.
@@ -321,12 +328,6 @@ class Corrector:
         if not self._is_open():
             raise OutdatedError
         return self._open
-
-
-def _drawn_frames(entries: Iterable[Correction]) -> set[int]:
-    """The frames whose masks a person drew, as far as this holds in the present masks."""
-    redrawn = [entry for entry in entries if isinstance(entry.operation, Redraw)]
-    return {e.operation.drawn for e in redrawn if e.operation.drawn in e.holds_in}
 
 
 def _is_lost(mask: np.ndarray, before: np.ndarray) -> bool:

@@ -14,6 +14,7 @@ from utils import paths
 from utils.command_line import flag_words, shown_command
 from utils.errors import InputError
 from utils.evaluation.confidence import frames_to_check, read_confidence
+from utils.evaluation.corrected_masks import find_drawn_frames
 from utils.evaluation.results import open_segmented
 from utils.inputs.sequences import VideoSequence, find_made_labels
 from utils.media.labels import (
@@ -228,6 +229,7 @@ class AnnotationTask:
             return {"available": False}
         values = None if confidence is None else confidence.frames
         labelled = video.labelled_frames
+        settled = {*labelled, *find_drawn_frames(video)}
         return {
             "available": True,
             "labelled": labelled,
@@ -236,7 +238,7 @@ class AnnotationTask:
             "overlay_version": time_of(self.overlay_path),
             "animals": list(video.animals),
             "confidence": None if values is None else values.round(4).tolist(),
-            "check_first": [] if values is None else frames_to_check(values, labelled),
+            "check_first": [] if values is None else frames_to_check(values, settled),
         }
 
     def _check_size(self, path: Path, labels: np.ndarray) -> None:

@@ -107,7 +107,7 @@ def frames_to_check(values: np.ndarray, labelled: Collection[int] = ()) -> list[
 
     Args:
         values: (frames,), confidence or consistency, 0..1.
-        labelled: frames that a person labelled; they need no check.
+        labelled: frames that a person labelled or has drawn since; they need no check.
 
     Returns:
         at most MAX_FRAMES_TO_CHECK indices that are at least 3 % of the video apart, none with a

@@ -2,7 +2,7 @@
 
 from utils.errors import InputError
 from utils.evaluation.results import SegmentedVideo
-from utils.stage3.correction_files import Corrections, MaskFolder, summarise
+from utils.stage3.correction_files import Corrections, MaskFolder, drawn_frames, summarise
 
 
 def describe_corrections(video: SegmentedVideo) -> str:
@@ -60,6 +60,16 @@ def corrected_frames(video: SegmentedVideo) -> dict[int, set[int]]:
         for animal in filter(None, entry.operation.animals):  # 0 is the background
             frames.setdefault(animal, set()).update(entry.holds_in)
     return frames
+
+
+def find_drawn_frames(video: SegmentedVideo) -> set[int]:
+    """Indices of the frames whose masks a person drew after the run.
+
+    Args:
+        video: from `open_segmented`.
+    """
+    corrections = _open_corrections(_folder_of(video))
+    return drawn_frames(corrections.entries) if corrections else set()
 
 
 def _folder_of(video: SegmentedVideo) -> MaskFolder:

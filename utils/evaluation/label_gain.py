@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -10,10 +11,11 @@ from utils.evaluation.confidence import consistency, read_confidence
 from utils.evaluation.mask_tracks import follow_animals
 from utils.evaluation.results import SegmentedVideo, read_masks
 from utils.inputs.sequences import frames_of_label
-from utils.media.images import list_files
+from utils.media.images import FRAME_SUFFIXES, list_files
 
 _BASE_DIFFICULTY = 0.25  # times the video's mean: a confident mask may be confidently wrong
 _MAX_CANDIDATES = 200  # of a video: a label reaches far beyond its neighbours
+MIN_GAIN_FRAMES = 1.0  # a label that gains less promises nothing much
 MAX_LABELS_PER_VIDEO = 3  # that are proposed at once: after them, the masks are others
 
 
@@ -71,12 +73,32 @@ def find_labelled(video: SegmentedVideo) -> list[int]:
 
     Returns: indices of frames, increasing.
     """
+    return sorted(_find_made(video) | set(video.labelled_frames))
+
+
+def find_without_file(video: SegmentedVideo, annotation_dir: Path | None) -> list[int]:
+    """Those frames of which the run had a label that only `--label` finds.
+
+    Args:
+        video: from `open_segmented`.
+        annotation_dir: of the data set's annotations of it, None if there are none.
+
+    Returns: indices of frames, increasing.
+    """
+    has_folder = annotation_dir is not None and annotation_dir.is_dir()
+    annotations = list_files(annotation_dir, FRAME_SUFFIXES) if has_folder else []
+    stems, made = {path.stem for path in annotations}, _find_made(video)
+    names = video.frame_names
+    return [n for n in video.labelled_frames if n not in made and names[n] not in stems]
+
+
+def _find_made(video: SegmentedVideo) -> set[int]:
+    """Indices of the frames that have a label in datasets/labels."""
     folder = paths.LABELS / video.name
     made = list_files(folder, (".png",)) if folder.is_dir() else []
     found = [frames_of_label(path.stem, video.frame_names) for path in made]
     # None is of another part of the video. More than one is refused by finetune_test.py.
-    since = {frames[0] for frames in found if len(frames) == 1}
-    return sorted(since | set(video.labelled_frames))
+    return {frames[0] for frames in found if len(frames) == 1}
 
 
 def frame_difficulty(segmented: SegmentedVideo) -> np.ndarray:

@@ -16,6 +16,7 @@ import numpy as np
 from utils import paths
 from utils.errors import InputError, UsageError
 from utils.files import read_json
+from utils.inputs.sequences import NO_SEQUENCES
 from utils.media.images import list_files
 from utils.media.labels import VOID, iterate_labels, read_label
 from utils.media.name_order import natural_key, spelled_as
@@ -130,7 +131,8 @@ def list_results(results: Path) -> list[str]:
     segmented = masks.iterdir() if masks.is_dir() else ()
     names = {path.name for path in segmented if path.is_dir()}
     names |= {path.parent.name for path in runs.glob(f"*/{paths.PARTIAL}") if path.is_dir()}
-    return sorted((name for name in names if not name.startswith(".")), key=natural_key)
+    names = {name for name in names if not name.startswith(".")} - {*NO_SEQUENCES}
+    return sorted(names, key=natural_key)
 
 
 def choose_results(results: Path, names: Sequence[str] = ()) -> list[str]:
@@ -244,7 +246,7 @@ def open_input(video: SegmentedVideo) -> Video:
 
     Raises:
         InputError: if it is not known where the frames are, if they have moved, or if they do not
-            match the masks.
+            match the masks: by their names and, where run.json has it, by their hash.
     """
     path, run_file = video.input_path, video.run_dir / paths.RUN_FILE
     if path is None:
@@ -264,6 +266,14 @@ def open_input(video: SegmentedVideo) -> Video:
         raise InputError(
             f"{path}: expected {len(video)} frames named as the masks of {video.name}, found "
             f"{len(frames)} or other names; put back the video that was segmented, or segment this "
+            "one."
+        )
+    # After the part was taken, which has a hash of its own. The bytes are hashed, no frame is
+    # decoded: size and time of a file tell neither a copy from another video nor the reverse.
+    if video.frames_sha256 not in ("", frames.sha256()):
+        raise InputError(
+            f"{path}: expected the frames that {video.name} was segmented from, found others of "
+            "the same names and number; put back the video that was segmented, or segment this "
             "one."
         )
     return frames

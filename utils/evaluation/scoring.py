@@ -26,6 +26,7 @@ from utils.evaluation.measures import NUMBERS, match_animals, mean_scores, score
 from utils.evaluation.temporal_stability import temporal_stability
 from utils.inputs.sequences import VideoSequence
 from utils.media.images import list_frames
+from utils.media.label_content import used_values
 from utils.media.labels import VOID, number_animals, read_label
 from utils.media.video_part import VideoPart
 from utils.stage3.correction_files import MaskFolder
@@ -34,6 +35,7 @@ FIRST, CHOSEN, UNKNOWN = "first", "chosen", "unknown"
 NO_LABEL = "no label"
 LEFT_OUT = "chosen, labelled frame left out"
 STABILITY = "T-Mean"  # where it was asked for; see `temporal_stability`
+NUM_WITH_STABILITY = "num_with_T"  # videos in its mean: not those of several animals
 
 
 class NothingToScoreError(InputError):
@@ -56,6 +58,8 @@ class SequenceScore:
             "T", a list with one value per pair of consecutive frames, None where a mask is empty.
         corrections: how many corrections a person made in the masks, and where, in words; empty if
             there are none.
+        comparison: that all masks together were compared with one animal, in words; empty where
+            each animal was compared with its own, or there is but one.
     """
 
     sequence: str
@@ -66,13 +70,17 @@ class SequenceScore:
     frames: list[str]
     scores: dict
     corrections: str = ""
+    comparison: str = ""
 
     @property
     def note(self) -> str:
-        """For the screen: that the masks were corrected; empty if they were not."""
-        if not self.corrections:
-            return ""
-        return f"note: {self.sequence}: these are scores of corrected masks: {self.corrections}."
+        """For the screen, a line each: that the masks were corrected, and what was compared; empty
+        if there is nothing to say."""
+        corrections = self.corrections and (
+            f"these are scores of corrected masks: {self.corrections}"
+        )
+        texts = filter(None, (corrections, self.comparison))
+        return "\n".join(f"note: {self.sequence}: {text}." for text in texts)
 
     def means(self) -> dict:
         """The scores without those of single frames; with several animals, also each animal's."""
@@ -143,7 +151,7 @@ def score_folders(
     )
     protocol = _protocol(learnt, labelled == learnt == [0] and is_alone, exclude_guidance)
     numbering = {frame_names[index] for index in labelled or ()}
-    scores = _score_masks(predictions, annotations, numbering, match=labelled == [])
+    scores, comparison = _score_masks(predictions, annotations, numbering, match=labelled == [])
     if stability and "animals" not in scores:
         masks = _find_predictions(sequence_name, Path(prediction_dir), frame_names[1:-1])
         scores |= _score_stability(masks.values())
@@ -155,6 +163,7 @@ def score_folders(
         num_annotated=len(annotations),
         frames=frames,
         scores=scores,
+        comparison=comparison,
     )
 
 
@@ -206,7 +215,7 @@ def mean_by_protocol(scores: Sequence[SequenceScore]) -> dict[str, dict]:
         scores: from `score_folders`.
 
     Returns: {protocol: {"num_sequences", "num_scored" (frames) and `measures.NUMBERS`}}; with
-        "T-Mean", of the videos that have one, if any has.
+        "T-Mean", of the videos that have one, if any has, and "num_with_T", how many have.
     """
     groups: dict[str, list[SequenceScore]] = {}
     for score in scores:
@@ -221,6 +230,7 @@ def mean_by_protocol(scores: Sequence[SequenceScore]) -> dict[str, dict]:
         with_stability = [score.scores for score in group if STABILITY in score.scores]
         if with_stability:
             means[protocol] |= mean_scores(with_stability, (STABILITY,))
+            means[protocol] |= {NUM_WITH_STABILITY: len(with_stability)}
     return means
 
 
@@ -314,8 +324,9 @@ def _score_masks(
     labelled: Collection[str],
     *,
     match: bool,
-) -> dict:
-    """Scores the masks of one video, one frame at a time.
+) -> tuple[dict, str]:
+    """Scores the masks of one video, one frame at a time. Returns also what was compared, as
+    `SequenceScore.comparison`.
 
     Args:
         predictions: frame -> mask, for the frames to score.
@@ -334,6 +345,8 @@ def _score_masks(
         accepted = range(1, VOID)
         of_masks = numbers | {number: number for number in accepted}
 
+    segmented: set[int] = set()
+
     def read_pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for frame, path in annotations.items():
             if frame not in predictions:
@@ -341,13 +354,28 @@ def _score_masks(
             prediction = _read_mask(predictions[frame], accepted, of_masks)
             annotation = read_label(path, numbers=numbers).values
             check_same_size(predictions[frame], prediction, path, annotation)
+            segmented.update(used_values(prediction))
             yield prediction, annotation
 
     matched = np.arange(256, dtype=np.uint8)
     if several and match:  # a pass of its own, so that one frame at a time is in memory
         matched = match_animals(*_unzip(read_pairs()), animals)
     found, annotated = _unzip(read_pairs())
-    return score_sequence((matched[mask] for mask in found), annotated, animals)
+    scores = score_sequence((matched[mask] for mask in found), annotated, animals)
+    own_numbers = [name for name in numbers if 1 < name < VOID]
+    return scores, "" if several else _describe_union(segmented - {0}, own_numbers)
+
+
+def _describe_union(segmented: Collection[int], annotated: Sequence[int]) -> str:
+    """That the masks of several animals were compared with the one that is annotated, as DAVIS 2016
+    does; `annotated`: the number above 1 that its files give it, if they do."""
+    if len(segmented) < 2:
+        return ""
+    number = f", as number {annotated[0]}" if annotated else ""
+    return (
+        f"one animal is annotated{number}, {len(segmented)} were segmented: all masks together are "
+        "compared"
+    )
 
 
 def _read_mask(path: Path, *numbering: Any) -> np.ndarray:

@@ -29,7 +29,9 @@ TABLE_HEADER = (
     "file",  # the mask's name
     "time_seconds",  # from the video's time stamps; empty for a folder of frames
     "animal",  # its number in the label
-    "visible",  # True or False; where False, the shape's columns are empty
+    # True or False; where False, areas and the number of components are 0, and the other columns of
+    # the shape are empty.
+    "visible",
     *COLUMNS,  # utils/evaluation/mask_tracks.py
     "speed_px_per_second",  # of the centroid, since the frame before; empty where there is none
     *CM_COLUMNS,  # empty where no scale was drawn

@@ -9,6 +9,7 @@ from utils.evaluation.label_gain import frame_difficulty, rank_next_frames
 from utils.evaluation.results import open_segmented
 from utils.inputs.parts import take_sequence_part
 from utils.inputs.sequences import VideoSequence, find_annotations
+from utils.stage3.presets import name_preset
 
 
 @dataclass(frozen=True)
@@ -21,12 +22,14 @@ class NextLabel:
             was segmented without a label.
         without_file: those of them whose label is where only `--label` finds it.
         part: the only part of the video that was segmented, as in `--frames A:B`; None is all.
+        preset: of the run; None where it had a recipe that no preset has now.
     """
 
     frame: int | None
     labelled: tuple[int, ...]
     without_file: tuple[int, ...]
     part: tuple[int, int] | None = None
+    preset: str | None = "default"
 
 
 def find_next_label(sequence: VideoSequence, results: Path) -> NextLabel:
@@ -77,4 +80,5 @@ def find_next_label(sequence: VideoSequence, results: Path) -> NextLabel:
         tuple(numbers[frame] for frame in sorted(labelled)),
         tuple(numbers[frame] for frame in sorted(labelled - files)),
         tuple(part) if part else None,
+        name_preset(segmented.record),
     )

@@ -168,14 +168,23 @@ def _files_agree(folder, rankings, video):
         expected["all"] = suggestions(rankings)
     for name, frames in expected.items():
         path = folder / f"{name}.txt"
-        lines = [line for frame in frames for line in (str(frame), frame_file(video, frame))]
+        lines = [_in_one_line(line) for line in _frame_lines(frames, video)]
         if not path.is_file() or read_text(path, "surrogateescape").splitlines()[1:] != lines:
             return False
     return True
 
 
+def _frame_lines(frames, video):
+    return [line for frame in frames for line in (str(frame), frame_file(video, frame))]
+
+
+def _in_one_line(text: str) -> str:
+    """Of a name with a line break; such a frame is found by its index."""
+    return " ".join(text.splitlines())
+
+
 def _write_lines(path, header, frames, video):
-    lines = [header, *(f"{frame}\n{frame_file(video, frame)}" for frame in frames)]
-    text = "".join(f"{line}\n" for line in lines)
+    lines = [header, *_frame_lines(frames, video)]
+    text = "".join(f"{_in_one_line(line)}\n" for line in lines)
     content = text.encode("utf-8", "surrogateescape")  # a name need not be UTF-8
     write_atomically(path, lambda temporary_path: temporary_path.write_bytes(content))

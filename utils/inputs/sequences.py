@@ -18,7 +18,7 @@ from utils.media.videos import FrameFolder, Video, VideoFile, list_videos
 Part = tuple[int, int | None]  # of a video, see `utils.media.video_part.parse_part`
 WHOLE: Part = (0, None)
 # What storage on a network, and archives that were made on a Mac, add to any folder.
-_NO_SEQUENCES = ("@eaDir", "@Recycle", "#recycle", "__MACOSX")
+NO_SEQUENCES = ("@eaDir", "@Recycle", "#recycle", "__MACOSX")
 SIZE_FOLDERS = ("480p", "1080p", "Full-Resolution")  # of DAVIS, between JPEGImages and the videos
 
 
@@ -75,7 +75,7 @@ def _list_subfolders(folder: Path) -> list[Path]:
         for path in folder.iterdir()
         if (path.is_dir() or _is_broken_folder_link(path))
         and not path.name.startswith(".")
-        and path.name not in _NO_SEQUENCES
+        and path.name not in NO_SEQUENCES
     ]
 
 
@@ -99,11 +99,16 @@ def sequence_dir(dataset_dir: Path, kind: str, sequence: str) -> Path | None:
         kind: JPEGImages or Annotations.
         sequence: a name as `list_sequences` returns it.
 
-    Returns: the folder, None if there is neither.
+    Returns: the folder, None if there is neither. Its name may compose accents differently, as
+        where one of the data set's folders was copied with a Mac.
     """
-    folders = (Path(dataset_dir, kind, "480p", sequence), Path(dataset_dir, kind, sequence))
-    exists = (folder for folder in folders if folder.is_dir() or _is_broken_folder_link(folder))
-    return next(exists, None)
+
+    def find(name: str) -> Path | None:
+        folders = (Path(dataset_dir, kind, "480p", name), Path(dataset_dir, kind, name))
+        exists = (folder for folder in folders if folder.is_dir() or _is_broken_folder_link(folder))
+        return next(exists, None)
+
+    return find(sequence) or find(spelled_as(sequence, list_sequences(dataset_dir, kind)))
 
 
 def choose_sequences(dataset_dir: Path, names: Sequence[str]) -> list[str]:

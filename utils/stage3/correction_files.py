@@ -19,7 +19,7 @@ from utils.errors import InputError
 from utils.files import move_into_place, read_json, write_atomically, write_json
 from utils.media.labels import VOID, read_label, write_label
 from utils.media.videos import Video
-from utils.stage3.corrections import KINDS, Operation, Swap, describe
+from utils.stage3.corrections import KINDS, Operation, Redraw, Swap, describe
 
 
 @dataclass(frozen=True)
@@ -302,6 +302,12 @@ def summarise(entries: Sequence[Correction], first_frame: int = 0) -> str:
     rest = f"; {left_out} left out, since the masks are not those that were corrected"
     several = "s" * (len(entries) != 1)
     return f"{len(entries)} correction{several} by hand{where}{rest * bool(left_out)}"
+
+
+def drawn_frames(entries: Iterable[Correction]) -> set[int]:
+    """The frames whose masks a person drew, as far as this holds in the present masks."""
+    redrawn = [entry for entry in entries if isinstance(entry.operation, Redraw)]
+    return {e.operation.drawn for e in redrawn if e.operation.drawn in e.holds_in}
 
 
 def _join_runs(frames: Sequence[int]) -> str:

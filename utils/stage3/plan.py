@@ -1,9 +1,8 @@
 """What a run is going to do, video by video, said before anything is trained."""
 
-import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from utils import paths
 from utils.files import existing_part, read_json
 from utils.media.images import working_size
 from utils.media.videos import Video
+from utils.stage3.presets import as_recorded
 from utils.stage3.settings import Finding, Preset
 
 # Seconds per step, and per frame and look at it, on two cores (docs/time_and_memory.md): for
@@ -75,7 +75,7 @@ class Pace:
 def find_pace(results_dir: Path, preset: Preset, precision: str, runtime: str = "keras") -> Pace:
     """The pace of earlier runs with this preset, precision and runtime in a results folder, else a
     typical one."""
-    wanted = (json.loads(json.dumps(asdict(preset))), precision, runtime)
+    wanted = (as_recorded(preset), precision, runtime)
     steps, frames = [], []
     for path in (results_dir / paths.RUNS).glob(f"*/{paths.RUN_FILE}"):
         record = read_json(path)

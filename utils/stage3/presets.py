@@ -1,7 +1,8 @@
 """What `--preset` means: one table, and the flag's type, which follows from it."""
 
-from dataclasses import replace
-from typing import Literal
+import json
+from dataclasses import asdict, replace
+from typing import Any, Literal
 
 from utils.stage3.settings import (
     FineTuning,
@@ -59,3 +60,22 @@ PRESETS = {
     "paper": PAPER,
 }
 PresetName = Literal[*PRESETS]  # the choices of every --preset flag
+
+
+def as_recorded(preset: Preset) -> dict[str, Any]:
+    """A preset as run.json has it."""
+    return json.loads(json.dumps(asdict(preset)))
+
+
+def name_preset(record: dict[str, Any]) -> str | None:
+    """The name of the preset of a run.
+
+    Args:
+        record: the content of its run.json.
+
+    Returns: None for a recipe that no preset has now; "default" where no recipe is recorded.
+    """
+    recorded = record.get("key", {}).get("preset")
+    if recorded is None:
+        return "default"
+    return next((name for name, one in PRESETS.items() if as_recorded(one) == recorded), None)

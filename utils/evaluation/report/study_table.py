@@ -5,13 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from utils.evaluation.label_gain import LabelGain, rank_study
+from utils.evaluation.label_gain import MIN_GAIN_FRAMES, LabelGain, rank_study
 from utils.evaluation.report.embedding import embed_image
 from utils.evaluation.report.sparkline import Sparkline, draw_per_animal, draw_trust
 from utils.evaluation.report.video_report import VideoReport
 from utils.evaluation.results import SegmentedVideo
 
-MIN_GAIN_FRAMES = 1.0  # a label that promises less is not proposed
 MAX_PROPOSALS = 9
 _MAX_FRAMES_TO_CHECK = 4  # named in the table; the video's own page has all of them
 _STRIP_QUALITY = 72

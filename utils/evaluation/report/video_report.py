@@ -8,6 +8,7 @@ import numpy as np
 
 from utils import paths
 from utils.evaluation.confidence import Confidence, consistency, frames_to_check, read_confidence
+from utils.evaluation.corrected_masks import find_drawn_frames
 from utils.evaluation.frame_times import FrameTimes, read_frame_times
 from utils.evaluation.label_gain import find_labelled
 from utils.evaluation.mask_tracks import MaskTrack, compute_speed, follow_animals
@@ -31,6 +32,7 @@ class VideoReport:
         frame_times: when the frames were taken, where that is known.
         scale: how long a pixel is, None if nobody has drawn it.
         labelled_now: frames with a label, whether or not the run had it.
+        drawn: frames whose masks a person drew after the run.
         size: height and width of its masks.
         strip: some of its frames side by side, from `make_strip`.
     """
@@ -44,6 +46,7 @@ class VideoReport:
     frame_times: FrameTimes
     scale: Scale | None
     labelled_now: list[int]
+    drawn: set[int]
     size: tuple[int, int]
     strip: np.ndarray
 
@@ -70,7 +73,8 @@ class VideoReport:
     @property
     def frames_to_check(self) -> list[int]:
         """Indices of the frames to look at first, the worst one first."""
-        return frames_to_check(self.trust, self.video.labelled_frames)
+        # The confidence of a mask that was drawn since is that of the one it replaces.
+        return frames_to_check(self.trust, {*self.video.labelled_frames, *self.drawn})
 
     def speed(self, animal: int) -> np.ndarray:
         """float64 (frames,), px/s, or px per frame where the times are not known."""
@@ -132,6 +136,7 @@ def make_video_report(
         frame_times=read_frame_times(video),
         scale=find_scale(name, video.input_path, size),
         labelled_now=find_labelled(video),
+        drawn=find_drawn_frames(video),
         size=size,
         strip=make_strip(video, tracks, size, overlay_path),
     )
