@@ -77,8 +77,9 @@ def test_keys_work_after_the_line_of_frames_was_pressed_and_a_number_entered(mak
     session.wait_text("#frame-state", "Frame 4")
 
 
-TYPED = """([key, code, ctrlKey]) => document.getElementById("canvas").dispatchEvent(
-  new KeyboardEvent("keydown", { key, code, ctrlKey, bubbles: true, cancelable: true }))"""
+TYPED = """([key, code, ctrlKey, modifierAltGraph = false]) =>
+  document.getElementById("canvas").dispatchEvent(new KeyboardEvent("keydown",
+    { key, code, ctrlKey, modifierAltGraph, bubbles: true, cancelable: true }))"""
 
 
 def test_letters_are_found_on_keyboards_of_another_alphabet(make_session):
@@ -97,6 +98,8 @@ def test_letters_are_found_on_keyboards_of_another_alphabet(make_session):
     ]:
         page.evaluate(TYPED, [key, code, False])
         assert tool.get_attribute("data-tool") == expected, (key, code)
+    page.evaluate(TYPED, ["€", "KeyE", False, True])
+    assert tool.get_attribute("data-tool") == "brush"
     session.drag((40, 30), (60, 30))
     session.wait_text("#frame-state", "unsaved")
     page.evaluate(TYPED, ["я", "KeyZ", True])

@@ -73,12 +73,24 @@ def test_animals_in_colours_have_one_number_in_all_labels_of_a_video(client, tas
     labels = {f: labels_of(client.get(f"/api/masks/label/{f}")).copy() for f in (2, 5)}
     assert labels[2][20, 20] == 1 and labels[2][20, 50] == labels[5][20, 50] == 2
     labels[saved][40:45, 45:60] = 2
+    labels[saved][50:55, 10:30] = 3  # an animal that the other program has not seen
+    other = task.label_path(7 - saved)
+    before = other.read_bytes()
     assert client.post(f"/api/labels/{saved}", data=png(labels[saved])).status_code == 200
     of_run = read_labels(open_dataset_sequence(dataset, "hen"), (2, 5))
     for frame, expected in labels.items():
-        assert of_run[frame].animals == (1, 2)
+        assert of_run[frame].animals == (1, 2, 3)
         np.testing.assert_array_equal(of_run[frame].values, expected)
         np.testing.assert_array_equal(labels_of(client.get(f"/api/masks/label/{frame}")), expected)
+    assert other.read_bytes() == before
+
+
+def test_labels_of_more_colours_than_animals_are_read_each_by_itself(client, task):
+    for frame, blue in ((2, 0), (5, 120)):
+        colours = [(200, 0, blue + 4 * i) for i in range(20)]
+        write_coloured(task.label_path(frame), *((c, 4 * i) for i, c in enumerate(colours)))
+    for frame in (2, 5):
+        assert client.get(f"/api/masks/label/{frame}").status_code == 200
 
 
 def test_one_animal_in_a_colour_stays_one_when_another_frame_is_labelled(client, task, dataset):

@@ -22,6 +22,7 @@ from utils.media.labels import (
     VOID,
     number_colours,
     read_label,
+    write_coloured_label,
     write_label,
 )
 from utils.media.videos import Video
@@ -123,9 +124,8 @@ class AnnotationTask:
     def save_label(self, frame: int, labels: np.ndarray) -> Path:
         """Writes the label of a frame, in place of the one it has.
 
-        Labels of other frames whose animals have colours and no numbers are written again with the
-        numbers that `read_label` gives them: numbers and colours together would be more animals
-        than there are.
+        Animals that other labels of the video know by a colour are written in it: numbers and
+        colours together would be more animals than there are.
 
         Args:
             labels: uint8 (height, width), 0 background, 1..MAX_ANIMALS animals, of which there is
@@ -134,12 +134,11 @@ class AnnotationTask:
         Returns: the file.
         """
         path = self.label_path(frame)
-        numbers, coloured = self._number_colours()
-        for other in coloured:
-            if other != path:
-                values = read_label(other, numbers=numbers).values
-                write_label(other, values, sorted(numbers.values()))
-        write_label(path, labels, range(1, int(labels.max()) + 1))
+        numbers, _ = self._number_colours()
+        if numbers:
+            write_coloured_label(path, labels, numbers)
+        else:
+            write_label(path, labels, range(1, int(labels.max()) + 1))
         return path
 
     def _number_colours(self) -> tuple[dict[int, int], tuple[Path, ...]]:

@@ -40,6 +40,7 @@ __all__ = [
     "number_colours",
     "read_label",
     "read_labels",
+    "write_coloured_label",
     "write_label",
 ]
 
@@ -99,7 +100,8 @@ def number_colours(paths: Sequence[Path]) -> tuple[dict[int, int], tuple[Path, .
     Args:
         paths: of the labels; files that are no labels are passed over.
 
-    Returns: {name: number} for `read_label`, empty without such colours, and the files with them.
+    Returns: {name: number} for `read_label`, empty without such colours or with too many animals,
+        and the files with them.
     """
     contents = {}
     for path in paths:
@@ -108,7 +110,10 @@ def number_colours(paths: Sequence[Path]) -> tuple[dict[int, int], tuple[Path, .
     coloured = tuple(
         path for path, content in contents.items() if max(content.names, default=0) >= FIRST_COLOUR
     )
-    return _number_animals(list(contents.values())) if coloured else {}, coloured
+    names = {name for content in contents.values() for name in content.names}
+    if not coloured or len(names) > MAX_ANIMALS:
+        return {}, ()
+    return _number_animals(list(contents.values())), coloured
 
 
 def read_label(
@@ -230,6 +235,24 @@ def write_label(
         grey = np.zeros(256, np.uint8)
         grey[[1, VOID]] = WHITE, GREY_VOID
         image = Image.fromarray(grey[values])
+    write_atomically(path, lambda temporary_path: image.save(temporary_path, format="PNG"))
+
+
+def write_coloured_label(path: Path, values: np.ndarray, numbers: Mapping[int, int]) -> None:
+    """Writes a label in RGB, atomically, for a video whose other labels name animals by colours.
+
+    Args:
+        path: of the file.
+        values: uint8 (height, width), 0 background, numbers of animals.
+        numbers: {name: number} of `number_colours`; an animal that has no colour there gets that
+            of its number in the DAVIS palette.
+    """
+    colours = davis_palette().copy()
+    for name, number in numbers.items():
+        if name >= FIRST_COLOUR:
+            packed = name - FIRST_COLOUR
+            colours[number] = packed >> 16, packed >> 8 & 255, packed & 255
+    image = Image.fromarray(colours[values])
     write_atomically(path, lambda temporary_path: image.save(temporary_path, format="PNG"))
 
 

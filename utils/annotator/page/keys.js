@@ -172,11 +172,13 @@ export function connectKeys() {
 
 const focusCanvas = () => $("canvas").focus({ preventScroll: true });
 
-/** Letters in lower case; where the keyboard writes another alphabet, the letter that is on the same
- * key of an English one. Latin letters are where the person's own keyboard has them. */
-function keyOf({ key, code }) {
+/** Letters in lower case; where the keyboard writes another alphabet, the letter that is on the
+ * same key of an English one. Latin letters are where the person's own keyboard has them, and
+ * signs that AltGr writes are no letters. */
+function keyOf(event) {
+  const { key, code } = event;
   const isForeign = !/[\x00-\x7f]|\p{Script=Latin}/u.test(key);
-  if (isForeign && /^Key[A-Z]$/.test(code)) return code.at(-1).toLowerCase();
+  if (isForeign && !event.getModifierState("AltGraph") && /^Key[A-Z]$/.test(code)) return code.at(-1).toLowerCase();
   return key.length === 1 ? key.toLowerCase() : key;
 }
 
