@@ -122,9 +122,8 @@ def make_video(
         matrix = place(
             cut, start + progress * shift, np.exp(progress * growth), False, progress * degrees
         )
-        pose = replace(
-            bending, body=BODY * min(1.0, 3 * progress), legs=LEGS * min(1.0, 3 * progress)
-        )
+        bent = min(1.0, 3 * progress)
+        pose = replace(bending, body=BODY * bent, legs=LEGS * bent)
         layer = draw(cut, matrix, size, ANIMAL, pose, index)
         corner = (ZOOM - 1) * middle + progress * pan
         behind = cv2.warpAffine(

@@ -234,6 +234,11 @@ def _check_numbers(values: np.ndarray, nonzero: list[int]) -> None:
     raise _NotALabelError(found)
 
 
+def unpack_colour(packed: int) -> Colour:
+    """The red, green and blue, 0..255, of the 24 bits of a colour."""
+    return packed >> 16, packed >> 8 & 255, packed & 255
+
+
 def _decode_colours(rgb: np.ndarray) -> Content:
     packed = _pack(rgb)
     used = np.unique(packed).tolist()
@@ -259,7 +264,7 @@ def _decode_colours(rgb: np.ndarray) -> Content:
     places[packed == palette[VOID]] = VOID
     for place, colour in enumerate(animals, start=1):
         places[packed == colour] = place
-    colours = tuple((colour >> 16, colour >> 8 & 255, colour & 255) for colour in animals)
+    colours = tuple(map(unpack_colour, animals))
     void = tuple(davis_palette()[VOID].tolist())
     return Content(places, tuple(names[colour] for colour in animals), colours=colours, void=void)
 

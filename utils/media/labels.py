@@ -26,6 +26,7 @@ from utils.media.label_content import (
     check_one_way,
     davis_palette,
     decode_label,
+    unpack_colour,
     used_values,
 )
 
@@ -250,8 +251,7 @@ def write_coloured_label(path: Path, values: np.ndarray, numbers: Mapping[int, i
     colours = davis_palette().copy()
     for name, number in numbers.items():
         if name >= FIRST_COLOUR:
-            packed = name - FIRST_COLOUR
-            colours[number] = packed >> 16, packed >> 8 & 255, packed & 255
+            colours[number] = unpack_colour(name - FIRST_COLOUR)
     image = Image.fromarray(colours[values])
     write_atomically(path, lambda temporary_path: image.save(temporary_path, format="PNG"))
 

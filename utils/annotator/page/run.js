@@ -67,7 +67,7 @@ export class RunPanel {
   async copy() {
     try {
       await navigator.clipboard.writeText($("command").textContent);
-      showMessage(`Command copied.${unsavedNote()}`);
+      showMessage(`Command copied. ${unsavedNote()}`.trim());
     } catch {
       getSelection().selectAllChildren($("command"));
       showMessage("Press Ctrl+C to copy the selected command.");
@@ -81,7 +81,8 @@ export class RunPanel {
       if (this.state === "running") await postJson("/api/run/cancel", {});
       this.hasNewLabels = false;
       this.show(await postJson("/api/run", { preset: $("preset").value }));
-      if (unsavedNote()) showMessage(unsavedNote().trim());
+      const note = unsavedNote();
+      if (note) showMessage(note);
     } catch (error) {
       this.showButton();
       showError(error);
@@ -200,12 +201,12 @@ export class RunPanel {
   }
 }
 
-/** Of frames whose changes the run does not use. */
+/** Which frames have changes that the run does not use; empty if none has. */
 function unsavedNote() {
   const frames = unsavedFrames();
   if (!frames.length) return "";
   const [which, has] = frames.length > 1 ? ["Frames", "have"] : ["Frame", "has"];
-  return ` ${which} ${frames.join(", ")} ${has} unsaved changes, which the run does not use.`;
+  return `${which} ${frames.join(", ")} ${has} unsaved changes, which the run does not use.`;
 }
 
 function duration(seconds) {

@@ -79,7 +79,7 @@ export class Work {
     this.at = this.steps.length - 1;
   }
 
-  /** Goes on with a draft of an earlier page: undo leads to what it was drawn on. */
+  /** Goes on with a draft of an earlier page: undo leads to the label that there is. */
   addDraft(values) {
     this.add(values, {}, null, 0);
     this.keptStep = this.step;
