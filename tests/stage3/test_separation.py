@@ -155,6 +155,55 @@ def test_what_comes_from_elsewhere_is_taken_out_once_it_is_large(sides, in_part)
     np.testing.assert_array_equal(corrected[index], animal)
 
 
+class HiddenAnimal:
+    """An animal, most of which is then behind a trunk; on the other side, its head is seen from
+    frame 1 on. All flow is unknown: only what appears apart is found."""
+
+    def __init__(self):
+        self.whole, self.head = square(20, side=30), square(4, side=12, top=32)
+        self.rear = self.whole.copy()
+        self.rear[:, :35] = False
+        self.watch = SeparationWatch(Separation(), lambda one, other: None)
+        assert not self.watch(0, self.whole, None)
+        self.frame = 0
+
+    def see(self, *regions: np.ndarray) -> np.ndarray:
+        """What is left of these regions in the next frame."""
+        self.frame += 1
+        region = np.any(regions, axis=0)
+        return self.watch(self.frame, region, None).get(self.frame, region)
+
+
+@pytest.mark.parametrize("with_specks", [False, True])
+def test_a_head_that_came_out_stays_when_something_large_appears(with_specks):
+    animal = HiddenAnimal()
+    parts = animal.rear | animal.head
+    for index in range(24):
+        speck = square(60 + 6 * (index % 5), side=2, top=4)
+        animal.see(parts, speck if with_specks and index % 2 else parts)
+    np.testing.assert_array_equal(animal.see(parts, square(100, side=28)), parts)
+
+
+def test_what_stayed_when_something_large_appeared_may_still_be_another_animal():
+    animal = HiddenAnimal()
+    newcomer = square(100, side=14)
+    animal.see(animal.rear, newcomer)
+    kept = animal.see(animal.rear, newcomer, square(140, side=28))
+    np.testing.assert_array_equal(kept, animal.rear | newcomer)
+    for side in range(15, 30):
+        kept = animal.see(animal.rear, square(100, side=side))
+        if not kept[:, 100:].any():
+            break
+    np.testing.assert_array_equal(kept, animal.rear)
+
+
+def test_all_strays_are_taken_out_where_either_could_be_the_animals():
+    animal = HiddenAnimal()
+    animal.see(animal.rear, square(100, side=21))
+    kept = animal.see(animal.rear, square(100, side=21), square(140, side=20))
+    np.testing.assert_array_equal(kept, animal.rear)
+
+
 def test_two_that_never_part_stay_one():
     assert not any(Scene([20, 24, 28, 32, 36, 40, 40, 40, 40, 40]).watch())
 

@@ -274,6 +274,29 @@ def test_a_part_comes_back_also_in_what_was_background_in_the_label():
         assert not any(seen_in_known_background(4, other=other))
 
 
+def foot_that_comes_out(length, patience=3, other=None):
+    """How many pixels are kept of a foot that grows out of the body where the label shows
+    background, in five frames. The animal had a foot of 4x6 px elsewhere, which is hidden."""
+    body, hidden = square(10, 10, 12), square(22, 10, 12)
+    hidden[26:], hidden[:, 16:] = False, False
+    label = (body | hidden).astype("uint8")
+    if other is not None:
+        label[other] = 2
+    keep = TemporalFilter(replace(REFINEMENT, patience=patience), label)
+    keep(probability(body), still_picture())
+    foot = square(22, 18, 12)
+    foot[22 + length :], foot[:, 22:] = False, False
+    return [keep(probability(body, foot), still_picture())[24:].sum() for _ in range(5)]
+
+
+def test_a_foot_comes_out_also_where_the_label_shows_background():
+    beyond_margin = 4 * 2
+    assert foot_that_comes_out(4) == [0, 0, *[beyond_margin] * 3]
+    assert not any(foot_that_comes_out(12))  # 44 px beyond the margin, and 24 are missing
+    assert not any(foot_that_comes_out(4, patience=0))
+    assert not any(foot_that_comes_out(4, other=square(25, 20, 4)))  # it is this one
+
+
 @pytest.mark.parametrize("place", [(12, 50), (12, 19)], ids=["far", "touching"])
 def test_what_is_out_of_all_reach_or_touches_the_animal_by_chance_is_no_part_at_once(place):
     body, spot = square(10, 10, 10), square(*place, 6)

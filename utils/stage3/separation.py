@@ -23,6 +23,7 @@ from utils.stage3.temporal_filter import distance_to
 MIN_PIECE = 0.03  # share of the region's area: smaller ones say nothing
 MIN_STAYS = 0.3  # share of an area that is no newcomer's; with less, it is not clear who is who
 SMOOTH_PX = 7  # side of the neighbourhood that decides to whom a pixel belongs
+MAX_BIRTHS = 8  # of strays that are told apart; of more, the two oldest count as one
 
 
 class SeparationWatch:
@@ -38,7 +39,9 @@ class SeparationWatch:
         self._find_motion = find_motion
         self._seen: deque[tuple[int, np.ndarray]] = deque(maxlen=settings.memory)
         self._frames_apart = 0
-        self._strays: dict[int, np.ndarray] = {}  # frame -> pieces that came from elsewhere
+        # Frame -> pieces that came from elsewhere, uint8: 0, or 1.. in the order of their births.
+        self._strays: dict[int, np.ndarray] = {}
+        self._births = 0
         self._frames_unclear = 0  # in a row, in which hardly anything is left without them
 
     def __call__(
@@ -73,30 +76,24 @@ class SeparationWatch:
             self._seen[place] = (seen, regions.get(seen, mask))
 
     def _follow_strays(self, frame, region, motion) -> dict[int, np.ndarray]:
-        """Follows pieces that were not a part of the region when they appeared; frame -> all of
-        them together, once they are so large that they are another animal. If without them hardly
-        anything is left of the animal, they may be the animal."""
-        strays = np.zeros_like(region)
-        if self._seen and self._seen[-1][1].any():
-            before = self._seen[-1][1]
-            carried = warp_mask(before, motion)
-            if carried.any():
-                strays = region & ~touching(region, carried)
-            if self._strays:
-                last = next(reversed(self._strays.values()))
-                owner = before.astype("uint8") + (before & last)
-                strays = strays | (inherit(owner, region, motion, 2) == 2)
-        if not strays.any():
+        """Follows pieces that were not a part of the region when they appeared; frame -> those that
+        are taken out, once all of them together are so large that they are another animal. If
+        without them hardly anything is left of the animal, they may be the animal."""
+        strays = self._find_strays(region, motion)
+        area, whole = np.count_nonzero(strays), np.count_nonzero(region)
+        if not area:
             self._forget_strays()
             return {}
         # What grows by more than its own size was found by chance near a stray.
-        if self._strays and np.count_nonzero(strays) > 2 * np.count_nonzero(last):
+        if self._strays and area > 2 * np.count_nonzero(next(reversed(self._strays.values()))):
             self._strays = {}
         self._strays[frame] = strays
         if len(self._strays) > self.settings.memory:
             del self._strays[next(iter(self._strays))]
-        area, whole = np.count_nonzero(strays), np.count_nonzero(region)
-        alone = [np.count_nonzero(mask & ~self._strays.get(f, False)) for f, mask in self._seen]
+        nothing = np.zeros_like(strays)
+        alone = [
+            np.count_nonzero(mask & (self._strays.get(f, nothing) == 0)) for f, mask in self._seen
+        ]
         most = max(alone, default=whole)
         if whole - area < MIN_STAYS * most:
             self._frames_unclear += 1
@@ -107,17 +104,64 @@ class SeparationWatch:
         self._frames_unclear = 0
         is_large = area >= self.settings.min_area * (whole - area) > 0
         if is_large and whole >= self.settings.growth * most:
-            return dict(self._strays)
+            return self._newest_strays(whole - most)
         return {}
 
+    def _find_strays(self, region, motion):
+        """The strays of the next frame, uint8 (H, W) as in `_strays`: where those of the frame
+        before have gone, and what has appeared apart from everything."""
+        strays = np.zeros(region.shape, "uint8")
+        if not self._seen or not self._seen[-1][1].any():
+            return strays
+        before = self._seen[-1][1]
+        if self._strays:
+            owner = before * (1 + next(reversed(self._strays.values())))
+            strays = np.maximum(inherit(owner, region, motion, 1 + self._births), 1) - 1
+        carried = warp_mask(before, motion)
+        new = region & ~touching(region, carried)
+        if carried.any() and new.any():
+            strays[new] = self._next_birth(strays)
+        return strays
+
+    def _next_birth(self, strays) -> int:
+        """The number of what has just appeared; changes those in `strays` and in `_strays`."""
+        if self._births and not (strays == self._births).any():
+            return self._births  # what appeared last is gone, as specks are
+        if self._births == MAX_BIRTHS:
+            for numbers in (strays, *self._strays.values()):
+                numbers[numbers > 1] -= 1
+            self._births -= 1
+        self._births += 1
+        return self._births
+
+    def _newest_strays(self, area: int) -> dict[int, np.ndarray]:
+        """Which strays are taken out: the newest ones, as few as have this area, pixels, since an
+        older one may be a part of the animal that was hidden; all if the others have it as well.
+
+        Returns: frame -> bool (H, W), of the last frame and those before.
+        """
+        strays = next(reversed(self._strays.values()))
+        for birth in range(self._births, 0, -1):
+            if np.count_nonzero(strays >= birth) >= area:
+                break
+        if np.count_nonzero((strays > 0) & (strays < birth)) >= area:
+            birth = 1
+        newest = {frame: numbers >= birth for frame, numbers in self._strays.items()}
+        return {frame: mask for frame, mask in newest.items() if mask.any()}
+
     def _forget_strays(self):
-        self._strays, self._frames_unclear = {}, 0
+        self._strays, self._births, self._frames_unclear = {}, 0, 0
 
     def _take_out(self, newcomer: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
         corrected = {
             frame: mask & ~newcomer[frame] for frame, mask in self._seen if frame in newcomer
         }
+        older = {frame: n * ~newcomer.get(frame, False) for frame, n in self._strays.items()}
         self.correct(corrected)
+        # Whether they are parts of the animal is still open.
+        last = next(reversed(older.values()), None)
+        if last is not None and last.any():
+            self._strays, self._births = older, int(last.max())
         return corrected
 
     def _trace_back(self, pieces: np.ndarray, count: int) -> dict[int, np.ndarray]:

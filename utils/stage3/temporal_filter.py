@@ -60,6 +60,8 @@ class TemporalFilter:
         self.known_background = ~np.isin(label, (animal, VOID))
         self.known_others = self.last_others
         self._returned = np.zeros_like(self.last_mask)
+        self._limbs = np.zeros_like(self.last_mask)  # parts of the mask, in known background
+        self._missing_since = 0  # pixels of the animal, at most, since it has such limbs
         self.frames_since = 0
         self.areas = deque([np.count_nonzero(self.last_mask)], MEMORY)
         self.frames_in_doubt = np.zeros(label.shape, "uint8")  # in a row, of what may be a part
@@ -98,7 +100,10 @@ class TemporalFilter:
             radius = self.refinement.radius * diagonal * (distance_frames + self.frames_since)
             animal = carry(self.last_mask, motion)
             to_animal = distance_to(animal)
-            known = self.known_background & (to_animal > self.refinement.margin * diagonal)
+            limbs = warp_mask(self._limbs, motion)
+            beyond = distance_to(animal & ~limbs) if limbs.any() else to_animal
+            doubted = limbs | (warp_labels(self.frames_in_doubt, motion) > 0)
+            known = self.known_background & (doubted | (beyond > self.refinement.margin * diagonal))
             others = warp_mask(self.last_others, motion)
             entrance_counts = self.refinement.entrance and not self.frames_since
             # Where hardly any flow is reliable, what enters may be the animal.
@@ -111,20 +116,24 @@ class TemporalFilter:
             returned, in_doubt = self._parts_in_background(
                 found, found & known, to_animal, others, 2 * radius
             )
+            limbs = self._limbs_in_background(found, found & known, animal, others)
+            in_doubt |= limbs
             others |= found & known & ~returned & ~in_doubt
             mask, others = sort_regions(found & ~in_doubt, animal, radius, others)
             parts = self._parts_in_doubt(found & ~mask & ~others, mask, motion)
             mask = mask | parts
             self._returned = (self._returned | returned | parts) & mask
+            self._limbs = parts & limbs
             self.known_others = (self.known_others | others) & ~mask
         if mask.any():
             self.areas.append(np.count_nonzero(mask))
             self.last_mask, self.last_others, self.frames_since = mask, others, 0
-            self.known_background = (self.known_background | others) & ~mask
+            self.known_background = (self.known_background | others) & (~mask | self._limbs)
         else:
             # The lost animal may have been tracked as another: any nearby region is accepted again.
             self.last_others = np.zeros_like(mask)
             self.known_background = self.known_background & ~found
+            self._limbs = np.zeros_like(mask)
             self.frames_since += distance_frames
         return mask
 
@@ -142,6 +151,7 @@ class TemporalFilter:
         self.known_others = (self.known_others | self.last_others) & ~animal
         self.known_background = (self.known_background | self.last_others) & ~animal
         self.last_mask, self.frames_since = animal, 0
+        self._limbs = np.zeros_like(animal)
         self.areas[-1] = np.count_nonzero(animal)
 
     def expect(self, motion: Motion | None, *, with_others: bool = False) -> np.ndarray | None:
@@ -197,6 +207,37 @@ class TemporalFilter:
         in_doubt = is_part & (of_returned == 0) & (of_animal < MIN_CARRIED * areas)
         return (is_part & (of_returned > 0))[regions], in_doubt[regions]
 
+    def _limbs_in_background(self, found, in_background, animal, others):
+        """Pieces of the known background that the animal's own region reaches into, as with a foot
+        that was missed or behind a stone. Each is no larger than what is missing of the animal, or
+        was while it had others, and touches nothing that is something else.
+
+        Args:
+            found, in_background, others: bool (H, W), as in `_parts_in_background`.
+            animal: bool (H, W), carried on.
+
+        Returns: the pieces, bool (H, W), in doubt or not.
+        """
+        nothing = np.zeros_like(found)
+        # In the label's own frame nothing is hidden.
+        may_be_hidden = self.refinement.patience and len(self.areas) > 1
+        if not (may_be_hidden and in_background.any() and (found & animal).any()):
+            return nothing
+        count, regions = cv2.connectedComponents(found.astype("uint8"), connectivity=8)
+        of_animal = np.bincount(regions[found & animal], minlength=count)
+        reaching = in_background & (regions == of_animal.argmax())
+        seen = (of_animal > 0)[regions] & ~reaching
+        missing = max(self.areas) - np.count_nonzero(seen)
+        # An animal that comes nearer outgrows what it was.
+        self._missing_since = max(missing, self._missing_since if self._limbs.any() else 0)
+        count, pieces = cv2.connectedComponents(reaching.astype("uint8"), connectivity=8)
+        something_else = (others | self.known_others).astype("uint8")
+        touched = cv2.dilate(something_else, np.ones((3, 3), "uint8")) > 0
+        is_limb = np.bincount(pieces.ravel(), minlength=count) <= self._missing_since
+        is_limb[pieces[touched]] = False
+        is_limb[0] = False  # what is no piece
+        return is_limb[pieces]
+
     def _parts_in_doubt(self, in_doubt, mask, motion):
         """Which regions in doubt are a part of the animal."""
         counted, self.frames_in_doubt = self.frames_in_doubt, np.zeros_like(self.frames_in_doubt)
@@ -208,6 +249,8 @@ class TemporalFilter:
         np.maximum.at(frames, regions[in_doubt], counted[in_doubt])
         frames = np.minimum(frames + 1, self.refinement.patience)
         missing = max(self.areas) - np.count_nonzero(mask)
+        if self._limbs.any():
+            missing = max(missing, self._missing_since)
         areas = np.bincount(regions.ravel(), minlength=count)
         areas[0] = frames[0] = 0  # what is not in doubt
         # All of them together: those that are longest in sight first, then the smallest.
