@@ -156,7 +156,10 @@ class SeparationWatch:
         corrected = {
             frame: mask & ~newcomer[frame] for frame, mask in self._seen if frame in newcomer
         }
-        older = {frame: n * ~newcomer.get(frame, False) for frame, n in self._strays.items()}
+        older = {
+            frame: np.where(newcomer[frame], np.uint8(0), numbers) if frame in newcomer else numbers
+            for frame, numbers in self._strays.items()
+        }
         self.correct(corrected)
         # Whether they are parts of the animal is still open.
         last = next(reversed(older.values()), None)
