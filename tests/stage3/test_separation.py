@@ -175,13 +175,10 @@ class HiddenAnimal:
         return self.watch(self.frame, region, None).get(self.frame, region)
 
 
-@pytest.mark.parametrize("with_specks", [False, True])
-def test_a_head_that_came_out_stays_when_something_large_appears(with_specks):
+def test_a_head_that_came_out_stays_when_something_large_appears():
     animal = HiddenAnimal()
     parts = animal.rear | animal.head
-    for index in range(24):
-        speck = square(60 + 6 * (index % 5), side=2, top=4)
-        animal.see(parts, speck if with_specks and index % 2 else parts)
+    animal.see(parts)
     np.testing.assert_array_equal(animal.see(parts, square(100, side=28)), parts)
 
 
@@ -195,22 +192,25 @@ def test_what_stayed_when_something_large_appeared_may_still_be_another_animal()
         corrected = animal.watch(frame, animal.rear | square(100, side=side), None)
         if corrected:
             break
-    assert list(corrected) == list(range(2, frame + 1))  # since the other one appeared
+    assert sorted(corrected) == list(range(1, frame + 1))
     assert not any(mask[:, 100:].any() for mask in corrected.values())
 
 
-def test_a_newcomer_that_grows_is_taken_out_of_the_frames_that_show_it():
+@pytest.mark.parametrize("with_specks", [False, True])
+def test_a_newcomer_that_grows_is_taken_out_of_the_frames_that_show_it(with_specks):
     animal = HiddenAnimal()
     parts = animal.rear | animal.head
     for _ in range(5):
         animal.see(parts)
-    for frame, side in enumerate(range(8, 34), start=6):
-        corrected = animal.watch(frame, parts | square(100, side=side), None)
+    for frame, side in enumerate(np.linspace(8, 30, 40).round().astype(int), start=6):
+        speck = square(60 + 6 * (frame % 5), side=2, top=4)
+        shown = parts | speck if with_specks and frame % 2 else parts
+        corrected = animal.watch(frame, shown | square(100, side=side), None)
         if corrected:
             break
-    assert list(corrected) == list(range(6, frame + 1))
+    assert sorted(corrected) == list(range(6, frame + 1))
     for mask in corrected.values():
-        np.testing.assert_array_equal(mask, parts)
+        assert (mask & parts == parts).all() and not mask[:, 100:].any()
     assert not animal.watch(frame + 1, parts, None)
 
 

@@ -85,8 +85,11 @@ class SeparationWatch:
             self._forget_strays()
             return {}
         # What grows by more than its own size was found by chance near a stray.
-        if self._strays and area > 2 * np.count_nonzero(next(reversed(self._strays.values()))):
-            self._strays = {}
+        if self._strays:
+            last = next(reversed(self._strays.values()))
+            grown = np.isin(strays, last[last > 0])
+            if np.count_nonzero(grown) > 2 * np.count_nonzero(last):
+                self._strays = {}
         self._strays[frame] = strays
         if len(self._strays) > self.settings.memory:
             del self._strays[next(iter(self._strays))]
@@ -135,8 +138,9 @@ class SeparationWatch:
         return self._births
 
     def _newest_strays(self, area: int) -> dict[int, np.ndarray]:
-        """Which strays are taken out: the newest ones, as few as have this area, pixels, since an
-        older one may be a part of the animal that was hidden; all if the others have it as well.
+        """Which strays are taken out: as few of the newest as together have this area, pixels,
+        since an older one may be a part of the animal that was hidden; all if the others have it
+        as well.
 
         Returns: frame -> bool (H, W), of the last frame and those before.
         """
@@ -146,8 +150,12 @@ class SeparationWatch:
                 break
         if np.count_nonzero((strays > 0) & (strays < birth)) >= area:
             birth = 1
-        newest = {frame: numbers >= birth for frame, numbers in self._strays.items()}
-        return {frame: mask for frame, mask in newest.items() if mask.any()}
+        newest = {}
+        for frame, numbers in reversed(self._strays.items()):
+            if not (numbers >= birth).any():
+                break  # before that, something else may have had the number
+            newest[frame] = numbers >= birth
+        return newest
 
     def _forget_strays(self):
         self._strays, self._births, self._frames_unclear = {}, 0, 0

@@ -71,8 +71,8 @@ class Refinement:
         entrance: share of the diagonal from the animal's mask beyond which what enters through the
             frame's edge is another animal; 0: it never is.
         patience: frames looked at in a row that show a region out of reach or in the known
-            background, or a piece of one, no larger than what is missing of the animal, before it
-            is taken for a part of it; 0: it never is.
+            background, or a piece that reaches from the animal into it, no larger than what is
+            missing of the animal, before it is taken for a part of it; 0: it never is.
         neighbour_weight: of the frames before and after in the mean of an animal's probability,
             relative to the frame's own, see `utils.stage3.smoothing`; 0: each frame for itself.
     """

@@ -10,7 +10,8 @@ region each pixel goes to the nearer.
 
 What is hidden of an animal may come out again on the other side of a trunk, out of reach. So a
 region that is neither near the animal nor known to be another animal is a part of it if it stays in
-sight and is no larger than what is missing of the animal, also in what was background in the label.
+sight and is no larger than what is missing of the animal, also in what was background in the label;
+and so is a piece there that reaches out of the animal, such as a foot that was behind a stone.
 """
 
 from collections import deque
@@ -61,7 +62,7 @@ class TemporalFilter:
         self.known_others = self.last_others
         self._returned = np.zeros_like(self.last_mask)
         self._limbs = np.zeros_like(self.last_mask)  # parts of the mask, in known background
-        self._missing_since = 0  # pixels of the animal, at most, since it has such limbs
+        self._missing_since = 0  # the most pixels that were missing since it has had such limbs
         self.frames_since = 0
         self.areas = deque([np.count_nonzero(self.last_mask)], MEMORY)
         self.frames_in_doubt = np.zeros(label.shape, "uint8")  # in a row, of what may be a part
@@ -117,7 +118,7 @@ class TemporalFilter:
                 found, found & known, to_animal, others, 2 * radius
             )
             limbs = self._limbs_in_background(found, found & known, animal, others)
-            in_doubt |= limbs
+            in_doubt = in_doubt | limbs
             others |= found & known & ~returned & ~in_doubt
             mask, others = sort_regions(found & ~in_doubt, animal, radius, others)
             parts = self._parts_in_doubt(found & ~mask & ~others, mask, motion)
@@ -126,7 +127,9 @@ class TemporalFilter:
             self._limbs = parts & limbs
             self.known_others = (self.known_others | others) & ~mask
         if mask.any():
-            self.areas.append(np.count_nonzero(mask))
+            area, rest = np.count_nonzero(mask), np.count_nonzero(mask & ~self._limbs)
+            # Its limbs do not raise what the animal may have.
+            self.areas.append(min(area, max(*self.areas, rest)))
             self.last_mask, self.last_others, self.frames_since = mask, others, 0
             self.known_background = (self.known_background | others) & (~mask | self._limbs)
         else:
@@ -210,7 +213,8 @@ class TemporalFilter:
     def _limbs_in_background(self, found, in_background, animal, others):
         """Pieces of the known background that the animal's own region reaches into, as with a foot
         that was missed or behind a stone. Each is no larger than what is missing of the animal, or
-        was while it had others, and touches nothing that is something else.
+        has been missing since the first of them was accepted, and touches nothing else that is
+        known.
 
         Args:
             found, in_background, others: bool (H, W), as in `_parts_in_background`.
@@ -219,7 +223,7 @@ class TemporalFilter:
         Returns: the pieces, bool (H, W), in doubt or not.
         """
         nothing = np.zeros_like(found)
-        # In the label's own frame nothing is hidden.
+        # In the label's own frame, a pass's first, nothing is hidden.
         may_be_hidden = self.refinement.patience and len(self.areas) > 1
         if not (may_be_hidden and in_background.any() and (found & animal).any()):
             return nothing
