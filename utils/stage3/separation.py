@@ -93,10 +93,7 @@ class SeparationWatch:
         self._strays[frame] = strays
         if len(self._strays) > self.settings.memory:
             del self._strays[next(iter(self._strays))]
-        nothing = np.zeros_like(strays)
-        alone = [
-            np.count_nonzero(mask & (self._strays.get(f, nothing) == 0)) for f, mask in self._seen
-        ]
+        alone = [np.count_nonzero(mask & (self._strays.get(f, 0) == 0)) for f, mask in self._seen]
         most = max(alone, default=whole)
         if whole - area < MIN_STAYS * most:
             self._frames_unclear += 1

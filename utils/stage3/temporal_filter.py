@@ -101,10 +101,12 @@ class TemporalFilter:
             radius = self.refinement.radius * diagonal * (distance_frames + self.frames_since)
             animal = carry(self.last_mask, motion)
             to_animal = distance_to(animal)
-            limbs = warp_mask(self._limbs, motion)
-            beyond = distance_to(animal & ~limbs) if limbs.any() else to_animal
-            doubted = limbs | (warp_labels(self.frames_in_doubt, motion) > 0)
-            known = self.known_background & (doubted | (beyond > self.refinement.margin * diagonal))
+            limbs_before = warp_mask(self._limbs, motion)
+            beyond = distance_to(animal & ~limbs_before) if limbs_before.any() else to_animal
+            frames_in_doubt = warp_labels(self.frames_in_doubt, motion)
+            known = self.known_background & (
+                limbs_before | (frames_in_doubt > 0) | (beyond > self.refinement.margin * diagonal)
+            )
             others = warp_mask(self.last_others, motion)
             entrance_counts = self.refinement.entrance and not self.frames_since
             # Where hardly any flow is reliable, what enters may be the animal.
@@ -121,7 +123,7 @@ class TemporalFilter:
             in_doubt = in_doubt | limbs
             others |= found & known & ~returned & ~in_doubt
             mask, others = sort_regions(found & ~in_doubt, animal, radius, others)
-            parts = self._parts_in_doubt(found & ~mask & ~others, mask, motion)
+            parts = self._parts_in_doubt(found & ~mask & ~others, mask, frames_in_doubt)
             mask = mask | parts
             self._returned = (self._returned | returned | parts) & mask
             self._limbs = parts & limbs
@@ -213,8 +215,8 @@ class TemporalFilter:
     def _limbs_in_background(self, found, in_background, animal, others):
         """Pieces of the known background that the animal's own region reaches into, as with a foot
         that was missed or behind a stone. Each is no larger than what is missing of the animal, or
-        has been missing since the first of them was accepted, and touches nothing else that is
-        known.
+        has been missing since the first of them was accepted, and touches nothing that is known to
+        be something else.
 
         Args:
             found, in_background, others: bool (H, W), as in `_parts_in_background`.
@@ -242,12 +244,13 @@ class TemporalFilter:
         is_limb[0] = False  # what is no piece
         return is_limb[pieces]
 
-    def _parts_in_doubt(self, in_doubt, mask, motion):
-        """Which regions in doubt are a part of the animal."""
-        counted, self.frames_in_doubt = self.frames_in_doubt, np.zeros_like(self.frames_in_doubt)
+    def _parts_in_doubt(self, in_doubt, mask, counted):
+        """Which regions in doubt are a part of the animal; `counted`, uint8 (H, W), are the frames
+        in doubt so far, carried on."""
+        self.frames_in_doubt = np.zeros_like(self.frames_in_doubt)
         if not (self.refinement.patience and in_doubt.any() and mask.any()):
             return np.zeros_like(mask)
-        counted = cv2.dilate(warp_labels(counted, motion), np.ones((2 * MAY_MOVE_PX + 1,) * 2))
+        counted = cv2.dilate(counted, np.ones((2 * MAY_MOVE_PX + 1,) * 2))
         count, regions = cv2.connectedComponents(in_doubt.astype("uint8"), connectivity=8)
         frames = np.zeros(count, "uint8")
         np.maximum.at(frames, regions[in_doubt], counted[in_doubt])
