@@ -42,9 +42,9 @@ from utils.command_line import run_script, setting
 from utils.errors import InputError, UsageError
 from utils.files import write_json
 from utils.media.labels import VOID
+from utils.media.regions import distance_to
 from utils.stage3.presets import HERD
 from utils.stage3.prompted_pipeline import PromptedView
-from utils.stage3.temporal_filter import distance_to
 from utils.training.animals import UNNUMBERED, AnimalSample, numbers_in
 from utils.training.augmentation import AUGMENTATIONS
 from utils.training.clicks import make_prompt

@@ -30,7 +30,7 @@ from benchmarks.look_alike_sources import THIRD, ImageSource, Individual, VideoS
 from utils.inputs.sequences import sequence_dir
 from utils.media.images import list_frames, read_image
 from utils.media.labels import read_label
-from utils.stage3.temporal_filter import distance_to
+from utils.media.regions import distance_to
 
 LABELLED, SECOND, BYSTANDER = 1, 2, 3  # numbers in the annotations
 IMAGE_SIZE = (360, 480)  # of videos made from images

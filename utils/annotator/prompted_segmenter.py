@@ -28,9 +28,8 @@ from utils.annotator.segment_click import (
     whole_frame,
 )
 from utils.media.images import resize_image
-from utils.media.regions import Rectangle, touching
+from utils.media.regions import Rectangle, distance_to, touching
 from utils.stage3.animal_grouping import InstanceMaps, group_animals
-from utils.stage3.temporal_filter import distance_to
 from utils.training.clicks import Place, make_prompt
 
 MAPS_KEPT = 6  # up to 54 MB each

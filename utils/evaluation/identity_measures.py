@@ -12,8 +12,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from utils.media.labels import VOID
-from utils.media.regions import touching
-from utils.stage3.temporal_filter import distance_to
+from utils.media.regions import distance_to, touching
 
 LOST_BELOW = 0.1  # J; also the least J at which a mask is said to be on an animal
 MATCHED_FROM = 0.5  # J at which IDF1 counts a mask as found, as in TrackEval

@@ -56,6 +56,13 @@ def touching(mask: np.ndarray, anchors: np.ndarray) -> np.ndarray:
     return kept[regions]
 
 
+def distance_to(mask: np.ndarray) -> np.ndarray:
+    """Distance from each pixel to the mask, float32 (H, W), pixels; infinite if it is empty."""
+    if not mask.any():
+        return np.full(mask.shape, np.inf, "float32")
+    return cv2.distanceTransform((~mask).astype("uint8"), cv2.DIST_L2, 5)
+
+
 def number_pieces_across_gaps(mask: np.ndarray, gap_px: int) -> tuple[np.ndarray, int]:
     """Numbers the connected regions of a mask, where those across a narrow gap count as one.
 

@@ -14,8 +14,8 @@ import numpy as np
 from models.backbone import BACKBONE
 from utils.media.images import resize_image
 from utils.media.labels import VOID
+from utils.media.regions import distance_to
 from utils.stage3.settings import Company
-from utils.stage3.temporal_filter import distance_to
 
 # The network before fine-tuning knows the kind if it finds so much of the animal, and not
 # everything: an untrained head finds anything.

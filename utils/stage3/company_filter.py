@@ -5,11 +5,12 @@ from collections import deque
 import cv2
 import numpy as np
 
-from utils.media.regions import touching
+from utils.media.regions import distance_to, touching
 from utils.stage3.company import misses
+from utils.stage3.hidden_parts import MEMORY
 from utils.stage3.motion import Motion, reliable_share, warp_mask
 from utils.stage3.settings import Company, Refinement
-from utils.stage3.temporal_filter import MEMORY, TemporalFilter, distance_to
+from utils.stage3.temporal_filter import TemporalFilter
 
 
 class CompanyFilter:

@@ -12,10 +12,9 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from utils.media.regions import touching
+from utils.media.regions import distance_to, touching
 from utils.stage3.motion import Motion, warp_labels, warp_mask
 from utils.stage3.settings import Crossing
-from utils.stage3.temporal_filter import distance_to
 
 MIN_OTHER_PX = 20  # of the other before a crossing; less says nothing
 # The other may just be coming into view: it counts as at least so much of the animal's area.

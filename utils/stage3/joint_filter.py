@@ -16,18 +16,17 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from utils.media.labels import VOID
-from utils.media.regions import rectangle_around
+from utils.media.regions import distance_to, rectangle_around
 from utils.stage3.crossing import CrossingWatch, connected_regions
 from utils.stage3.hidden_animals import hidden_animals
+from utils.stage3.hidden_parts import MEMORY
 from utils.stage3.motion import MIN_RELIABLE, Motion, reliable_share, warp_mask
 from utils.stage3.separation import SeparationWatch
 from utils.stage3.settings import Preset, Separation
 from utils.stage3.sharing import Sharing
 from utils.stage3.temporal_filter import (
     EDGE_PX,
-    MEMORY,
     carry,
-    distance_to,
     far_at_the_edge,
     move_background,
 )

@@ -11,13 +11,13 @@ import cv2
 import numpy as np
 
 from utils.media.images import resize_image, resize_labels
-from utils.media.regions import rectangle_around
+from utils.media.regions import distance_to, rectangle_around
 from utils.stage3.animal_in_frame import AnimalInFrame
 from utils.stage3.motion import warp_mask
 from utils.stage3.pipeline import Pipeline
 from utils.stage3.prompted_tuning import NumberedFrame
 from utils.stage3.separation import SeparationWatch
-from utils.stage3.temporal_filter import distance_to, make_passes
+from utils.stage3.temporal_filter import make_passes
 from utils.training.animals import NumberedImage
 from utils.training.clicks import make_prompt
 from utils.training.prompted_network import PromptedNetwork

@@ -15,10 +15,9 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from utils.media.regions import number_pieces_across_gaps, rectangle_around, touching
+from utils.media.regions import distance_to, number_pieces_across_gaps, rectangle_around, touching
 from utils.stage3.motion import MIN_RELIABLE, Motion, reliable_share, warp_labels, warp_mask
 from utils.stage3.settings import Separation
-from utils.stage3.temporal_filter import distance_to
 
 MIN_PIECE = 0.03  # share of the region's area: smaller ones say nothing
 MIN_STAYS = 0.3  # share of an area that is no newcomer's; with less, it is not clear who is who

@@ -8,25 +8,21 @@ flow: regions that were not kept, and the background of the label for as long as
 trusted. So another animal stays another one when it comes near, and where both have grown into one
 region each pixel goes to the nearer.
 
-What is hidden of an animal may come out again on the other side of a trunk, out of reach. So a
-region that is neither near the animal nor known to be another animal is a part of it if it stays in
-sight and is no larger than what is missing of the animal, also in what was background in the label;
-and so is a piece there that reaches out of the animal, such as a foot that was behind a stone.
+What was hidden of an animal may come out again where it would otherwise be dropped; see
+`utils.stage3.hidden_parts`.
 """
 
-from collections import deque
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
 from utils.media.labels import VOID
-from utils.stage3.motion import MIN_RELIABLE, Motion, reliable_share, warp_labels, warp_mask
+from utils.media.regions import distance_to
+from utils.stage3.hidden_parts import HiddenParts
+from utils.stage3.motion import MIN_RELIABLE, Motion, reliable_share, warp_mask
 from utils.stage3.settings import Refinement
 
-MEMORY = 60  # frames that say how large the animal was
-MAY_MOVE_PX = 4  # a region in doubt from frame to frame, beyond what the flow says
-MIN_CARRIED = 0.25  # share of a region: with less of it the animal before, it may not be the animal
 EDGE_PX = 3  # what is seen so near to the frame's edge may come from outside
 MIN_COUNTED_PROBABILITY = 0.1  # outside of a mask, see `mask_confidence`
 # Mean confidence: .50 to .72 where pigs in a pen are confused, .87 and more on single animals.
@@ -60,12 +56,8 @@ class TemporalFilter:
         self.found = self.last_mask
         self.known_background = ~np.isin(label, (animal, VOID))
         self.known_others = self.last_others
-        self._returned = np.zeros_like(self.last_mask)
-        self._limbs = np.zeros_like(self.last_mask)  # parts of the mask, in known background
-        self._missing_since = 0  # the most pixels that were missing since it has had such limbs
         self.frames_since = 0
-        self.areas = deque([np.count_nonzero(self.last_mask)], MEMORY)
-        self.frames_in_doubt = np.zeros(label.shape, "uint8")  # in a row, of what may be a part
+        self._hidden = HiddenParts(refinement.patience, self.last_mask)
 
     def __call__(
         self,
@@ -101,12 +93,11 @@ class TemporalFilter:
             radius = self.refinement.radius * diagonal * (distance_frames + self.frames_since)
             animal = carry(self.last_mask, motion)
             to_animal = distance_to(animal)
-            limbs_before = warp_mask(self._limbs, motion)
-            beyond = distance_to(animal & ~limbs_before) if limbs_before.any() else to_animal
-            frames_in_doubt = warp_labels(self.frames_in_doubt, motion)
-            known = self.known_background & (
-                limbs_before | (frames_in_doubt > 0) | (beyond > self.refinement.margin * diagonal)
-            )
+            self._hidden.move(motion)
+            limbs = self._hidden.limbs
+            beyond = distance_to(animal & ~limbs) if limbs.any() else to_animal
+            far = beyond > self.refinement.margin * diagonal
+            known = self.known_background & (far | limbs | self._hidden.in_doubt)
             others = warp_mask(self.last_others, motion)
             entrance_counts = self.refinement.entrance and not self.frames_since
             # Where hardly any flow is reliable, what enters may be the animal.
@@ -115,30 +106,22 @@ class TemporalFilter:
             self.known_others = move_background(
                 self.known_others, found, motion, self.refinement.min_reliable
             )
-            self._returned = warp_mask(self._returned, motion)
-            returned, in_doubt = self._parts_in_background(
-                found, found & known, to_animal, others, 2 * radius
+            in_background = found & known
+            returned, in_doubt = self._hidden.look(
+                found, in_background, animal, to_animal, others | self.known_others, 2 * radius
             )
-            limbs = self._limbs_in_background(found, found & known, animal, others)
-            in_doubt = in_doubt | limbs
-            others |= found & known & ~returned & ~in_doubt
+            others |= in_background & ~returned & ~in_doubt
             mask, others = sort_regions(found & ~in_doubt, animal, radius, others)
-            parts = self._parts_in_doubt(found & ~mask & ~others, mask, frames_in_doubt)
-            mask = mask | parts
-            self._returned = (self._returned | returned | parts) & mask
-            self._limbs = parts & limbs
+            mask = mask | self._hidden.decide(found & ~mask & ~others, mask)
             self.known_others = (self.known_others | others) & ~mask
+        self._hidden.remember(mask)
         if mask.any():
-            area, rest = np.count_nonzero(mask), np.count_nonzero(mask & ~self._limbs)
-            # Its limbs do not raise what the animal may have.
-            self.areas.append(min(area, max(*self.areas, rest)))
             self.last_mask, self.last_others, self.frames_since = mask, others, 0
-            self.known_background = (self.known_background | others) & (~mask | self._limbs)
+            self.known_background = (self.known_background | others) & (~mask | self._hidden.limbs)
         else:
             # The lost animal may have been tracked as another: any nearby region is accepted again.
             self.last_others = np.zeros_like(mask)
             self.known_background = self.known_background & ~found
-            self._limbs = np.zeros_like(mask)
             self.frames_since += distance_frames
         return mask
 
@@ -146,8 +129,7 @@ class TemporalFilter:
         """Corrects the last mask: it is known now where the animal is, bool (H, W), and the rest of
         the mask is another one."""
         self.take_over(animal, self.last_mask)
-        self.areas.clear()  # they may have counted the other
-        self.areas.append(np.count_nonzero(animal))
+        self._hidden.forget_areas()  # they may have counted the other
 
     def take_over(self, animal: np.ndarray, others: np.ndarray) -> None:
         """It is known otherwise where the animal is (not empty), and what else is something else,
@@ -156,8 +138,7 @@ class TemporalFilter:
         self.known_others = (self.known_others | self.last_others) & ~animal
         self.known_background = (self.known_background | self.last_others) & ~animal
         self.last_mask, self.frames_since = animal, 0
-        self._limbs = np.zeros_like(animal)
-        self.areas[-1] = np.count_nonzero(animal)
+        self._hidden.take_over(animal)
 
     def expect(self, motion: Motion | None, *, with_others: bool = False) -> np.ndarray | None:
         """Where the animal is expected in the next frame, bool (H, W); None while it is lost.
@@ -169,102 +150,12 @@ class TemporalFilter:
         """
         if self.frames_since or not self.last_mask.any():
             return None
-        animal = self.last_mask | (self.frames_in_doubt > 0)
+        animal = self.last_mask | self._hidden.in_doubt
         if with_others:
             reach = 2 * self.refinement.radius * np.hypot(*animal.shape)
             animal = animal | self.last_others & (distance_to(self.last_mask) <= reach)
         # Where the flow is wrong, the animal is about where it was.
         return warp_mask(animal, motion) | animal
-
-    def _parts_in_background(self, found, in_background, to_animal, others, reach):
-        """Regions in the known background that may be parts of the animal: they are no larger than
-        what is missing of it, within reach, and nothing that is known to be something else.
-
-        Args:
-            found, in_background, others: bool (H, W), what the network found, where that is known
-                background, and what is something else.
-            to_animal: float32 (H, W), pixels to the animal carried on.
-            reach: pixels.
-
-        Returns: the parts that have come back, as `_parts_in_doubt` decided in an earlier frame,
-            and those in doubt, bool (H, W) each.
-        """
-        nothing = np.zeros_like(found)
-        if not (self.refinement.patience and in_background.any()):
-            return nothing, nothing
-        others = others | self.known_others
-        count, regions = cv2.connectedComponents(found.astype("uint8"), connectivity=8)
-        areas, of_background, of_animal, of_returned, of_others = (
-            np.bincount(regions[found & mask], minlength=count)
-            for mask in (found, in_background, to_animal == 0, self._returned, others)
-        )
-        seen = areas * (of_animal > 0)
-        missing = max(self.areas) - (seen.sum() - seen)  # without the region itself
-        is_part = (of_background > 0) & (of_others == 0) & (areas <= missing)
-        is_part[[0, seen.argmax()]] = False  # the background, and most of the animal
-        if not is_part.any():
-            return nothing, nothing
-        nearest, nearest_other = np.full((2, count), np.inf, "float32")
-        np.minimum.at(nearest, regions[found], to_animal[found])
-        np.minimum.at(nearest_other, regions[found], distance_to(others)[found])
-        is_part &= (nearest <= reach) & (nearest <= nearest_other)
-        # Where a leg has come apart, most of it was the animal before.
-        in_doubt = is_part & (of_returned == 0) & (of_animal < MIN_CARRIED * areas)
-        return (is_part & (of_returned > 0))[regions], in_doubt[regions]
-
-    def _limbs_in_background(self, found, in_background, animal, others):
-        """Pieces of the known background that the animal's own region reaches into, as with a foot
-        that was missed or behind a stone. Each is no larger than what is missing of the animal, or
-        has been missing since the first of them was accepted, and touches nothing that is known to
-        be something else.
-
-        Args:
-            found, in_background, others: bool (H, W), as in `_parts_in_background`.
-            animal: bool (H, W), carried on.
-
-        Returns: the pieces, bool (H, W), in doubt or not.
-        """
-        nothing = np.zeros_like(found)
-        # In the label's own frame, a pass's first, nothing is hidden.
-        may_be_hidden = self.refinement.patience and len(self.areas) > 1
-        if not (may_be_hidden and in_background.any() and (found & animal).any()):
-            return nothing
-        count, regions = cv2.connectedComponents(found.astype("uint8"), connectivity=8)
-        of_animal = np.bincount(regions[found & animal], minlength=count)
-        reaching = in_background & (regions == of_animal.argmax())
-        seen = (of_animal > 0)[regions] & ~reaching
-        missing = max(self.areas) - np.count_nonzero(seen)
-        # An animal that comes nearer outgrows what it was.
-        self._missing_since = max(missing, self._missing_since if self._limbs.any() else 0)
-        count, pieces = cv2.connectedComponents(reaching.astype("uint8"), connectivity=8)
-        something_else = (others | self.known_others).astype("uint8")
-        touched = cv2.dilate(something_else, np.ones((3, 3), "uint8")) > 0
-        is_limb = np.bincount(pieces.ravel(), minlength=count) <= self._missing_since
-        is_limb[pieces[touched]] = False
-        is_limb[0] = False  # what is no piece
-        return is_limb[pieces]
-
-    def _parts_in_doubt(self, in_doubt, mask, counted):
-        """Which regions in doubt are a part of the animal; `counted`, uint8 (H, W), are the frames
-        in doubt so far, carried on."""
-        self.frames_in_doubt = np.zeros_like(self.frames_in_doubt)
-        if not (self.refinement.patience and in_doubt.any() and mask.any()):
-            return np.zeros_like(mask)
-        counted = cv2.dilate(counted, np.ones((2 * MAY_MOVE_PX + 1,) * 2))
-        count, regions = cv2.connectedComponents(in_doubt.astype("uint8"), connectivity=8)
-        frames = np.zeros(count, "uint8")
-        np.maximum.at(frames, regions[in_doubt], counted[in_doubt])
-        frames = np.minimum(frames + 1, self.refinement.patience)
-        missing = max(self.areas) - np.count_nonzero(mask)
-        if self._limbs.any():
-            missing = max(missing, self._missing_since)
-        areas = np.bincount(regions.ravel(), minlength=count)
-        areas[0] = frames[0] = 0  # what is not in doubt
-        # All of them together: those that are longest in sight first, then the smallest.
-        order = np.lexsort((areas, -frames.astype(int)))
-        frames[order[np.cumsum(areas[order]) > missing]] = 0
-        self.frames_in_doubt = frames[regions]
-        return self.frames_in_doubt >= self.refinement.patience
 
 
 def carry(region: np.ndarray, motion: Motion | None) -> np.ndarray:
@@ -334,13 +225,6 @@ def far_at_the_edge(animal: np.ndarray, distance: float) -> np.ndarray:
     entrance = np.ones_like(animal)
     entrance[EDGE_PX:-EDGE_PX, EDGE_PX:-EDGE_PX] = False
     return entrance & (distance_to(animal) > distance)
-
-
-def distance_to(mask: np.ndarray) -> np.ndarray:
-    """Distance from each pixel to the mask, float32 (H, W), pixels; infinite if it is empty."""
-    if not mask.any():
-        return np.full(mask.shape, np.inf, "float32")
-    return cv2.distanceTransform((~mask).astype("uint8"), cv2.DIST_L2, 5)
 
 
 def make_passes(num_frames: int, labelled: Sequence[int]) -> list[tuple[int, list[int]]]:
