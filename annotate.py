@@ -71,7 +71,8 @@ def main(config: Config) -> None:
         token = secrets.token_urlsafe(32)
         app = create_app(task, token, network)
         server = open_server(app, config.port)
-        address = f"http://{HOST}:{server.server_port}/?token={token}"
+        port = server.server_port
+        address = f"http://{HOST}:{port}/?token={token}"
         print(f"{task.sequence.name}: frame {task.first_frame} ({task.first_reason})")
         if config.no_browser:
             print(f"Open this address in a browser: {address}")
@@ -84,6 +85,10 @@ def main(config: Config) -> None:
     if unsaved:
         print(
             f"\nwarning: changed in the page and not saved: frame {', '.join(map(str, unsaved))}."
+        )
+        print(
+            f"To save it, leave the page open, run the same command with --port {port}, open its "
+            "new address as well, and save in the old page."
         )
     labelled = task.labelled_frames()
     if labelled:

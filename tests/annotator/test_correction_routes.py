@@ -427,6 +427,37 @@ def test_ctrl_c_in_the_terminal_does_not_reach_an_export(world, open_page):
     assert f"group {os.getpgrp()}." not in answer["writing"]["error"]
 
 
+def test_a_run_ends_an_export_and_what_it_leaves_is_written_after_it(world, open_page):
+    """It waited for the export, and a page that was opened meanwhile was not ready before."""
+    table = world.results / "export" / "csv" / "pair.csv"
+    table.parent.mkdir(parents=True)
+    table.touch()
+    export = world.results.with_name("export.py")
+    export.write_text(
+        "import pathlib, time\n"
+        "calls = pathlib.Path(__file__).with_name('calls')\n"
+        "calls.mkdir(exist_ok=True)\n"
+        "is_first = not any(calls.iterdir())\n"
+        "(calls / ('first' if is_first else 'second')).touch()\n"
+        "try:\n"
+        "    while is_first:\n"
+        "        time.sleep(0.01)\n"
+        "finally:\n"
+        "    (calls / 'tidied').touch()\n"
+    )
+    calls = world.results.with_name("calls")
+    client = open_page(world, export=export)
+    correct(client, "piece", frame=3, x=60, y=50, animal=0)
+    wait_for(client, "/api/corrections", lambda _: (calls / "first").exists())
+    client.post("/api/labels/2", data=png(truth(2)))
+    assert client.post("/api/run", json={"preset": "fast"}).status_code == 200
+    assert os.name == "nt" or (calls / "tidied").exists()
+    client.post("/api/run/cancel")
+    wait_for(client, "/api/run", lambda status: status["state"] == "cancelled")
+    answer = wait_for(client, "/api/corrections", lambda a: not a["writing"]["overlay"])
+    assert answer["writing"]["error"] is None and (calls / "second").exists()
+
+
 def test_the_tables_follow_where_what_is_undone_held_in_no_frame(world, open_page):
     import export
 

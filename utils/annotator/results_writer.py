@@ -4,6 +4,8 @@ Masks are written at once. The overlay video and the files of export.py that the
 follow when nothing was corrected for a moment, or when the page is left.
 """
 
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -20,6 +22,7 @@ from utils.errors import InputError, one_line
 from utils.media.overlay import write_overlays
 
 QUIET_SECONDS = 2.0  # without a correction, before the overlay is written
+POLL_SECONDS = 0.2  # how often an export looks whether something is more urgent
 
 
 class OutdatedError(Exception):
@@ -27,7 +30,7 @@ class OutdatedError(Exception):
 
 
 class _InterruptedError(Exception):
-    """There is something more urgent than the overlay."""
+    """There is something more urgent than overlay and exported files."""
 
 
 class ResultsWriter:
@@ -140,6 +143,8 @@ class ResultsWriter:
                     self._write_one(frame)
             except OutdatedError:  # a run has replaced the results
                 self.forget()
+            except _InterruptedError:
+                pass  # what is left is still due
             except Exception as error:  # of whatever kind: an end of this thread would go unnoticed
                 with self._changed:
                     self._error = one_line(error)
@@ -210,17 +215,37 @@ class ResultsWriter:
                 continue
             command = [sys.executable, str(task.export), *arguments]
             command += flag_words("--results", task.results) + flag_words("--sequences", name)
-            # Ctrl-C in the terminal is meant for the server, which waits for this.
-            done = subprocess.run(
-                command,
-                capture_output=True,
-                encoding="utf-8",
-                errors="replace",
-                start_new_session=True,
-                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # on Windows
-            )
-            if done.returncode:
-                reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            status, errors = self._run(command)
+            if status:
+                reason = (errors.strip().splitlines() or ["no message"])[-1]
                 what = f"export.py {arguments[0]} failed after the correction; run it again"
                 failures.append(f"{what}: {reason}")
         return failures
+
+    def _run(self, command: list[str]) -> tuple[int, str]:
+        """Runs a script. Returns: its exit status, and what it wrote of errors.
+
+        Raises:
+            _InterruptedError: if masks are to be written first, or a run is to begin; the script
+                was ended.
+        """
+        # Ctrl-C in the terminal is meant for the server, which waits for this.
+        with subprocess.Popen(
+            command,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # on Windows
+        ) as process:
+            while True:
+                try:
+                    _, errors = process.communicate(timeout=POLL_SECONDS)
+                    return process.returncode, errors
+                except subprocess.TimeoutExpired:
+                    with self._changed:
+                        is_urgent = self._pending or self._is_paused
+                    if is_urgent:  # the script tidies up after Ctrl-C
+                        process.send_signal(signal.SIGINT if os.name == "posix" else signal.SIGTERM)
+                        raise _InterruptedError from None

@@ -2,13 +2,13 @@
 // were redrawn and are followed from frame to frame, undo.
 
 import * as api from "./api.js";
-import { $, createButton, fillList, showError, showMessage } from "./dom.js";
+import { $, createButton, fillList, setText, showError, showMessage } from "./dom.js";
 import { keepDraft } from "./drafts.js";
 import { openFrame, reloadLabel } from "./frames.js";
 import { exchangeAnimals, isSameRuns, packRuns } from "./pixels.js";
 import { encodePng } from "./png.js";
 import { setMode } from "./review.js";
-import { currentFix, parts, state } from "./state.js";
+import { currentFix, isWaiting, parts, state } from "./state.js";
 import { showMarks, showState } from "./status.js";
 import { isDrag } from "./tools.js";
 
@@ -194,6 +194,10 @@ export async function correctFrame() {
   if ($("apply").disabled || atWork) return; // Ctrl+Enter presses no button
   const fix = currentFix();
   if (!fix || !label.values) return;
+  if (isWaiting()) {
+    showMessage("A click is not answered yet. Wait for it, or take it back with Ctrl+Z.", true);
+    return;
+  }
   $("apply").disabled = true;
   try {
     const { result, lone } = fix;
@@ -311,9 +315,9 @@ function showPanel() {
   // Not while a person chooses: both are the same between the first choice and the second.
   if (areOther.includes(true) && animals.length > 1) choosePair(...animals);
   const none = available ? "No corrections yet." : (reason ?? "");
-  $("corrections-text").textContent = summary ? `${summary}.` : none;
+  setText($("corrections-text"), summary ? `${summary}.` : none);
   fillList($("corrections"), list, () => list.toReversed().map(showEntry));
-  $("writing-text").textContent = describeWriting(writing);
+  setText($("writing-text"), describeWriting(writing));
 }
 
 function showEntry({ text, frame, note }) {

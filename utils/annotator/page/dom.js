@@ -8,13 +8,21 @@ let hideTimer;
 
 export function showMessage(text, isError = false) {
   const toast = $("toast");
-  toast.textContent = text;
+  toast.textContent = $("news").textContent = text;
   toast.className = isError ? "toast shown error" : "toast shown";
   clearTimeout(hideTimer);
-  hideTimer = setTimeout(() => toast.classList.remove("shown"), isError ? ERROR_MS : MESSAGE_MS);
+  hideTimer = setTimeout(() => {
+    toast.classList.remove("shown");
+    $("news").textContent = ""; // the same message later is read out again
+  }, isError ? ERROR_MS : MESSAGE_MS);
 }
 
 export const showError = (error) => showMessage(error.message, true);
+
+/** Writes a text unless it is there already: screen readers read out what is written. */
+export function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
 
 export function createButton(text, onClick) {
   const element = document.createElement("button");

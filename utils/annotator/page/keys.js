@@ -93,9 +93,12 @@ const KEYS = {
   Enter: () => (parts.tools.polygon.corners ? parts.tools.polygon.close() : acceptProposal()),
   Escape: () => {
     if (stopWork()) return;
+    if (document.body.classList.contains("panel-open")) {
+      setPanel(false); // what it covers is not meant
+      return;
+    }
     if (parts.tools.polygon.corners) parts.tools.polygon.drop();
     else dismissProposals();
-    setPanel(false);
   },
   Backspace: () => parts.tools.polygon.back(),
   Home: () => openFrame(0),
@@ -127,7 +130,10 @@ export function connectButtons() {
   $("opacity").addEventListener("input", (event) => setOpacity(Number(event.target.value)));
   $("shown").addEventListener("change", (event) => setShown(event.target.checked));
   $("canvas").addEventListener("dblclick", () => {
-    if (state.tool === "polygon") parts.tools.polygon.close();
+    const { polygon } = parts.tools;
+    if (state.tool !== "polygon") return;
+    if (polygon.corners === 1) polygon.drop(); // begun by the second press; the first closed a shape
+    else polygon.close();
   });
   $("video-dialog").addEventListener("close", () => {
     $("video").removeAttribute("src"); // the server keeps the file open for as long as it is read
@@ -166,7 +172,8 @@ export function connectKeys() {
   });
   addEventListener("pointerdown", () => document.body.classList.remove("by-keyboard"));
   addEventListener("beforeunload", (event) => {
-    if ([...state.works.values()].some((work) => work.isDirty)) event.preventDefault();
+    const isDirty = [...state.works.values()].some((work) => work.isDirty);
+    if (isDirty || parts.tools.polygon.isAnyOpen) event.preventDefault();
   });
 }
 
@@ -203,12 +210,14 @@ function onKey(event) {
   if (key !== "Escape" && (isNumber || target.matches("select"))) return;
   const isSlider = target.matches("input[type=range]");
   if (isSlider && SLIDER_KEYS.test(key)) return;
-  const isControl = !isSlider && target.closest("button, summary, input, video");
+  const isControl = !isSlider && target.closest("a, button, summary, input, video");
   if (/^Arrow/.test(key) && target.closest("[role=radio]")) {
     event.preventDefault();
     stepAnimal(key === "ArrowLeft" || key === "ArrowUp" ? -1 : 1);
   } else if (key === "ArrowLeft" || key === "ArrowRight") {
     event.preventDefault();
+    // Held down, it goes on when the frame before is there.
+    if (event.repeat && $("canvas").matches("[aria-busy=true]")) return;
     openFrame(state.frame + (key === "ArrowLeft" ? -1 : 1) * (event.shiftKey ? 10 : 1));
   } else if (key === "Tab") {
     // Esc dismisses the proposals: then Tab leads on to the buttons again.

@@ -11,6 +11,7 @@ import { showState } from "./status.js";
 
 const DRAFT_DELAY_MS = 900;
 const MIN_BOX_PX = 3;
+const STROKE_POLL_MS = 50;
 const UNSEEN =
   "Frame # has a label that is not on the screen: it cannot be read, or it was made or changed " +
   "elsewhere meanwhile. Replace it?";
@@ -18,6 +19,8 @@ const UNSEEN =
 /** Not before the picture is there: what is drawn on another frame's would be in the wrong place. */
 const canEdit = () =>
   state.mode === "label" && state.pictured === state.frame && Boolean(currentWork());
+
+const isStrokeOpen = () => Boolean(parts.tools[state.tool].isDown);
 
 /** What the tools see and do. */
 export const editor = {
@@ -108,6 +111,10 @@ export function moveInHistory(by) {
   }
   const work = currentWork();
   if (state.mode !== "label" || !work) return;
+  if (isStrokeOpen()) {
+    if (by < 0) parts.tools[state.tool].cancel();
+    return;
+  }
   const waiting = state.waiting.findLast(({ frame }) => frame === state.frame);
   // What was asked for last is undone first, be it answered or not.
   if (by < 0 && waiting && waiting.asked > work.step.asked) {
@@ -184,6 +191,7 @@ async function segment(entry, { animal, change, fresh }) {
   const prompts = { ...change(last), given: last.given && !fresh };
   const png = await encodeValues(values);
   const mask = await api.segment(frame, { animal, fresh, ...prompts }, png);
+  while (isStrokeOpen()) await new Promise((go) => setTimeout(go, STROKE_POLL_MS));
   if (isTakenBack()) return;
   if (isLeft()) return showLeft(frame);
   if (work.step !== before) return segment(entry, { animal, change, fresh });

@@ -14,7 +14,6 @@ import * as api from "./api.js";
 import { connectCorrections, loadCorrections } from "./correct.js";
 import { setBrush, setOpacity, setTool } from "./controls.js";
 import { $, showError, showMessage } from "./dom.js";
-import { showSaved } from "./drafts.js";
 import { Filmstrip } from "./filmstrip.js";
 import { loadFullImage, openFrame } from "./frames.js";
 import { connectButtons, connectKeys } from "./keys.js";
@@ -53,14 +52,24 @@ async function start() {
   setBrush(Math.max(2, Math.round(Math.min(video.width, video.height) / 40)));
   setOpacity(45);
   setTool("click");
-  showSaved(await api.getJson("/api/labels"));
-  await openFrame(video.first_frame);
   showMessage(`Frame ${video.first_frame}: ${video.first_reason}.`);
+  await openFrame(video.first_frame); // what is wrong with it is said in place of that
   await parts.runPanel.refresh();
   await connectCorrections();
   connectScale();
   watchNetwork();
+  noticeOtherTabs();
   document.body.dataset.ready = "yes";
+}
+
+/** Tabs share the drafts that the server keeps: the later one replaces the earlier one. */
+function noticeOtherTabs() {
+  const tabs = new BroadcastChannel("annotate");
+  tabs.onmessage = ({ data: isNew }) => {
+    showMessage("This page is open in another tab as well. Draw in one of them only.", true);
+    if (isNew) tabs.postMessage(false);
+  };
+  tabs.postMessage(true);
 }
 
 function createParts(video) {

@@ -1,7 +1,7 @@
 // Whether the network that answers clicks is there.
 
 import * as api from "./api.js";
-import { $ } from "./dom.js";
+import { $, setText } from "./dom.js";
 import { showWaiting } from "./label.js";
 import { askForProposals } from "./proposals.js";
 import { state } from "./state.js";
@@ -20,7 +20,7 @@ export async function watchNetwork() {
     loading: "The network is being loaded. Clicks wait for it.",
     failed: `Clicks use colours only: ${reason}`,
   };
-  $("network").textContent = texts[network] ?? "";
+  setText($("network"), texts[network] ?? "");
   $("network").hidden = !texts[network];
   if (network !== state.network) {
     state.network = network;

@@ -1,6 +1,6 @@
 // What the page says about the frame on the screen, and which buttons that allows.
 
-import { $ } from "./dom.js";
+import { $, fillList, setText } from "./dom.js";
 import { NUMBER } from "./pixels.js";
 import {
   chosenProposal,
@@ -46,7 +46,7 @@ function showProposalBar() {
   const { start } = state.proposals;
   const what = start === null ? "Found by the network" : `From the label of frame ${start}`;
   const which = open.length > 1 ? ` · ${open.indexOf(chosenProposal()) + 1} of ${open.length}` : "";
-  $("proposal-text").textContent = what + which;
+  setText($("proposal-text"), what + which);
   $("next-proposal").hidden = $("accept-all").hidden = open.length < 2;
 }
 
@@ -66,8 +66,9 @@ function showFrameState(work) {
     [span.className, span.textContent] = ["saved", "result, corrected"];
   }
   const trust = confidence == null ? "" : ` · confidence ${confidence.toFixed(2)}`;
-  $("frame-state").replaceChildren(`${count}${file} · `, span, trust);
-  if (innerWidth > WIDE_PX) $("frame-state").append(` · ${video.width}×${video.height}`);
+  const size = innerWidth > WIDE_PX ? ` · ${video.width}×${video.height}` : "";
+  const texts = [`${count}${file} · `, span.textContent, trust, size];
+  fillList($("frame-state"), texts, () => [texts[0], span, trust, size]);
 }
 
 /** The marks of the filmstrip; in review also how far each frame can be trusted. */

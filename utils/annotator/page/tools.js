@@ -130,6 +130,10 @@ function createBrush(editor, isEraser) {
     parts.view.changed(area);
   };
   return {
+    /** A stroke that goes on is on the screen, and no step of the history yet. */
+    get isDown() {
+      return last !== null;
+    },
     down(place) {
       if (!editor.canEdit()) return;
       const isEraserEnd = place.event.button === 5; // of a pen
@@ -178,6 +182,10 @@ function createPolygon(editor) {
   const tool = {
     get corners() {
       return shown().corners.length;
+    },
+    /** Whether any frame has an open shape. */
+    get isAnyOpen() {
+      return [...shapes.values()].some(({ corners }) => corners.length > 0);
     },
     down(place) {
       pressed = place;
