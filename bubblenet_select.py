@@ -19,6 +19,7 @@ Two CPU cores look at ten frames per second; a video that they looked at before 
 Paper: Griffin and Corso, "BubbleNets", CVPR 2019.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,8 +151,11 @@ def next_label(sequence: VideoSequence, dataset: Path, config: Config) -> str:
     if config.video:
         flags = video_flags(video.path, video.name)
     names = [video.frame_names[frame] for frame in found.without_file]
+    little = ""
+    if found.gain < MIN_GAIN_FRAMES:
+        little = f"a further label promises little ({found.gain:.1f} frames); if at all, "
     return (
-        f"{video.name}: label frame {found.frame} ({video.locate(found.frame)}) next, "
+        f"{video.name}: {little}label frame {found.frame} ({video.locate(found.frame)}) next, "
         f"labelled so far: {', '.join(map(str, found.labelled)) or 'none'}; "
         f"{format_run(found, flags, config.results, paths.LABELS / video.name, names)}"
     )
@@ -228,7 +232,7 @@ def print_labelling(one: StudyLabel, results: Path) -> None:
         return
     at_results = [] if results == paths.RESULTS else flag_words("--results", results)
     script = paths.ROOT / "annotate.py"
-    if not path.exists():
+    if not os.path.exists(path):
         flags = ["--video", "FILE", *flag_words("--name", video.name), *at_results]
         print(
             f"Next: frame {one.number} of {video.name}. Its video is no longer at {path}: put it "

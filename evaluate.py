@@ -59,6 +59,7 @@ from utils.files import check_writable, write_atomically, write_json
 from utils.inputs.sequences import default_dataset, list_sequences, sequence_dir
 from utils.media.images import list_frames
 from utils.media.name_order import spelled_as
+from utils.media.videos import FrameFolder
 
 ResultT = TypeVar("ResultT")
 
@@ -239,7 +240,12 @@ def score_one(sequence: str, dataset_dir: Path, config: Config) -> SequenceScore
         exclude_guidance=config.exclude_guidance,
         stability=config.stability,
     )
-    return replace(score, corrections=describe_corrections(video))
+    comparison = score.comparison
+    segmented = video.frames_sha256
+    if frames_dir and segmented and segmented != FrameFolder(frames_dir, sequence).sha256():
+        others = f"its masks are of {video.input_path}, not of the frames that {frames_dir} has now"
+        comparison = "; ".join(filter(None, (comparison, others)))
+    return replace(score, corrections=describe_corrections(video), comparison=comparison)
 
 
 def print_scores(scores: Sequence[SequenceScore]) -> None:

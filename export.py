@@ -19,6 +19,7 @@ Command:
 """
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ from utils.command_line import run_script, setting
 from utils.errors import InputError, UsageError, one_line
 from utils.evaluation.confidence import read_confidence
 from utils.evaluation.corrected_masks import corrected_frames, require_corrected
-from utils.evaluation.frame_times import read_frame_times
+from utils.evaluation.frame_times import names_of_files, read_frame_times
 from utils.evaluation.mask_tracks import follow_animals
 from utils.evaluation.results import (
     SegmentedVideo,
@@ -58,7 +59,7 @@ from utils.export.tables import (
     join_tables,
     write_parquet,
 )
-from utils.media.video_part import VideoPart
+from utils.files import check_writable
 
 MAX_CSV_LINES = 200_000  # of the table of all videos; beyond, there is a Parquet file as well
 Format = Literal["coco", "davis", "csv", "cutout"]
@@ -81,6 +82,7 @@ def main(config: Config) -> int:
         return print_list(config.results, names)
     if config.all and config.format != "csv":
         raise UsageError("--all makes one table, so it goes with csv: python export.py csv --all.")
+    check_writable(config.results / paths.EXPORT, "a copy of the results with --results")
     failed, unfinished, tables = False, [], {}
     for name in names:
         try:
@@ -178,7 +180,7 @@ def export_tables(folder: Path, video: SegmentedVideo, masks: Iterable[np.ndarra
     export_table(tables[0], video, tracks, times, confidence, *shown, corrected=by_hand)
     first_frame = video.first_frame
     export_deeplabcut(tables[1], tracks, confidence, first_frame, corrected=by_hand)
-    file_names, _ = frame_file_names(video)
+    file_names = frames.file_names or [path.name for path in video.mask_paths]
     export_via_tracks(tables[2], file_names, tracks, confidence, first_frame, corrected=by_hand)
     return tables
 
@@ -202,12 +204,9 @@ def frame_file_names(video: SegmentedVideo) -> tuple[list[str], str]:
     Returns: the names, and a note if they are those of the masks.
     """
     reason = f"{video.input_path} is a video file"
-    if video.input_path is None or not video.input_path.is_file():
+    if video.input_path is None or not os.path.isfile(video.input_path):
         try:
-            frames = open_input(video)
-            whole = frames.whole if isinstance(frames, VideoPart) else frames
-            suffixes = {path.stem: path.suffix for path in whole.frame_paths}
-            return [stem + suffixes[stem] for stem in frames.frame_names], ""
+            return list(names_of_files(open_input(video))), ""
         except InputError as error:
             reason = str(error)
     return [path.name for path in video.mask_paths], f"images are named as the masks: {reason}"

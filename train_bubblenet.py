@@ -96,6 +96,8 @@ def main(config: Config) -> int | None:
         return import_original(config)
     check_one_or_more(config, ("steps", "batch_size"))
     check_seed(config.seed)
+    if not 0 < config.learning_rate < 1:
+        raise UsageError(f"--learning-rate must be between 0 and 1, not {config.learning_rate}.")
     if config.measure:
         return measure(config)
     if config.cross_validate:
@@ -109,8 +111,8 @@ def main(config: Config) -> int | None:
     backend.make_deterministic(config.seed)
     if config.cross_validate:
         return write_cross_validation(config, videos)
-    for variant in VARIANTS:
-        model = train_bubblenet(variant, videos, config.training)
+    models = {variant: train_bubblenet(variant, videos, config.training) for variant in VARIANTS}
+    for variant, model in models.items():  # both or neither: they choose together
         save(model, config, variant, facts_of_training(config, videos[0], data), half=True)
     if have_cues(videos):
         rule_file = config.output / paths.LINEAR_RULE_FILE.name

@@ -45,6 +45,7 @@ def test_unknown_abbreviated_malformed_and_repeated_flags_end_with_status_2(word
         (1, 1),
         (InputError("hen.png:\n broken"), 1),
         (OSError("disk"), 1),
+        (FloatingPointError("the loss is not finite. Lower --learning-rate."), 1),
         (UsageError("which?"), 2),
     ],
     ids=str,
@@ -74,6 +75,25 @@ def test_after_ctrl_c_the_command_that_continues_is_named(flags, command, monkey
     with pytest.raises(SystemExit) as stop:
         run_script(main, Config, "")
     assert stop.value.code == 130
+    assert f"Run the same command {command} continue." in capsys.readouterr().err
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    resume: bool = setting(False, "continue")
+
+
+@pytest.mark.parametrize("flags", [[], ["--resume"]], ids=["begun", "resumed"])
+def test_after_ctrl_c_a_training_run_is_continued_with_resume(flags, monkeypatch, capsys):
+    """The command that was named was refused."""
+
+    def main(config):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sys.argv", ["script", *flags])
+    with pytest.raises(SystemExit):
+        run_script(main, TrainingConfig, "")
+    command = "again to" if flags else "again with --resume to"
     assert f"Run the same command {command} continue." in capsys.readouterr().err
 
 

@@ -71,3 +71,10 @@ def test_an_export_that_cannot_be_replaced_stays_as_it_is(tmp_path, monkeypatch,
         (new / "00001.png").write_text("now")
     assert [path.name for path in folder.iterdir()] == ["00001.png"]
     assert [path.name for path in tmp_path.iterdir()] == ["hen"]
+
+
+def test_a_record_that_a_person_saved_with_a_byte_order_mark_is_read(tmp_path):
+    """It counted as none, and a finished video as not segmented."""
+    path = tmp_path / "run.json"
+    path.write_text('{"input": "hen.mp4"}', encoding="utf-8-sig")
+    assert files.read_json(path) == {"input": "hen.mp4"}

@@ -124,11 +124,13 @@ def run_script(
         result = main(config)
     except UsageError as error:
         sys.exit(_report(error, 2))
-    except (InputError, OSError) as error:
+    except (InputError, OSError, FloatingPointError) as error:
         sys.exit(_report(error, 1))
     except KeyboardInterrupt:
         # With it, the same command would start over.
         flag = ", without --overwrite," if getattr(config, "overwrite", False) else ""
+        if getattr(config, "resume", None) is False:  # a training run goes on only where asked to
+            flag = " with --resume"
         print(f"\nStopped. Run the same command again{flag} to continue.", file=sys.stderr)
         sys.exit(130)
     except Exception as error:

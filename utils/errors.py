@@ -17,7 +17,8 @@ class InputError(ValueError):
     """A file, folder or argument given by the user is not as it must be.
 
     The message says in one line what was expected, what was found, where, and what to do next.
-    Scripts print it and exit with status 1. Any other exception is a bug and keeps its traceback.
+    Scripts print it and exit with status 1, as of an OSError and of a loss that is not finite
+    (FloatingPointError). Any other exception is a bug and keeps its traceback.
     """
 
 

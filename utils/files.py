@@ -126,7 +126,8 @@ def read_text(path: Path, errors: str = "strict") -> str:
 def read_json(path: Path) -> Any:
     """Returns the content of a JSON file, or None if it is missing, unreadable or cut off."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        # A person may have saved it with a byte order mark.
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError):
         return None
 

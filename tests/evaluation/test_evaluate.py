@@ -17,6 +17,7 @@ from utils.evaluation.measures import NUMBERS
 from utils.evaluation.scoring import NothingToScoreError, score_folders
 from utils.inputs.sequences import default_dataset, list_sequences, sequence_dir
 from utils.media.labels import write_label
+from utils.media.videos import FrameFolder
 
 NUM_FRAMES = 7
 SHAPE = (60, 80)
@@ -416,6 +417,22 @@ def test_another_video_of_the_name_of_an_annotated_one_is_shown_and_not_scored(w
     out = capsys.readouterr().out
     assert "not scored" in out and "/my/hen.mp4" in out and f"{NUM_FRAMES} frames" in out
     assert "another video of this name" in (world.results / paths.REPORT_FILE).read_text()
+
+
+def test_masks_of_other_frames_of_the_same_number_are_pointed_out(world, capsys):
+    """They were scored without a word, where a video by itself had the name and the length."""
+    frames = {}
+    for name in ("hen", "ant"):
+        world.add(name)
+        folder = world.dataset / "JPEGImages" / "480p" / name
+        frames[name] = FrameFolder(folder, name).sha256()
+    for name, sha256 in (("hen", "of others"), ("ant", frames["ant"])):
+        key = {"sha256": {"frames": sha256}}
+        world.write_run(name, {"labelled_frames": [0], "input": f"/my/{name}.mp4", "key": key})
+    status, record = world.evaluate()
+    assert status == 0 and "note" not in record["sequences"]["ant"]
+    assert "/my/hen.mp4, not of the frames" in record["sequences"]["hen"]["note"]
+    assert "note: hen: its masks are of /my/hen.mp4" in capsys.readouterr().out
 
 
 def test_nothing_segmented_is_an_error(world):

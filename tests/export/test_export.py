@@ -1,6 +1,7 @@
 """export.py: what other programs read is what the masks hold."""
 
 import csv
+import errno
 import io
 import json
 import os
@@ -294,6 +295,34 @@ def test_times_are_those_of_the_video_and_a_folder_has_none(made, capsys):
     assert [float(time) for time in tables["film"]] == pytest.approx(expected, abs=1e-4)
     assert tables["folder"] == tables["moved"] == [""] * NUM_FRAMES
     assert "moved: time_seconds and pixel_aspect stay empty" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("what", ["csv", "coco"])
+def test_a_video_that_may_not_be_read_is_as_one_that_has_moved(made, monkeypatch, capsys, what):
+    """Its tables were refused, where those of a video that was deleted were written."""
+    made.add("hen")
+
+    def refuse(video):
+        raise PermissionError(errno.EACCES, "Permission denied", str(video.input_path))
+
+    monkeypatch.setattr("utils.evaluation.results._open_frames", refuse)
+    assert run(made, what) == 0
+    assert "found none that can be read ([Errno 13] Permission denied" in capsys.readouterr().out
+
+
+def test_a_folder_of_frames_is_read_once_for_its_tables(made, monkeypatch):
+    made.add("hen")
+    read = []
+    monkeypatch.setattr("utils.media.frame_folder.sha256_of", lambda path: read.append(path) or "")
+    assert run(made, "csv") == 0
+    assert len(read) == NUM_FRAMES
+
+
+def test_results_that_cannot_be_written_are_said_before_any_mask_is_read(made, monkeypatch):
+    made.add("hen")
+    monkeypatch.setattr("utils.files.os.access", lambda path, mode: False)
+    with pytest.raises(InputError, match="Choose a copy of the results with --results"):
+        run(made, "csv")
 
 
 def test_tables_load_into_pandas(made):

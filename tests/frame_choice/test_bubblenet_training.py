@@ -98,6 +98,7 @@ def test_final_training_writes_both_networks_and_what_they_were_trained_on(tmp_p
         ({"seed": -1}, "--seed must be 0 to"),
         ({"seed": -1, "measure": True}, "--seed must be 0 to"),
         ({"steps": 0, "cross_validate": True}, "--steps must be 1 or more"),
+        ({"learning_rate": -1.0}, "--learning-rate must be between 0 and 1"),
     ],
 )
 def test_settings_that_cannot_be_are_usage_errors(tmp_path, videos, flags, words):
@@ -105,6 +106,20 @@ def test_settings_that_cannot_be_are_usage_errors(tmp_path, videos, flags, words
     table = write_table(tmp_path / "table", videos)
     with pytest.raises(UsageError, match=words):
         train_bubblenet.main(Config(table=table, output=tmp_path / "weights", **flags))
+
+
+def test_networks_that_choose_together_are_replaced_together(tmp_path, videos, monkeypatch):
+    """BN0 was replaced before BNLF was trained."""
+
+    def train(variant, *_):
+        if variant == VARIANTS[-1]:
+            raise FloatingPointError(f"{variant}: the loss is not finite.")
+
+    monkeypatch.setattr(train_bubblenet, "train_bubblenet", train)
+    config = Config(table=write_table(tmp_path / "table", videos), output=tmp_path / "weights")
+    with pytest.raises(FloatingPointError):
+        train_bubblenet.main(config)
+    assert not config.output.exists()
 
 
 @pytest.mark.parametrize("flag", ["output", "results"])

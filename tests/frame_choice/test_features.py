@@ -9,6 +9,7 @@ from PIL import Image
 from models import build_model
 from tests.frame_choice_world import REDS, colour_extractor, write_frames
 from utils.errors import InputError
+from utils.frame_choice import features
 from utils.frame_choice.features import read_features, resnet_extractor, xception_extractor
 from utils.media.videos import FrameFolder
 
@@ -41,6 +42,31 @@ def test_features_are_computed_once_and_again_after_any_change(video, tmp_path):
     broken = colour_extractor("1" * 64)
     read_features(FrameFolder(video.path), broken, cache)
     assert len(broken.prepare.seen) == 6
+
+
+def test_a_call_that_was_stopped_is_continued(video, tmp_path, monkeypatch):
+    """All frames were looked at again, which takes hours of a long video."""
+    monkeypatch.setattr(features, "KEPT_FRAMES", 4)
+    cache, whole = tmp_path / "cache" / "features.npz", read_features(video, colour_extractor())
+    read = video.read
+
+    def stop(index):
+        if index == 5:
+            raise KeyboardInterrupt
+        return read(index)
+
+    monkeypatch.setattr(video, "read", stop)
+    with pytest.raises(KeyboardInterrupt):
+        read_features(video, colour_extractor(), cache)
+    assert not cache.exists()
+    monkeypatch.setattr(video, "read", read)
+    continued = colour_extractor()
+    found = read_features(video, continued, cache)
+    assert len(continued.prepare.seen) == 2
+    np.testing.assert_array_equal(found.vectors, whole.vectors)
+    for name, values in whole.cues.items():
+        np.testing.assert_array_equal(found.cues[name], values)
+    assert [path.name for path in cache.parent.iterdir()] == ["features.npz"]
 
 
 def test_cues_are_sharpness_brightness_and_motion(tmp_path):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from utils.evaluation.label_gain import rank_next_frames
+from utils.evaluation.label_gain import LabelGain, gain_of, rank_next_frames, rank_study
 
 
 def test_the_next_label_goes_where_the_masks_are_doubtful():
@@ -27,3 +27,11 @@ def test_labelled_frames_are_not_proposed_again():
     assert sorted(rank_next_frames(np.ones(5), [1, 3])) == [0, 2, 4]
     assert rank_next_frames(np.ones(2), [0, 1]) == []
     assert sorted(rank_next_frames(np.ones(3), [])) == [0, 1, 2]
+
+
+def test_the_gain_of_a_frame_is_that_of_the_list_of_all_videos():
+    difficulty = np.full(40, 0.02)
+    difficulty[28:33] = 0.5
+    best = rank_study([("hen", difficulty, [8])])[0]
+    assert best == LabelGain("hen", best.frame, gain_of(difficulty, [8], best.frame))
+    assert best.gain > 1 > gain_of(difficulty, [8], 9)

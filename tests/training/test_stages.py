@@ -120,6 +120,18 @@ def test_a_dry_run_writes_nothing(stage_config, tmp_path, capsys, stage):
     assert "crop: 32" in printed
 
 
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_folder_that_cannot_be_written_is_said_also_by_a_dry_run(
+    stage_config, tmp_path, stage, dry_run
+):
+    """A dry run ended with status 0, and the run with another error."""
+    (tmp_path / "file").write_bytes(b"a file")
+    settings = stage_config(stage, output=tmp_path / "file" / "weights", dry_run=dry_run)
+    with pytest.raises(InputError, match="another folder with --output"):
+        STAGES[stage].main(settings)
+
+
 def test_a_file_that_cannot_be_read_in_the_middle_of_a_run_is_named(stage_config, monkeypatch):
     read, count = FileSample.read, itertools.count()
 

@@ -58,7 +58,7 @@ def read_confidence(video: SegmentedVideo) -> Confidence | None:
     record: Any = video.record
     if path.is_file():
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+            record = json.loads(path.read_text(encoding="utf-8-sig"))
         except ValueError as error:
             raise InputError(f"{path}: not JSON ({error}); segment {video.name} again.") from error
     else:

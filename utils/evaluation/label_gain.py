@@ -138,6 +138,16 @@ def rank_next_frames(difficulty: np.ndarray, labelled: Sequence[int]) -> list[in
     return [frame for frame in ranking if frame not in set(labelled)]
 
 
+def gain_of(difficulty: np.ndarray, labelled: Sequence[int], frame: int) -> float:
+    """The gain of one frame's label, as of `LabelGain`.
+
+    Args:
+        difficulty, labelled: as of `rank_next_frames`.
+        frame: its index.
+    """
+    return float(_find_gains(difficulty, labelled, np.array([frame]))[0])
+
+
 def _find_gains(
     difficulty: np.ndarray, labelled: Sequence[int], candidates: np.ndarray, least: float = 0.0
 ) -> np.ndarray:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from utils import paths
-from utils.errors import InputError, UsageError
+from utils.errors import InputError, UsageError, one_line
 from utils.files import read_json
 from utils.inputs.sequences import NO_SEQUENCES
 from utils.media.images import list_files
@@ -246,8 +246,19 @@ def open_input(video: SegmentedVideo) -> Video:
 
     Raises:
         InputError: if it is not known where the frames are, if they have moved, or if they do not
-            match the masks: by their names and, where run.json has it, by their hash.
+            match the masks: by their names and, where run.json has it, by their hash; if they may
+            not be read.
     """
+    try:
+        return _open_frames(video)
+    except OSError as error:  # of another user, or on a disk that has gone
+        raise InputError(
+            f"{video.input_path}: expected the frames of {video.name}, found none that can be read "
+            f"({one_line(error)}); make them readable, or put them back."
+        ) from error
+
+
+def _open_frames(video: SegmentedVideo) -> Video:
     path, run_file = video.input_path, video.run_dir / paths.RUN_FILE
     if path is None:
         raise InputError(

@@ -191,7 +191,7 @@ def _read_file() -> dict[str, dict[str, Any]]:
     if not path.is_file():
         return {"videos": {}, "folders": {}}
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
         if all(isinstance(content[kind], dict) for kind in ("videos", "folders")):
             # Of an earlier version, or typed in another case where that does not matter.
             folders = {os.path.normcase(key): one for key, one in content["folders"].items()}

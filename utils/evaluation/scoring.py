@@ -58,8 +58,8 @@ class SequenceScore:
             "T", a list with one value per pair of consecutive frames, None where a mask is empty.
         corrections: how many corrections a person made in the masks, and where, in words; empty if
             there are none.
-        comparison: that all masks together were compared with one animal, in words; empty where
-            each animal was compared with its own, or there is but one.
+        comparison: what to know of the comparison, in words: that all masks together were compared
+            with one animal, or that the masks are of other frames; empty if there is nothing.
     """
 
     sequence: str

@@ -1,6 +1,7 @@
 """What the choice of a frame is based on: one vector per frame from a backbone, and cheap cues.
 
-The video is read once, frame by frame; the result is cached with the hashes of frames and weights.
+The video is read once, frame by frame; the result is cached with the hashes of frames and weights,
+and that of a long video also while it is made, so that a call that was stopped is continued.
 """
 
 import zipfile
@@ -22,6 +23,7 @@ SOURCES = ("xception", "resnet50v2")
 FEATURE_LINES = 160  # shorter side at which the backbone sees a frame, px
 CUE_LINES = 240  # shorter side at which sharpness, brightness and motion are measured, px
 BATCH_SIZE = 4
+KEPT_FRAMES = 1000  # a multiple of the batch size: what a stopped call loses, at most
 CUES = ("sharpness", "brightness", "motion")
 
 
@@ -124,19 +126,19 @@ def read_features(
     Args:
         video: read once, in order.
         extractor: the backbone.
-        cache: an .npz file; one of other frames or weights is replaced. None keeps nothing.
+        cache: an .npz file; one of other frames or weights is replaced. Beside it is what a call
+            that was stopped has computed. None keeps nothing.
         progress: wraps the frames for display, called with (frames, title).
     """
     frames_sha256 = video.sha256()
     known = cache and find_features(cache, extractor, frames_sha256)
     if known:
         return known
-    vectors, cues = _compute(video, extractor, progress)
-    features = FrameFeatures(
-        vectors, cues, extractor.source, extractor.weights_sha256, frames_sha256
-    )
+    partial = cache and cache.with_name(f"{cache.stem}.partial.npz")
+    features = _compute(video, extractor, frames_sha256, partial, progress)
     if cache is not None:
         save_features(cache, features)
+        partial.unlink(missing_ok=True)
     return features
 
 
@@ -191,27 +193,38 @@ def load_features(path: Path) -> FrameFeatures | None:
 _HASHES = ("weights_sha256", "frames_sha256")
 
 
-def _compute(video, extractor, progress):
-    vectors, batch, cues, greys = [], [], {name: [] for name in CUES}, []
-    for index in progress(range(len(video)), f"{video.name}: looking at"):
+def _compute(video, extractor, frames_sha256, partial, progress):
+    known = partial and find_features(partial, extractor, frames_sha256)
+    vectors = [known.vectors] if known else []
+    # Here the motion is that from the frame before.
+    cues = {name: known.cues[name].tolist() if known else [] for name in CUES}
+    facts = extractor.source, extractor.weights_sha256, frames_sha256
+    first, batch = len(cues["motion"]), []
+    grey = _small_grey(video.read(first - 1)) if first else None
+    for index in progress(range(first, len(video)), f"{video.name}: looking at"):
         image = video.read(index)
         batch.append(extractor.prepare(image))
         if len(batch) == BATCH_SIZE or index == len(video) - 1:
             vectors.append(_run(extractor.network, batch))
             batch = []
-        size = working_size(video.height, video.width, CUE_LINES)
-        grey = cv2.cvtColor(resize_image(image, *size), cv2.COLOR_RGB2GRAY)
+        before, grey = grey, _small_grey(image)
         cues["sharpness"].append(cv2.Laplacian(grey, cv2.CV_32F).var())
         cues["brightness"].append(grey.mean() / 255)
-        greys = [*greys[-1:], grey]  # no more than two frames are held
-        if index:
-            cues["motion"].append(cv2.absdiff(*greys).mean() / 255)
-    steps = cues["motion"] or [0.0]
+        cues["motion"].append(cv2.absdiff(before, grey).mean() / 255 if index else 0.0)
+        if partial and (index + 1) % KEPT_FRAMES == 0:
+            arrays = {name: np.array(values) for name, values in cues.items()}
+            save_features(partial, FrameFeatures(np.concatenate(vectors), arrays, *facts))
     # To both neighbours; the ends have one.
-    cues["motion"] = (np.array([steps[0], *steps]) + np.array([*steps, steps[-1]])) / 2
-    if len(video) == 1:
-        cues["motion"] = np.zeros(1)
-    return np.concatenate(vectors), {k: np.array(v, "float32") for k, v in cues.items()}
+    steps = np.array(cues["motion"])
+    steps[0] = steps[min(1, len(steps) - 1)]
+    cues["motion"] = (steps + np.append(steps[1:], steps[-1])) / 2
+    cues = {name: np.array(values, "float32") for name, values in cues.items()}
+    return FrameFeatures(np.concatenate(vectors), cues, *facts)
+
+
+def _small_grey(image):
+    size = working_size(*image.shape[:2], CUE_LINES)
+    return cv2.cvtColor(resize_image(image, *size), cv2.COLOR_RGB2GRAY)
 
 
 def _run(network, batch):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from utils import paths
 from utils.errors import InputError
-from utils.evaluation.label_gain import frame_difficulty, rank_next_frames
+from utils.evaluation.label_gain import frame_difficulty, gain_of, rank_next_frames
 from utils.evaluation.results import open_segmented
 from utils.inputs.parts import take_sequence_part
 from utils.inputs.sequences import VideoSequence, find_annotations
@@ -23,6 +23,7 @@ class NextLabel:
         without_file: those of them whose label is where only `--label` finds it.
         part: the only part of the video that was segmented, as in `--frames A:B`; None is all.
         preset: of the run; None where it had a recipe that no preset has now.
+        gain: of the frame's label, as of `utils.evaluation.label_gain.LabelGain`.
     """
 
     frame: int | None
@@ -30,6 +31,7 @@ class NextLabel:
     without_file: tuple[int, ...]
     part: tuple[int, int] | None = None
     preset: str | None = "default"
+    gain: float = 0.0
 
 
 def find_next_label(sequence: VideoSequence, results: Path) -> NextLabel:
@@ -73,7 +75,8 @@ def find_next_label(sequence: VideoSequence, results: Path) -> NextLabel:
     files = set(sequence.labels)
     if sequence.annotation_dir is not None:  # a frame that --guidance names may have either
         files |= set(find_annotations(sequence.annotation_dir, video))
-    ranking = rank_next_frames(frame_difficulty(segmented), labelled)
+    difficulty = frame_difficulty(segmented)
+    ranking = rank_next_frames(difficulty, labelled)
     numbers = range(video.first_frame, video.first_frame + len(video))
     return NextLabel(
         numbers[ranking[0]] if ranking else None,
@@ -81,4 +84,5 @@ def find_next_label(sequence: VideoSequence, results: Path) -> NextLabel:
         tuple(numbers[frame] for frame in sorted(labelled - files)),
         tuple(part) if part else None,
         name_preset(segmented.record),
+        gain_of(difficulty, sorted(labelled), ranking[0]) if ranking else 0.0,
     )

@@ -11,7 +11,7 @@ import keras
 from utils import paths
 from utils.environment import describe_environment, git_commit
 from utils.errors import InputError, UsageError
-from utils.files import hold_lock, write_json
+from utils.files import check_writable, hold_lock, write_json
 from utils.training.weights import load_weights, read_weights, save_weights
 
 
@@ -40,8 +40,9 @@ class RunFolder:
             dry_run: then nothing is locked, because nothing may be written.
 
         Raises:
-            InputError: if another process trains here.
+            InputError: if another process trains here, or nothing can be written.
         """
+        check_writable(self.output, "another folder with --output")
         if dry_run:
             return contextlib.nullcontext()
         # Not inside the run's own folder, which a new run clears.
