@@ -33,7 +33,7 @@ from utils.annotator.background_network import BackgroundNetwork
 from utils.annotator.click_network import load_segmenter
 from utils.annotator.server import create_app, open_server, serve
 from utils.annotator.task import AnnotationTask
-from utils.command_line import flag_words, run_script, setting
+from utils.command_line import flag_words, run_script, setting, shown_words
 from utils.errors import UsageError
 from utils.frame_choice.selection_files import is_outdated, read_selection
 from utils.inputs.guidance import SELECTION_PREFERENCE
@@ -86,9 +86,12 @@ def main(config: Config) -> None:
         print(
             f"\nwarning: changed in the page and not saved: frame {', '.join(map(str, unsaved))}."
         )
+        flags = flag_words("--port", str(port))
+        if not config.video and not config.sequence:  # it may open another video next time
+            flags += flag_words("--sequence", task.sequence.name)
         print(
-            f"To save it, leave the page open, run the same command with --port {port}, open its "
-            "new address as well, and save in the old page."
+            f"To save it, leave the page open, run the same command with {shown_words(flags)}, "
+            "open its new address as well, and save in the old page."
         )
     labelled = task.labelled_frames()
     if labelled:

@@ -42,6 +42,7 @@ from utils.evaluation.measures import NUMBERS
 from utils.evaluation.report.page import write_report
 from utils.evaluation.report.video_report import VideoReport, make_video_report
 from utils.evaluation.results import (
+    SegmentedVideo,
     list_results,
     open_segmented,
     require_finished,
@@ -241,11 +242,20 @@ def score_one(sequence: str, dataset_dir: Path, config: Config) -> SequenceScore
         stability=config.stability,
     )
     comparison = score.comparison
-    segmented = video.frames_sha256
-    if frames_dir and segmented and segmented != FrameFolder(frames_dir, sequence).sha256():
-        others = f"its masks are of {video.input_path}, not of the frames that {frames_dir} has now"
+    if frames_dir and is_of_others(video, frames_dir):
+        source = video.input_path or "other frames"
+        others = f"its masks are of {source}, not of the frames that {frames_dir} has now"
         comparison = "; ".join(filter(None, (comparison, others)))
     return replace(score, corrections=describe_corrections(video), comparison=comparison)
+
+
+def is_of_others(video: SegmentedVideo, frames_dir: Path) -> bool:
+    """Whether the masks are known to be of other frames than those of the data set."""
+    try:
+        found = FrameFolder(frames_dir, video.name).sha256() if video.frames_sha256 else ""
+    except (InputError, OSError):  # scores need the masks and the annotations alone
+        return False
+    return found != video.frames_sha256
 
 
 def print_scores(scores: Sequence[SequenceScore]) -> None:

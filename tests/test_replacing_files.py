@@ -73,6 +73,26 @@ def test_an_export_that_cannot_be_replaced_stays_as_it_is(tmp_path, monkeypatch,
     assert [path.name for path in tmp_path.iterdir()] == ["hen"]
 
 
+def test_an_export_that_is_stopped_while_it_is_replaced_stays_as_it_is(tmp_path, monkeypatch):
+    """The old one was removed with the new one."""
+    folder = tmp_path / "hen"
+    folder.mkdir()
+    (folder / "00000.png").write_text("before")
+    real = os.replace
+
+    def replace(source, target):
+        if target == folder and not source.name.endswith("-old"):
+            raise KeyboardInterrupt
+        return real(source, target)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(files.os, "replace", replace)
+        with replaced_folder(folder) as new:
+            (new / "00000.png").write_text("now")
+    assert (folder / "00000.png").read_text() == "before"
+    assert [path.name for path in tmp_path.iterdir()] == ["hen"]
+
+
 def test_a_record_that_a_person_saved_with_a_byte_order_mark_is_read(tmp_path):
     """It counted as none, and a finished video as not segmented."""
     path = tmp_path / "run.json"

@@ -82,7 +82,11 @@ def shown_command(script: Path, flags: Sequence[str]) -> str:
         flags: its arguments, not yet quoted.
     """
     shown_script = script.name if Path.cwd() == script.parent else str(script)
-    words = ["python", shown_script, *flags]
+    return shown_words(["python", shown_script, *flags])
+
+
+def shown_words(words: Sequence[str]) -> str:
+    """Returns words of a command, as they must be typed in this terminal."""
     return quote_for_windows(words) if os.name == "nt" else shlex.join(words)
 
 

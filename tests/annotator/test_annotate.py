@@ -201,7 +201,10 @@ def test_what_was_drawn_and_not_saved_is_named_at_the_end(dataset, tmp_path, mon
     monkeypatch.setattr(annotate.secrets, "token_urlsafe", lambda _: TOKEN)
     monkeypatch.setattr(annotate.signal, "signal", lambda *_: None)
     annotate.main(annotate.Config(dataset=dataset, results=tmp_path / "results", no_browser=True))
-    assert "not saved: frame 1, 5.\n" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "not saved: frame 1, 5.\n" in out
+    # Without its name, the next video would be opened, as this one has a label now.
+    assert re.search(r"the same command with --port [1-9]\d* --sequence hen, open", out)
 
 
 # Stands for a browser: notes its arguments, and what is in the file that it is to open.

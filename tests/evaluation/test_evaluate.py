@@ -435,6 +435,18 @@ def test_masks_of_other_frames_of_the_same_number_are_pointed_out(world, capsys)
     assert "note: hen: its masks are of /my/hen.mp4" in capsys.readouterr().out
 
 
+def test_scores_need_no_frames_that_can_be_read(world, monkeypatch):
+    world.add("hen")
+    world.write_run("hen", {"labelled_frames": [0], "key": {"sha256": {"frames": "of others"}}})
+
+    def refuse(path):
+        raise PermissionError(f"Permission denied: {path}")
+
+    monkeypatch.setattr("utils.media.frame_folder.sha256_of", refuse)
+    status, record = world.evaluate()
+    assert status == 0 and "note" not in record["sequences"]["hen"]
+
+
 def test_nothing_segmented_is_an_error(world):
     world.add("ant", annotated=())
     with pytest.raises(InputError, match="no sequence to score"):

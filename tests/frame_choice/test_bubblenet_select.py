@@ -197,6 +197,20 @@ def test_next_goes_by_the_confidence_that_stage_3_saved(script, long_video, tmp_
     assert 16 <= proposed(capsys.readouterr().out) <= 20
 
 
+@pytest.mark.parametrize("confidence, is_little", [(1.0, True), (0.5, False)])
+def test_next_of_one_video_says_when_its_frame_promises_little(
+    script, long_video, tmp_path, capsys, confidence, is_little
+):
+    """The list of all results named none, and this one without a word."""
+    segment(tmp_path / "results")
+    path = tmp_path / "results" / paths.RUNS / "hen" / paths.CONFIDENCE_FILE
+    path.write_text(json.dumps({"confidence": [confidence] * 40}))
+    script(dataset=long_video, next=True)
+    text = capsys.readouterr().out
+    assert proposed(text) != 5
+    assert ("a further label promises little (0.0 frames)" in text) == is_little
+
+
 def test_next_does_not_ask_again_for_a_label_made_since(script, long_video, tmp_path, capsys):
     segment(tmp_path / "results")
     label_path = paths.LABELS / "hen" / "00030.png"

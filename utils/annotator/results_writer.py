@@ -22,6 +22,7 @@ from utils.errors import InputError, one_line
 from utils.media.overlay import write_overlays
 
 QUIET_SECONDS = 2.0  # without a correction, before the overlay is written
+TIDYING_SECONDS = 10.0  # that an export has to end in when something is more urgent
 POLL_SECONDS = 0.2  # how often an export looks whether something is more urgent
 
 
@@ -246,6 +247,15 @@ class ResultsWriter:
                 except subprocess.TimeoutExpired:
                     with self._changed:
                         is_urgent = self._pending or self._is_paused
-                    if is_urgent:  # the script tidies up after Ctrl-C
-                        process.send_signal(signal.SIGINT if os.name == "posix" else signal.SIGTERM)
+                    if is_urgent:
+                        end(process)
                         raise _InterruptedError from None
+
+
+def end(process: subprocess.Popen) -> None:
+    """Ends a script as Ctrl-C does, after which it tidies up; at once if it does not end so."""
+    process.send_signal(signal.SIGINT if os.name == "posix" else signal.SIGTERM)
+    try:
+        process.communicate(timeout=TIDYING_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()

@@ -42,13 +42,10 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
         # Nothing is lost if one cannot be moved: on Windows, a program may be working in it.
         if folder.exists():
             replace_path(folder, old)
-        try:
-            replace_path(temporary_path, folder)
-        except OSError:
-            if old.exists():
-                replace_path(old, folder)
-            raise
+        replace_path(temporary_path, folder)
     finally:
+        if old.exists() and not folder.exists():  # also after Ctrl-C between the two
+            replace_path(old, folder)
         for path in (temporary_path, old):
             shutil.rmtree(path, ignore_errors=True)
 

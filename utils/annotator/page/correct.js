@@ -8,7 +8,7 @@ import { openFrame, reloadLabel } from "./frames.js";
 import { exchangeAnimals, isSameRuns, packRuns } from "./pixels.js";
 import { encodePng } from "./png.js";
 import { setMode } from "./review.js";
-import { currentFix, isWaiting, parts, state } from "./state.js";
+import { currentFix, isStrokeOpen, isWaiting, parts, state } from "./state.js";
 import { showMarks, showState } from "./status.js";
 import { isDrag } from "./tools.js";
 
@@ -193,7 +193,7 @@ export async function correctFrame() {
   const { frame, label, video } = state;
   if ($("apply").disabled || atWork) return; // Ctrl+Enter presses no button
   const fix = currentFix();
-  if (!fix || !label.values) return;
+  if (!fix || !label.values || isStrokeOpen()) return;
   if (isWaiting()) {
     showMessage("A click is not answered yet. Wait for it, or take it back with Ctrl+Z.", true);
     return;

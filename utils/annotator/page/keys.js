@@ -32,6 +32,7 @@ import {
 } from "./proposals.js";
 import { fixFrame, setMode } from "./review.js";
 import { openProposals, parts, state } from "./state.js";
+import { WIDE_PX } from "./status.js";
 
 const undo = () => (state.mode === "review" ? undoCorrection() : moveInHistory(-1));
 const redo = () => (state.mode === "review" ? redoCorrection() : moveInHistory(1));
@@ -93,7 +94,7 @@ const KEYS = {
   Enter: () => (parts.tools.polygon.corners ? parts.tools.polygon.close() : acceptProposal()),
   Escape: () => {
     if (stopWork()) return;
-    if (document.body.classList.contains("panel-open")) {
+    if (document.body.classList.contains("panel-open") && innerWidth <= WIDE_PX) {
       setPanel(false); // what it covers is not meant
       return;
     }

@@ -6,7 +6,7 @@ import { showShape } from "./controls.js";
 import { $, showError, showMessage } from "./dom.js";
 import { deleteLabel, encodeValues, isLabelUnseen, keepDraft, sendLabel } from "./drafts.js";
 import { BY_HAND, NUMBER, applyMask, countAnimals, unpackRuns } from "./pixels.js";
-import { currentWork, emptyValues, isWaiting, parts, state } from "./state.js";
+import { currentWork, emptyValues, isStrokeOpen, isWaiting, parts, state } from "./state.js";
 import { showState } from "./status.js";
 
 const DRAFT_DELAY_MS = 900;
@@ -19,8 +19,6 @@ const UNSEEN =
 /** Not before the picture is there: what is drawn on another frame's would be in the wrong place. */
 const canEdit = () =>
   state.mode === "label" && state.pictured === state.frame && Boolean(currentWork());
-
-const isStrokeOpen = () => Boolean(parts.tools[state.tool].isDown);
 
 /** What the tools see and do. */
 export const editor = {

@@ -52,8 +52,11 @@ async function start() {
   setBrush(Math.max(2, Math.round(Math.min(video.width, video.height) / 40)));
   setOpacity(45);
   setTool("click");
-  showMessage(`Frame ${video.first_frame}: ${video.first_reason}.`);
-  await openFrame(video.first_frame); // what is wrong with it is said in place of that
+  await openFrame(video.first_frame);
+  // Else what is wrong with it is being said.
+  if (!$("toast").matches(".shown")) {
+    showMessage(`Frame ${video.first_frame}: ${video.first_reason}.`);
+  }
   await parts.runPanel.refresh();
   await connectCorrections();
   connectScale();
@@ -64,7 +67,7 @@ async function start() {
 
 /** Tabs share the drafts that the server keeps: the later one replaces the earlier one. */
 function noticeOtherTabs() {
-  const tabs = new BroadcastChannel("annotate");
+  const tabs = new BroadcastChannel(`annotate ${state.video.id}`);
   tabs.onmessage = ({ data: isNew }) => {
     showMessage("This page is open in another tab as well. Draw in one of them only.", true);
     if (isNew) tabs.postMessage(false);

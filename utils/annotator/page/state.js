@@ -102,6 +102,9 @@ export const emptyValues = () => new Uint8Array(state.video.width * state.video.
 
 export const isWaiting = () => state.waiting.some(({ frame }) => frame === state.frame);
 
+/** Whether a stroke goes on, which is on the screen and no step of the history yet. */
+export const isStrokeOpen = () => Boolean(parts.tools[state.tool].isDown);
+
 /** The redrawing that the work on the screen is, undefined if it is none or was undone. */
 export function currentFix() {
   const fix = state.mode === "label" ? state.fixing.get(state.frame) : undefined;

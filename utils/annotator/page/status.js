@@ -12,7 +12,7 @@ import {
   state,
 } from "./state.js";
 
-const WIDE_PX = 820; // as in style.css
+export const WIDE_PX = 820; // as in style.css
 const TEXTS = {
   draft: ["unsaved", "unsaved"],
   label: ["saved", "label saved"],

@@ -130,7 +130,6 @@ function createBrush(editor, isEraser) {
     parts.view.changed(area);
   };
   return {
-    /** A stroke that goes on is on the screen, and no step of the history yet. */
     get isDown() {
       return last !== null;
     },
