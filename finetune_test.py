@@ -57,14 +57,20 @@ from utils.inputs.guidance import (
     read_labels,
 )
 from utils.inputs.parts import require_one_shot, take_sequence_part
-from utils.inputs.sequences import VideoSequence, find_sequences, may_have_label
+from utils.inputs.sequences import WHOLE, VideoSequence, find_sequences, may_have_label
 from utils.media.labels import LabelMap, labelled_animals
 from utils.media.video_part import parse_part
 from utils.media.videos import Video
 from utils.stage3.find_animals import find_labels
 from utils.stage3.fine_tuning import FineTuner
 from utils.stage3.job import Job, describe_jobs, key_of_found, preset_for, share_labels
-from utils.stage3.network_choice import FROM_ANIMALS, Networks, choose_sharing, share_found
+from utils.stage3.network_choice import (
+    FROM_ANIMALS,
+    Networks,
+    choose_sharing,
+    require_told_apart,
+    share_found,
+)
 from utils.stage3.openvino_network import (
     Runtime,
     convert_network,
@@ -262,6 +268,9 @@ def check_flags(config: Config) -> None:
             "--guidance none uses no label, so it needs a network that was fine-tuned before: "
             "name it with --fine-tuned."
         )
+    for flag, given in (("--label", config.label), ("--save-weights", config.save_weights)):
+        if config.guidance == "none" and given:
+            raise UsageError(f"{flag} does not go with --guidance none. Leave out one of the two.")
     if config.together and config.shard != "1/1":
         raise UsageError(
             "--together does not go with --shard: each part would train a network of its own. "
@@ -303,11 +312,13 @@ def prepare_jobs(config: Config, weights_sha256: str) -> tuple[list[Job], dict[s
     get_chooser = cache(load_chooser)  # for the first video that needs it
     jobs, failed = [], {}
     for name in list(open_by_name)[shard_slice(config.shard)]:
+        sequence = None
         try:
-            jobs.append(
-                prepare_job(open_by_name[name](), config, dataset, weights_sha256, get_chooser)
-            )
+            sequence = open_by_name[name]()
+            jobs.append(prepare_job(sequence, config, dataset, weights_sha256, get_chooser))
         except Exception as error:
+            if sequence:
+                sequence.video.close()  # it may hold many frames
             if isinstance(error, UsageError) or len(open_by_name) == 1:
                 raise
             failed[name] = report_error(name, error)
@@ -359,7 +370,9 @@ def prepare_job(
         get_chooser: gives the chooser if `--guidance bubblenet` finds no selection.
         variation: stands in place of `--preset`.
     """
-    part = take_sequence_part(sequence, *parse_part(config.frames)) if config.frames else sequence
+    part, frames = sequence, parse_part(config.frames or ":")
+    if frames not in (WHOLE, (0, len(sequence.video))):
+        part = take_sequence_part(sequence, *frames)
     video = part.video
     guidance = choose_frames(sequence, part, config, dataset, get_chooser)
     start = time.perf_counter()
@@ -555,6 +568,8 @@ def segment(
         tuner.start_again()
         labels = find_labels(tuner.model, preset, video, state, display, network, config.finding)
         preset = preset_for(preset, labels, config.animals)
+    if not job.learns:
+        require_told_apart(config.preset, preset, labels)
     key = key_of_found(job.key, len(labelled_animals(labels.values())))
     pipeline = make_pipeline(
         job, config, tuner, state,

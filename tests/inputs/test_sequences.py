@@ -266,6 +266,7 @@ def test_a_folder_of_folders_is_named_with_what_is_in_it(tmp_path):
     "name, advice",
     [
         ("http://hens.org/a.mp4", "Download the video"),
+        (r"https:\hens.org\a.mp4", "Download the video"),  # as Windows makes it of a path
         ("*.mp4", "Patterns are not filled in here"),
         ("frames/%05d.png", "Patterns are not filled in here"),
         ("absent.mp4", "Check --video"),

@@ -1,6 +1,9 @@
 """Stage 3 with one network for all labelled animals: learnt and shown the frames once."""
 
+import contextlib
+import gc
 import json
+import weakref
 
 import numpy as np
 import pytest
@@ -17,7 +20,7 @@ from tests.stage3_world import (
     two_animals,
 )
 from utils import console
-from utils.errors import UsageError
+from utils.errors import InputError, UsageError
 from utils.media.labels import LabelMap
 from utils.stage3 import network_choice, pipeline, presets, second_look, settlement, window
 from utils.stage3.fine_tuning import FineTuner
@@ -283,6 +286,36 @@ def test_all_animals_are_learnt_in_a_second_look(world, monkeypatch):
     world.run(networks="one")
     assert counts and set(counts) == {2}
     assert len(world.mask_paths("pair")) == NUM_FRAMES
+
+
+def test_a_finished_video_leaves_nothing_in_memory(world, monkeypatch):
+    """Its frames stayed until Python looked for cycles, which it does rarely beside TensorFlow."""
+    made, build = [], finetune_test.make_pipeline
+
+    def note(*arguments, **options):
+        pipeline = build(*arguments, **options)
+        made.append(weakref.ref(pipeline))
+        return pipeline
+
+    monkeypatch.setattr(finetune_test, "make_pipeline", note)
+    world.add_two()
+    gc.disable()
+    try:
+        assert world.run(networks="one") == 0
+        assert [pipeline() for pipeline in made] == [None]
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("num_animals, is_refused", [(2, True), (1, False)])
+def test_animals_that_nothing_tells_apart_are_refused(num_animals, is_refused):
+    """All of them were the first one."""
+    label = LabelMap(np.uint8([[0, 1, num_animals]]), tuple(range(1, num_animals + 1)))
+    paper, followed = presets.PRESETS["paper"], presets.PRESETS["default"]
+    network_choice.require_told_apart("default", followed, {0: label})
+    refused = pytest.raises(InputError, match="2 animals, but with --preset paper nothing tells")
+    with refused if is_refused else contextlib.nullcontext():
+        network_choice.require_told_apart("paper", paper, {0: label})
 
 
 def test_one_animal_is_followed_as_always(world, capsys):

@@ -8,6 +8,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
+from utils.errors import InputError
 from utils.media.frame_folder import FrameFolder
 from utils.stage3.partial_run import PartialRun
 from utils.stage3.plan import (
@@ -19,6 +20,7 @@ from utils.stage3.plan import (
     format_plan,
     is_dark,
 )
+from utils.stage3.presets import PRESETS
 from utils.stage3.settings import FineTuning, Preset, SecondLook
 
 PRESET = Preset(FineTuning(steps=100), second_look=SecondLook(epochs=2))
@@ -62,6 +64,32 @@ def test_the_pace_is_that_of_earlier_runs_with_the_same_preset(tmp_path):
     assert "two cores" in find_pace(tmp_path, PRESET, "mixed_bfloat16").source
 
 
+def write_run(results, name, preset, **seconds):
+    path = results / "runs" / name / "run.json"
+    path.parent.mkdir(parents=True)
+    key = {"preset": asdict(preset), "precision": "float32"}
+    path.write_text(json.dumps({"key": key, "seconds": seconds}))
+
+
+def test_the_pace_is_also_that_of_runs_with_a_network_that_was_learnt_before(tmp_path):
+    write_run(tmp_path, "a", PRESET, per_step=None, per_frame=0.02)
+    pace = find_pace(tmp_path, PRESET, "float32")
+    assert pace.per_frame == 0.02 and "earlier runs" in pace.source
+
+
+def test_the_pace_is_also_that_of_runs_with_a_number_of_animals(tmp_path):
+    write_run(tmp_path, "a", PRESET.without_newcomers(), per_step=0.1, per_frame=0.02)
+    pace = find_pace(tmp_path, PRESET, "float32")
+    assert (pace.per_step, pace.per_frame) == (0.1, 0.02)
+
+
+def test_without_earlier_runs_windows_take_less_time_than_whole_frames(tmp_path):
+    herd, default = (
+        find_pace(tmp_path, PRESETS[name], "float32").per_frame for name in ("herd", "default")
+    )
+    assert herd < default
+
+
 @pytest.mark.parametrize("level, dark", [(5, True), (60, False)])
 def test_a_video_is_dark_if_most_of_its_frames_are(level, dark):
     assert is_dark(Frames(level)) == dark
@@ -95,6 +123,25 @@ def test_state_on_disk_is_not_larger_than_said(tmp_path):
         state.write_region(1, frame, distance[::2, ::2] < 350)
     used = sum(path.stat().st_size for path in state.folder.rglob("*.*g"))
     assert 0.3 < used / estimate_state_bytes(video, PRESET, animals=1, networks=0) < 1.2
+    eight = [estimate_state_bytes(video, PRESET, 8, 0, looks) for looks in (1, None)]
+    assert eight[0] < eight[1] / 2  # one network finds all of them: one probability for all
+
+
+def test_a_file_of_the_state_that_a_power_cut_emptied_is_made_again_or_named(tmp_path):
+    """Each further run ended in a traceback."""
+    state, mask = PartialRun(tmp_path, "hen", {}), np.ones((4, 6), "uint8")
+    state.write_probability(1, 0, mask)
+    state.write_grey(0, mask)
+    state.write_region(1, 0, mask)
+    for path in state.folder.rglob("*.*g"):
+        path.write_bytes(b"")
+    (state.folder / "fine_tuned_1.safetensors").write_bytes(b"")
+    assert state.probability(1, 0) is None and state.grey(0) is None
+    assert not state.has_probability(1, 0)
+    with pytest.raises(InputError, match=r"000000\.png: cannot be read.*--overwrite"):
+        state.region(1, 0)
+    with pytest.raises(InputError, match=r"fine_tuned_1\.safetensors.*--overwrite"):
+        state.load_fine_tuned(None, 1)
 
 
 def test_too_small_a_disk_is_said_before_anything_is_trained(tmp_path, monkeypatch):

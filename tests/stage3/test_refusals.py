@@ -22,6 +22,7 @@ from utils import paths
 from utils.errors import InputError, UsageError
 from utils.media.labels import read_label
 from utils.media.video_writing import write_video
+from utils.media.videos import FrameFolder
 from utils.training.weights import save_weights
 
 pytestmark = pytest.mark.usefixtures("small_stage3")
@@ -210,6 +211,16 @@ def test_wrong_arguments_are_usage_errors(world, no_training, flags, message):
     with pytest.raises(UsageError, match=message):
         world.run(**flags)
     assert world.listing() == before
+
+
+def test_a_refused_video_is_closed(world, monkeypatch):
+    """It stayed open, with the frames that it had decoded."""
+    closed = []
+    monkeypatch.setattr(FrameFolder, "close", lambda video: closed.append(video.name))
+    world.add("ant").add("bee")
+    world.write_label("ant", 2, np.zeros((HEIGHT, WIDTH), np.uint8))
+    assert world.run(dry_run=True) == 1
+    assert {"ant", "bee"} <= set(closed)
 
 
 def test_a_refused_video_keeps_its_earlier_results(world, stop_at_work):

@@ -239,6 +239,14 @@ def test_weights_of_another_stage_are_no_saved_network(world):
     "flags, message",
     [
         ({"guidance": "none"}, "--fine-tuned"),
+        (
+            {"guidance": "none", "fine_tuned": "a", "label": ("00002.png",)},
+            "--label does not go with --guidance none",
+        ),
+        (
+            {"guidance": "none", "fine_tuned": "a", "save_weights": True},
+            "--save-weights does not go with --guidance none",
+        ),
         ({"fine_tuned": "a", "weights": "b"}, "Give one of them"),
         ({"together": True, "shard": "1/2"}, "--together --save-weights"),
     ],
@@ -577,6 +585,28 @@ def test_the_same_part_is_skipped_and_another_one_is_segmented(world, monkeypatc
         assert world.run(frames="1:4") == 0
     assert world.run(frames="1:5") == 0
     assert len(world.mask_paths()) == 4
+
+
+def test_a_part_that_is_the_whole_video_is_no_part(world, stop_at_work):
+    """It was segmented again, and had no scores."""
+    world.add("hen")
+    world.run()
+    stop_at_work()
+    for part in ("0:", ":", f"0:{NUM_FRAMES}"):
+        assert world.run(frames=part) == 0
+
+
+def test_the_masks_of_another_part_are_not_called_those_of_another_video(world, capsys):
+    world.add("hen")
+    world.run()
+    world.run(frames="1:4", dry_run=True)
+    out = capsys.readouterr().out
+    assert f"hen: replaces the masks of frames 0 to {NUM_FRAMES - 1} of this video" in out
+    world.run(frames="0:3")
+    world.run(dry_run=True)
+    out = capsys.readouterr().out
+    assert "hen: replaces the masks of frames 0 to 2 of this video" in out
+    assert "another video" not in out
 
 
 def night(index):

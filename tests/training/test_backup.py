@@ -147,6 +147,15 @@ def test_paths_do_not_depend_on_what_the_process_built_before():
     assert first == second and len(first) == len(set(first)) > 20
 
 
+@pytest.mark.parametrize("size", [0, 100])
+def test_a_state_that_a_power_cut_left_incomplete_is_named(saved, size):
+    """It ended in a traceback, each time."""
+    path, model = saved
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(InputError, match=r"state\.npz: cannot continue, it cannot be read"):
+        Backup(path).restore(model)
+
+
 def test_weights_that_are_not_finite_are_never_saved(tmp_path):
     model = train(network())
     backup = Backup(tmp_path / "state.npz")

@@ -267,6 +267,21 @@ def test_fine_tuning_takes_the_number_of_steps_it_was_given():
     assert 7 <= len(steps) < 7 + settings.epochs
 
 
+def test_images_are_let_go_of_after_fine_tuning(monkeypatch):
+    """TensorFlow keeps each loader until the process ends: memory grew with every video."""
+    tuner = FineTuner(tiny_network(), "mse", FineTuning(steps=2, crop=CROP), seed=0)
+    made, make_batches = [], tuner.make_batches
+
+    def note(frames, zoom):
+        made.append(make_batches(frames, zoom))
+        return made[-1]
+
+    monkeypatch.setattr(tuner, "make_batches", note)
+    tuner.fit(samples(1))
+    tuner.fit_further(samples(2), 1)
+    assert [len(batches.samples) for batches in made] == [0, 0]
+
+
 def test_a_loss_that_is_not_finite_stops_the_run_each_time_and_leaves_no_backup(tmp_path):
     class Broken(keras.losses.Loss):
         def call(self, y_true, y_pred):

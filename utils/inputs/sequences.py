@@ -167,7 +167,7 @@ def list_video_paths(arguments: Sequence[Path]) -> dict[str, Path]:
 
 
 def _advice_on_missing(path: Path) -> str:
-    if re.match(r"[a-z]{2,}:/", str(path), re.IGNORECASE):
+    if re.match(r"[a-z]{2,}:[/\\]", str(path), re.IGNORECASE):
         return "Download the video, and name the file with --video."
     if any(char in path.name for char in "*?%"):
         return "Patterns are not filled in here: name the folder with --video, or its files."

@@ -161,6 +161,7 @@ class FineTuner:
             shuffle=False,  # else Keras hands out the batches of a PyDataset in another order
             verbose=0,
         )
+        batches.forget_samples()
         self.epochs_done = max(self.epochs_done, last_epoch)
         return history.history.get("loss", [])
 

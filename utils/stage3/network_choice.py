@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from utils.errors import InputError
 from utils.media.images import working_size
 from utils.media.labels import LabelMap, labelled_animals
 from utils.media.videos import Video
@@ -91,6 +92,25 @@ def share_found(
     if networks == "each" or not preset.can_share or (labels and not can_share(labels, size)):
         return None
     return Sharing()
+
+
+def require_told_apart(name: str, preset: Preset, labels: Mapping[int, LabelMap]) -> None:
+    """Refuses animals that a network has not learnt one by one, where nothing follows them.
+
+    Args:
+        name, preset: of this video.
+        labels: labelled or found frame -> its label.
+
+    Raises:
+        InputError: all of them would be the first one.
+    """
+    num_animals = len(labelled_animals(labels.values()))
+    if num_animals > 1 and not preset.takes_prompts and not preset.can_share:
+        raise InputError(
+            f"{num_animals} animals, but with --preset {name} nothing tells them apart where a "
+            "network has not learnt each of them: regions are not followed from frame to frame. "
+            "Use another --preset; or label this video, without --fine-tuned and --together."
+        )
 
 
 def can_share(labels: Mapping[int, LabelMap], size: tuple[int, int]) -> bool:

@@ -12,10 +12,12 @@ from typing import Any
 import cv2
 import keras
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from utils import paths
 from utils.environment import code_digest
+from utils.errors import InputError
 from utils.files import read_json, write_atomically, write_json
 
 _KEY = "key.json"
@@ -84,7 +86,7 @@ class PartialRun:
         path = self._fine_tuned(animal)
         if not path.is_file():
             return False
-        values = load_file(path)
+        values = _load_weights(path)
         for variable in model.variables:
             variable.assign(values[variable.path])
         return True
@@ -112,7 +114,7 @@ class PartialRun:
 
     def before_second_look(self, animal: int) -> dict[str, np.ndarray]:
         """The weights that were kept, by variable path."""
-        return load_file(self._before_second_look(animal))
+        return _load_weights(self._before_second_look(animal))
 
     def frames_seen(self, animal: int) -> int | None:
         """How many frames the network saw until the animal's regions were complete; None if they
@@ -134,7 +136,7 @@ class PartialRun:
         return _read(self._map(f"probability_{animal}", frame))
 
     def has_probability(self, animal: int, frame: int) -> bool:
-        return self._map(f"probability_{animal}", frame).is_file()
+        return _is_there(self._map(f"probability_{animal}", frame))
 
     def write_probability(self, animal: int, frame: int, probability: np.ndarray) -> None:
         _write(self._map(f"probability_{animal}", frame), probability)
@@ -147,8 +149,12 @@ class PartialRun:
         _write(self._map(f"survey_{animal}", frame), probability)
 
     def region(self, animal: int, frame: int) -> np.ndarray:
-        """The pixels of a frame that continue the animal, bool (h, w)."""
-        return _read(self._map(f"region_{animal}", frame)) > 0
+        """The pixels of a frame that continue the animal, bool (h, w). Raises: InputError."""
+        path = self._map(f"region_{animal}", frame)
+        region = _read(path)
+        if region is None:
+            raise _damaged(path)
+        return region > 0
 
     def write_region(self, animal: int, frame: int, region: np.ndarray) -> None:
         _write(self._map(f"region_{animal}", frame), region)
@@ -167,7 +173,7 @@ class PartialRun:
         return _read(self._map("kind", frame))
 
     def has_kind(self, frame: int) -> bool:
-        return self._map("kind", frame).is_file()
+        return _is_there(self._map("kind", frame))
 
     def write_kind(self, frame: int, probability: np.ndarray) -> None:
         _write(self._map("kind", frame), probability)
@@ -190,6 +196,17 @@ def _save_weights(model: keras.Model, path: Path) -> None:
     if not all(np.isfinite(value).all() for value in values.values()):
         raise FloatingPointError("Fine-tuning ended with weights that are not finite; try --seed.")
     write_atomically(path, lambda temporary_path: save_file(values, temporary_path))
+
+
+def _load_weights(path: Path) -> dict[str, np.ndarray]:
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise _damaged(path) from error
+
+
+def _damaged(path: Path) -> InputError:
+    return InputError(f"{path}: cannot be read. Begin this video anew with --overwrite.")
 
 
 def partial_dir(results_dir: Path, name: str) -> Path:
@@ -241,9 +258,16 @@ def _write(path: Path, values: np.ndarray) -> None:
     write_atomically(path, lambda temporary_path: temporary_path.write_bytes(encoded.tobytes()))
 
 
-def _read(path: Path) -> np.ndarray | None:
+def _is_there(path: Path) -> bool:
+    """Whether a file is there and has a content: after a power cut it may have none."""
     try:
-        encoded = path.read_bytes()
+        return path.stat().st_size > 0
     except FileNotFoundError:
+        return False
+
+
+def _read(path: Path) -> np.ndarray | None:
+    if not _is_there(path):
         return None
+    encoded = path.read_bytes()
     return cv2.imdecode(np.frombuffer(encoded, "uint8"), cv2.IMREAD_GRAYSCALE)

@@ -18,6 +18,7 @@ from utils.stage3.settings import Finding, Preset
 # Seconds per step, and per frame and look at it, on two cores (docs/time_and_memory.md): for
 # whoever has no earlier run to measure.
 TYPICAL_STEP, TYPICAL_LOOK, TYPICAL_LINES = 0.5, 0.36, 480
+TYPICAL_WINDOW = 0.2  # per frame and animal, where the network sees windows alone
 # Bytes per pixel of what `PartialRun` keeps of each frame, a noisy one, and of its networks.
 GREY_BYTES, PROBABILITY_BYTES, REGION_BYTES, NETWORK_BYTES = 0.15, 0.04, 0.015, 100e6
 TRAINING_BYTES = 400e6  # weights and two moments of each, and those before the second look
@@ -75,22 +76,29 @@ class Pace:
 def find_pace(results_dir: Path, preset: Preset, precision: str, runtime: str = "keras") -> Pace:
     """The pace of earlier runs with this preset, precision and runtime in a results folder, else a
     typical one."""
-    wanted = (as_recorded(preset), precision, runtime)
+    # With --animals, newcomers are not looked for, which takes hardly any time.
+    wanted = [as_recorded(one) for one in (preset, preset.without_newcomers())]
     steps, frames = [], []
     for path in (results_dir / paths.RUNS).glob(f"*/{paths.RUN_FILE}"):
         record = read_json(path)
         try:
             key = record["key"]
-            if (key["preset"], key["precision"], key.get("runtime", "keras")) == wanted:
+            is_same = (key["precision"], key.get("runtime", "keras")) == (precision, runtime)
+            if is_same and key["preset"] in wanted:
                 steps.append(record["seconds"]["per_step"])
                 frames.append(record["seconds"]["per_frame"])
         except (KeyError, TypeError):  # of another program, or broken
             continue
     steps, frames = ([x for x in numbers if x] for numbers in (steps, frames))
-    if steps and frames:
-        return Pace(float(np.median(steps)), float(np.median(frames)), "by the earlier runs here")
     per_frame = TYPICAL_LOOK * (preset.lines / TYPICAL_LINES) ** 2 * (1 + preset.flip)
-    return Pace(TYPICAL_STEP, per_frame, "for two cores; a GPU is faster")
+    if preset.takes_prompts:
+        per_frame = TYPICAL_WINDOW
+    source = "by the earlier runs here" if frames else "for two cores; a GPU is faster"
+    if frames:
+        per_frame = np.median(frames)
+    # A network that was learnt before, or for several videos, has no steps of its own.
+    per_step = np.median(steps) if steps else TYPICAL_STEP
+    return Pace(float(per_step), float(per_frame), source)
 
 
 @dataclass(frozen=True)
@@ -141,7 +149,7 @@ def plan_video(
     """
     minutes = state_bytes = 0.0
     if not is_finished:
-        state_bytes = estimate_state_bytes(video, preset, animals, networks * learns)
+        state_bytes = estimate_state_bytes(video, preset, animals, networks * learns, looks)
         surveyed = 0 if labelled else min(len(video), Finding().num_surveyed)
         minutes = pace.minutes(
             preset,
@@ -157,7 +165,9 @@ def plan_video(
     return PlannedVideo(video.name, state, video, label, minutes, state_bytes)
 
 
-def estimate_state_bytes(video: Video, preset: Preset, animals: int, networks: int) -> float:
+def estimate_state_bytes(
+    video: Video, preset: Preset, animals: int, networks: int, looks: int | None = None
+) -> float:
     """About how large the state on disk of an unfinished video becomes.
 
     Args:
@@ -165,11 +175,13 @@ def estimate_state_bytes(video: Video, preset: Preset, animals: int, networks: i
         preset: see `utils.stage3.settings.Preset`.
         animals: that are followed.
         networks: that are fine-tuned for them.
+        looks: at each frame; None: one for each animal.
     """
     size = np.prod(working_size(video.height, video.width, preset.lines))
     fine_size = np.prod(working_size(video.height, video.width, preset.fine_lines))
-    of_animal = PROBABILITY_BYTES * fine_size + REGION_BYTES * size
-    frames = len(video) * (GREY_BYTES * size + max(1, animals) * of_animal)
+    probabilities = PROBABILITY_BYTES * fine_size * max(1, animals if looks is None else looks)
+    regions = REGION_BYTES * size * max(1, animals)
+    frames = len(video) * (GREY_BYTES * size + probabilities + regions)
     return float(frames + networks * NETWORK_BYTES + (TRAINING_BYTES if networks else 0))
 
 

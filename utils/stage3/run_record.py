@@ -97,6 +97,13 @@ def namesake_warning(results_dir: Path, video: Video, key: dict[str, Any]) -> st
         frames = frames.get(name) if isinstance(frames, dict) else None
     if not frames or frames == key["sha256"]["frames"]:
         return None
+    of_part = "part" in before or isinstance(video, VideoPart)
+    if of_part and before.get("input") == os.path.abspath(video.path):
+        first, end = before.get("part", (0, before.get("num_frames", 0)))
+        return (
+            f"{video.name}: replaces the masks of frames {first} to {end - 1} of this video. Keep "
+            "them with --results or --name."
+        )
     return (
         f"{video.name}: replaces the results of another video of this name, "
         f"{before.get('input')}. Keep them apart with --results, and check that the label is of "

@@ -1,9 +1,9 @@
 """One video in which one network finds all animals at once: trained once, for this video or
 before, and shown every frame once. Which of them is which, `utils.stage3.joint_filter` follows."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from utils.media.images import resize_image, resize_labels
 from utils.media.labels import VOID, LabelMap, labelled_animals
 from utils.stage3.animal_in_frame import AnimalInFrame
 from utils.stage3.joint_filter import JointFilter
+from utils.stage3.partial_run import PartialRun
 from utils.stage3.pipeline import Pipeline
 from utils.stage3.sharing import Sharing
 from utils.stage3.temporal_filter import make_passes
@@ -44,7 +45,9 @@ class SharedPipeline(Pipeline):
         super().__init__(tuner, preset, video, one, *arguments, **others)
         self.animals = animals
         self.numbered = {f: resize_labels(label.values, *self.size) for f, label in labels.items()}
-        self._owner = lru_cache(maxsize=4)(self._read_owner)
+        # Not of a method: a cycle would keep the frames that are in memory.
+        read_owner = partial(_read_owner, self.partial, self.animals, self.size)
+        self._owner = lru_cache(maxsize=4)(read_owner)
 
     def run(
         self, keep_network: Callable[[int], None] = lambda animal: None, *, learns: bool = True
@@ -94,13 +97,6 @@ class SharedPipeline(Pipeline):
         of_another = resize_labels(np.where(owner == animal, 0, owner), *probability.shape) > 0
         return AnimalInFrame(frame, np.where(of_another, 0, probability), owner == animal)
 
-    def _read_owner(self, frame: int) -> np.ndarray:
-        """Whose each pixel is, uint8 (h, w): the number of an animal, or 0."""
-        owner = np.zeros(self.size, "uint8")
-        for number in self.animals:
-            owner[self.partial.region(number, frame)] = number
-        return owner
-
     def _zoom_of(self, animal: int) -> float:
         """As the network has learnt them: all as one, or, if it has learnt before, each as large as
         in `utils.stage3.together`."""
@@ -111,6 +107,16 @@ class SharedPipeline(Pipeline):
 
     def _title(self, animal: int, what: str) -> str:
         return f"{self.video.name}, all {len(self.animals)} animals: {what}"
+
+
+def _read_owner(
+    state: PartialRun, animals: Sequence[int], size: tuple[int, int], frame: int
+) -> np.ndarray:
+    """Whose each pixel is, uint8 (h, w): the number of an animal, or 0."""
+    owner = np.zeros(size, "uint8")
+    for number in animals:
+        owner[state.region(number, frame)] = number
+    return owner
 
 
 def _as_one(label: LabelMap, number: int) -> LabelMap:

@@ -1,5 +1,6 @@
 """The whole training state in one file, so that a killed run resumes exactly."""
 
+import zipfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -68,8 +69,11 @@ class Backup(keras.callbacks.Callback):
             return 0
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
-        with np.load(self.path) as file:
-            state = dict(file)
+        try:
+            with np.load(self.path) as file:
+                state = dict(file)
+        except (ValueError, EOFError, zipfile.BadZipFile) as error:  # after a power cut
+            raise self._misfit("it cannot be read") from error
         if int(state.pop(_FORMAT_KEY, 1)) != FORMAT:
             raise self._misfit("the state was written by another version of this program")
         epoch = int(state.pop(_EPOCH_KEY))

@@ -155,6 +155,11 @@ class Batches(keras.utils.PyDataset):
     def __len__(self):
         return self.steps_per_epoch
 
+    def forget_samples(self) -> None:
+        """Lets go of the samples, after training: TensorFlow keeps each loader that was trained
+        from until the process ends, and with it the images of its samples."""
+        self.samples = ()
+
     def __getstate__(self):
         return self.__dict__ | {"_pool": None}
 

@@ -55,6 +55,10 @@ class PromptedBatches(Batches):
         # At the end, because it gives a copy of this to the processes.
         super().__init__(samples, crop, steps_per_epoch, batch_size, augmentation, seed, **others)
 
+    def forget_samples(self):
+        super().forget_samples()
+        self._by_kind = {}
+
     def batch_number(self, number):
         first = number * self.batch_size
         rounds = np.random.default_rng([self.seed, _ROUNDS, number]).integers(MAX_ROUNDS + 1)
