@@ -2,7 +2,13 @@
 
 import numpy as np
 
-from tests.annotator.test_browser_work import SPOT, begin_shape, is_shape, paint
+from tests.annotator.test_browser_work import (
+    SPOT,
+    begin_shape,
+    is_shape,
+    open_with_broken_label,
+    paint,
+)
 from tests.bright_hen import overlap
 from tests.bright_parts import Finder
 from tests.browser import wait_until
@@ -157,13 +163,7 @@ def test_enter_follows_a_link_and_accepts_no_proposal(make_session):
 
 def test_why_the_first_label_is_not_shown_stays_on_the_screen(make_session):
     """The reason why this frame is first replaced it at once."""
-    session = make_session()
-    path = session.task.label_path(6)
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"no picture")
-    session.expected_complaint = "422"
-    session.open()
-    session.wait_text("#frame-state", "not shown")
+    session = open_with_broken_label(make_session)
     assert "00006.png" in session.page.locator("#toast").text_content()
 
 

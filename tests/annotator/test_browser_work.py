@@ -379,7 +379,7 @@ def test_a_label_that_was_deleted_elsewhere_is_not_called_saved(make_session):
     assert "not labelled" in session.text("#frame-state")
 
 
-def test_a_label_that_cannot_be_read_is_not_taken_for_none(make_session):
+def open_with_broken_label(make_session):
     session = make_session()
     path = session.task.label_path(6)
     path.parent.mkdir(parents=True)
@@ -387,6 +387,11 @@ def test_a_label_that_cannot_be_read_is_not_taken_for_none(make_session):
     session.expected_complaint = "422"
     session.open()
     session.wait_text("#frame-state", "not shown")
+    return session
+
+
+def test_a_label_that_cannot_be_read_is_not_taken_for_none(make_session):
+    session = open_with_broken_label(make_session)
     questions = []
     session.page.on("dialog", lambda dialog: (questions.append(dialog.message), dialog.accept()))
     paint(session, *SPOT)
