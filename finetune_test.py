@@ -13,8 +13,9 @@ Writes  results/segmentation/SEQ/STEM.png, results/overlay/SEQ.mp4 and SEQ.png,
 SEQ is the video's name, STEM the frame's (00037), DIR the data set. Your own video:
 python finetune_test.py --video my_video.mp4
 
-A label may show several animals, an index or colour each; each takes the time of a video with one,
-unless one network finds all of them: --networks, or --preset herd.
+A label may show several animals, each in an index or a colour of its own. Each of them takes as
+long as a video with one animal, unless one network finds all of them (--networks one). --preset
+herd trains once for all of them, but still segments every frame once for each.
 Videos without a label: --fine-tuned FILE uses a network that --save-weights kept, and --together
 one that learns the labels of all videos of the call. The animals of a video are then those that the
 network finds where they are clearest.
@@ -121,11 +122,11 @@ class Config:
     )
     networks: Networks = setting(
         "auto",
-        "one: a single network finds all labelled animals, which is as fast as one animal, and "
-        "which is which follows from where each was; each: a network for each animal; auto: one "
-        f"for animals that look alike, if they are {FROM_ANIMALS} or more or one is mostly hidden. "
-        "The network of --together, and that of --fine-tuned without a label, finds all of them "
-        "anyway; with each, every one of them is then followed by itself",
+        "one: a single network finds all labelled animals, in the time that one animal takes, and "
+        "tells them apart by where each was before; each: a network for each animal; auto: one for "
+        f"animals that look alike, if they are {FROM_ANIMALS} or more or one is mostly hidden. The "
+        "network of --together, and that of --fine-tuned without a label, finds all of them in any "
+        "case; with each, every one of them is then followed by itself",
     )
     shot_changes: Literal["refuse", "ignore"] = setting(
         "refuse", "what to do with a video of several shots, across which nothing can be followed"
@@ -135,9 +136,13 @@ class Config:
         "file of bubblenet_select.py to follow (default: BNLF; with --guidance auto the most "
         "trusted one)",
     )
-    preset: PresetName = setting("default", "speed against accuracy")
+    preset: PresetName = setting(
+        "default",
+        "fast, default and accurate: speed against accuracy; herd: one of many that look alike; "
+        "paper: the paper's recipe",
+    )
     head: HeadName = setting("deeplab", "network head; xfcn is the paper's")
-    crf: bool = setting(False, "redraw outlines with a dense CRF, as the paper (0.5 s per frame)")
+    crf: bool = setting(False, "redraw outlines with dense CRF, as in the paper (0.5 s per frame)")
     guided_filter: bool = setting(False, "redraw outlines with a guided filter (0.1 s per frame)")
     every_frame: bool = setting(
         False, "show the network every frame of a long video, also those in which nothing moves"

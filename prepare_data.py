@@ -13,7 +13,7 @@ Writes  datasets/pascal_extension_dataset/{JPEGImages,Annotations}/ID.{jpg,png}:
         datasets/DAVIS2016_train_dataset/{JPEGImages,Annotations}/SEQ/ and
         datasets/finetune_test_dataset/{JPEGImages,Annotations}/480p/SEQ/, unchanged.
 
-Each takes some minutes; the downloads are 3.4 GB and 1.9 GB. A second run continues where the first
+Each data set takes some minutes; the downloads are 3.4 GB and 1.9 GB. A second run continues where the first
 was stopped. Files that you put there yourself are never replaced. The exit status for a data set is
 1 as long as a list names a missing file; that of the report is 0. The data belong to their owners:
 DAVIS, for one, is not for commercial use.
