@@ -13,10 +13,10 @@ Writes  datasets/pascal_extension_dataset/{JPEGImages,Annotations}/ID.{jpg,png}:
         datasets/DAVIS2016_train_dataset/{JPEGImages,Annotations}/SEQ/ and
         datasets/finetune_test_dataset/{JPEGImages,Annotations}/480p/SEQ/, unchanged.
 
-Each data set takes some minutes; the downloads are 3.4 GB and 1.9 GB. A second run continues where the first
-was stopped. Files that you put there yourself are never replaced. The exit status for a data set is
-1 as long as a list names a missing file; that of the report is 0. The data belong to their owners:
-DAVIS, for one, is not for commercial use.
+Each data set takes some minutes; the downloads are 3.4 GB and 1.9 GB. A second run continues where
+the first was stopped. Files that you put there yourself are never replaced. The exit status for a
+data set is 1 as long as a list names a missing file; that of the report is 0. The data belong to
+their owners: DAVIS, for one, is not for commercial use.
 """
 
 import sys
@@ -42,7 +42,7 @@ from utils.archives.sources import (
     pascal_sources,
 )
 from utils.archives.unpacking import make_plan, new_bytes, unpack
-from utils.command_line import run_script, setting
+from utils.command_line import flag_words, run_script, setting, shown_words
 from utils.errors import InputError, UsageError, one_line
 from utils.training.pair_lists import read_pairs
 
@@ -199,13 +199,15 @@ def print_next_steps(name: str, archives: Sequence[Archive], folder: Path) -> No
     for archive in known:
         print(f"  {archive.path} is present: {archive.source.name}")
     missing = missing_sources(sources, archives)
+    flags = [] if folder == paths.ARCHIVES else flag_words("--archives", folder)
+    command = shown_words(["python", "prepare_data.py", name, *flags])
     if missing:
-        print(f"  not in {folder} (python prepare_data.py {name} --download gets it):")
+        print(f"  not in {folder} ({command} --download gets it):")
     for source in missing:
         print(f"    {source.name}, {source.num_bytes / 1e9:.1f} GB: {source.url}")
         print(f"      adds {source.adds}")
     print(f"  or {ORIGINAL}'s archives, from the README of {ORIGINAL_ADDRESS}")
-    print(f"  then: python prepare_data.py {name}")
+    print(f"  then: {command}")
 
 
 def print_problem(kind: str, text: str) -> None:

@@ -40,6 +40,7 @@ from utils.training.stage import (
     check_loader,
     check_stage,
     compile_model,
+    next_command,
     print_plan,
     run_key,
     train,
@@ -124,7 +125,8 @@ def main(config: Config) -> list[dict]:
 
         facts = weights_facts(recipe, config.head, config.list, samples, key["weights"])
         best = folder.export_weights(model, facts)
-    print(f"Best weights: {best}. Next: python finetune_test.py")
+    script, place = "finetune_test.py", paths.OBJECTNESS_WEIGHTS
+    print(f"Best weights: {best}. Next: {next_command(script, config.head, best, place)}")
     return history
 
 

@@ -36,6 +36,7 @@ from utils.training.stage import (
     check_files,
     check_loader,
     compile_model,
+    next_command,
     print_plan,
     run_key,
     train,
@@ -118,7 +119,8 @@ def main(config: Config) -> list[dict]:
 
         facts = weights_facts(recipe, config.head, config.list, samples, key["weights"])
         best = folder.export_weights(model, facts)
-    print(f"Best weights: {best}. Next: python train_davis_objectness.py")
+    script, place = "train_davis_objectness.py", paths.PASCAL_BASE_WEIGHTS
+    print(f"Best weights: {best}. Next: {next_command(script, config.head, best, place)}")
     return history
 
 

@@ -54,12 +54,15 @@ class Runs:
         self.data, self.results, self.flags = data, results, flags
         self.numbers = range(1, count + 1)
         self.tuner, self.weights = load_tuner(flags.weights, PRESETS[flags.preset], flags.seed)
+        # ImageNet weights are of the backbone alone: loaded again, they would leave the head.
+        self._start_weights = self.tuner.start_weights
         self.start = SavedNetwork(self.weights, {"sha256": sha256_of(self.weights)})
 
     def measure(self, name: str, method: Method) -> Iterator[dict]:
         """Runs the parts of a video, or finds them finished. Yields a line of numbers for each, and
         with each the seconds that were spent before on what they have in common."""
-        use_weights(self.tuner, self.weights)  # whatever another method has left
+        self.tuner.start_weights = self._start_weights  # whatever another method has left
+        self.tuner.start_again()
         if method == OWN_LABEL:
             seconds, records = 0.0, self._run_by_themselves(name)
         elif method == FINE_TUNED:

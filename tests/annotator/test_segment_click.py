@@ -5,7 +5,7 @@ import pytest
 
 from tests.bright_hen import HEIGHT, NOTHING, WIDTH, ellipse, network_that_sees, overlap, picture
 from utils.annotator.click_marks import SURE_ANIMAL, SURE_BACKGROUND, Click, Marks
-from utils.annotator.segment_click import ClickSegmenter, _cut_off_parts
+from utils.annotator.segment_click import ClickSegmenter, _cut_off_parts, segment_in_windows
 
 
 def segment(image, clicks=(), box=None, current=None, sure=None, predict=None, is_given=False):
@@ -36,6 +36,23 @@ def test_a_small_animal_is_looked_at_closely():
     for marks in ({"clicks": [(400, 900, True)]}, {"box": (355, 865, 445, 935)}):
         mask = segment(image, **marks)
         assert overlap(mask, truth) > 0.95
+
+
+def test_what_a_click_took_away_does_not_come_back_where_a_small_animal_is_left():
+    """The second, closer look brought the mask so far back beyond its window."""
+    large, small = np.zeros((2, 480, 640), bool)
+    large[20:460, 20:620], small[200:240, 300:360] = True, True
+    clicks, windows = [Click(370, 250, False)], []
+
+    def segment_in(window, marks):
+        windows.append(window)
+        result = marks.current.copy()
+        result[window.slices] = small[window.slices]
+        return result
+
+    marks = Marks(clicks, None, large, np.zeros(large.shape, np.uint8))
+    np.testing.assert_array_equal(segment_in_windows(marks, segment_in), small)
+    assert len(windows) == 2 and windows[1].area < windows[0].area / 2
 
 
 def two_ellipses() -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -717,6 +717,23 @@ class TestReport:
         assert "python prepare_data.py pascal" in out
         assert not world.written()
 
+    def test_the_archive_of_the_test_of_voc_is_not_the_one_that_is_needed(self, world, capsys):
+        """It has the same folder of images, and the other one was called present."""
+        files = {f"VOCdevkit/VOC2012/JPEGImages/{OLD}.jpg": jpeg()}
+        write_tar(world.archives / "VOC2012test.tar", files)
+        assert world.run() == 0
+        out = capsys.readouterr().out
+        assert "VOC2012test.tar is present" not in out and "VOCtrainval_11-May-2012.tar" in out
+
+    def test_the_commands_name_the_folder_of_the_archives(self, world, capsys):
+        """As they were, they looked elsewhere."""
+        elsewhere = world.archives.with_name("elsewhere")
+        elsewhere.mkdir()
+        main(Config(archives=elsewhere))
+        out = capsys.readouterr().out
+        assert f"python prepare_data.py pascal --archives {elsewhere} --download" in out
+        assert f"then: python prepare_data.py davis --archives {elsewhere}" in out
+
     def test_complete_data_sets_are_counted(self, world, capsys):
         world.add_voc()
         world.add_sbd()

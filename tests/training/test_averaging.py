@@ -126,6 +126,23 @@ def test_a_run_that_is_given_a_few_more_steps_still_ends_with_an_average(monkeyp
     assert int(longer.count.numpy()) == 2
 
 
+def test_an_average_that_was_due_and_had_no_snapshot_yet_is_continued(monkeypatch):
+    """A run that had been given more steps, and was killed then, ended with another average."""
+    monkeypatch.setattr(averaging, "SNAPSHOTS", 4)
+    model = tiny_network()
+
+    def make(began, done):
+        average = WeightAverage(model, recipe(steps=60, average_from=0.3))
+        average.began.assign(began)
+        average.resume(done)
+        return average
+
+    unbroken = make(began=5, done=20)  # of a run of fewer steps
+    assert (unbroken.start, int(unbroken.began.numpy())) == (20, 20)
+    killed = make(began=20, done=24)
+    assert (killed.start, killed.every) == (unbroken.start, unbroken.every)
+
+
 def test_a_state_that_does_not_say_where_its_average_began_is_continued_as_before(tmp_path):
     model = tiny_network()
     model.compile("sgd", "mse")

@@ -10,7 +10,13 @@ from PIL import Image
 from models.click_training import MAX_ROUNDS
 from utils.media.labels import VOID, davis_palette
 from utils.training import prompted_batches
-from utils.training.animals import UNNUMBERED, AnimalSample, number_pieces, read_animal_list
+from utils.training.animals import (
+    UNNUMBERED,
+    AnimalSample,
+    number_pieces,
+    numbers_in,
+    read_animal_list,
+)
 from utils.training.augmentation import AUGMENTATIONS, Augmentation
 from utils.training.clicks import make_prompt, next_click
 from utils.training.composites import compose, visible_numbers
@@ -293,6 +299,35 @@ def test_each_animal_of_an_image_has_its_turn(herd):
     assert overlap(targets[0], square(10, 10, 30)) > 0.95
     assert overlap(targets[1], square(10, 45, 30)) > 0.95
     np.testing.assert_array_equal(targets[0], targets[2])
+
+
+def test_the_turns_of_images_do_not_all_begin_with_the_first_animal(herd):
+    """The first one mostly is the largest, and a short training hardly asked for any other."""
+    loader = batches(samples_of(herd)[:2] * 10, workers=1)
+    loader.prompting = Prompting(empty=0.0, composite=0.0)
+    rng = np.random.default_rng(0)
+    asked = [loader._draw_animals(k, rng)[2] for k in range(20)]  # once through all images
+    assert asked.count(1) == asked.count(2) == 10
+
+
+def test_the_animals_of_the_photo_under_a_composite_are_told_apart(herd):
+    """They had one number, and a prompt for one of them asked for all."""
+    loader = batches(samples_of(herd)[:2])
+    loader.prompting = Prompting(empty=0.0, composite=1.0)
+    counts = []
+    for k in range(40):
+        pasted, compose = [], prompted_batches.compose
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(
+                prompted_batches,
+                "compose",
+                lambda photo, animals, cut_outs, *others, real=compose, pasted=pasted: (
+                    pasted.append(len(cut_outs)) or real(photo, animals, cut_outs, *others)
+                ),
+            )
+            animals = loader._draw_animals(k, np.random.default_rng(k))[1]
+        counts.append(len([n for n in numbers_in(animals) if n > pasted[0]]))
+    assert max(counts) == 2
 
 
 def test_the_occluder_is_not_the_photo_that_lies_behind(herd, monkeypatch):

@@ -14,6 +14,7 @@ from models import HEADS
 from tests.training.stage_world import STAGES, write_start
 from utils import paths
 from utils.errors import InputError
+from utils.training import stage
 from utils.training.animals import read_animal_list
 from utils.training.batches import FileSample
 from utils.training.weights import read_weights
@@ -130,6 +131,17 @@ def test_a_folder_that_cannot_be_written_is_said_also_by_a_dry_run(
     settings = stage_config(stage, output=tmp_path / "file" / "weights", dry_run=dry_run)
     with pytest.raises(InputError, match="another folder with --output"):
         STAGES[stage].main(settings)
+
+
+def test_the_next_stage_starts_from_the_weights_that_were_trained(tmp_path, monkeypatch):
+    """It was called without flags, and would have started from those that are included."""
+    monkeypatch.chdir(paths.ROOT)
+    included, script = paths.PASCAL_BASE_WEIGHTS, "train_davis_objectness.py"
+    own = included / "xfcn.safetensors"
+    assert stage.next_command(script, "xfcn", own, included) == f"python {script} --head xfcn"
+    other = tmp_path / "deeplab.safetensors"
+    command = stage.next_command(script, "deeplab", other, included)
+    assert command == f"python {script} --weights {other}"
 
 
 def test_a_file_that_cannot_be_read_in_the_middle_of_a_run_is_named(stage_config, monkeypatch):

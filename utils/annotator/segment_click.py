@@ -188,9 +188,11 @@ def segment_in_windows(
     window = choose_window(marks, marks.current)
     result = segment_in(window, marks)
     closer = choose_window(marks, result)
+    result = result.astype(np.uint8)
     if closer.area < window.area / 2:  # a small animal: once more, with more of its pixels
-        result = segment_in(closer, marks)
-    return result.astype(np.uint8)
+        # Beyond them, the mask so far is back in the second answer, which the first has taken away.
+        result[closer.slices] = segment_in(closer, marks)[closer.slices]
+    return result
 
 
 def _if_seen(probability: np.ndarray | None, marks: WindowMarks) -> np.ndarray | None:

@@ -126,7 +126,8 @@ def pascal_sources() -> tuple[Source, ...]:
     return (
         Source(
             name=voc,
-            evidence="VOC2012/",
+            # The images alone would not do: the archive of the test has the same folder.
+            evidence="VOC2012/Segmentation(Object|Class)/",
             rules=(
                 _rule(rf"VOC2012/JPEGImages/{_ID}\.jpg", folder, image, _copy_image),
                 _rule(rf"VOC2012/SegmentationObject/{_ID}\.png", folder, mask, voc_mask),

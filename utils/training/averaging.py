@@ -81,7 +81,7 @@ class WeightAverage(keras.callbacks.Callback):
         if is_early:
             self.count.assign(0)
             self.start = max(self.start, updates)
-        elif began != _UNKNOWN and self._begun():
+        elif began != _UNKNOWN and (self._begun() or began <= updates):
             self.start = began
         self.every = self._every()
         self.began.assign(self.start)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from utils.media.labels import VOID
-from utils.training.animals import CutOut, numbers_in
+from utils.training.animals import UNNUMBERED, CutOut, numbers_in
 from utils.training.augmentation import Augmentation, change_appearance, draw_turn, lay_over
 
 MAX_ANIMALS = 12  # pasted; the photo's own animals follow as one more number
@@ -69,6 +69,21 @@ def compose(
     for index in rng.permutation(len(layers)):
         canvas, animals = _paste(canvas, animals, layers[index], int(index) + 1)
     return canvas, animals
+
+
+def with_numbers_of_photo(animals: np.ndarray, of_photo: np.ndarray, count: int) -> np.ndarray:
+    """A composite in which the photo's own animals have numbers of their own again.
+
+    Args:
+        animals: uint8 (h, w), of `compose`.
+        of_photo: uint8 (h, w), the photo's animals before that.
+        count: how many animals were pasted.
+
+    Returns: uint8 (h, w); beyond `count`, the numbers of the photo follow.
+    """
+    shifted = of_photo.astype(int) + count
+    shifted[shifted > UNNUMBERED] = UNNUMBERED
+    return np.where(animals == count + 1, shifted, animals).astype(np.uint8)
 
 
 def _place(cut_out, layers, size, extent, augmentation, rng):

@@ -8,7 +8,6 @@ from typing import Literal
 import numpy as np
 
 from utils.training.animals import (
-    UNNUMBERED,
     AnimalSample,
     CutOut,
     group_by_kind,
@@ -24,7 +23,7 @@ from utils.training.augmentation import (
     warp_labels,
 )
 from utils.training.batches import Batches
-from utils.training.composites import compose
+from utils.training.composites import compose, with_numbers_of_photo
 from utils.training.instance_targets import instance_targets
 
 # Shares of the crops; the others show one animal, so that these stay whole.
@@ -117,7 +116,7 @@ class InstanceBatches(Batches):
             sample = self._pick(rng, _BACKGROUND_OF)
             image, of_photo = self._crop(sample, rng, on_animal=False)
             image, animals = compose(image, of_photo, cut_outs, self.augmentation, rng)
-            animals = _with_numbers_of_photo(animals, of_photo, len(cut_outs))
+            animals = with_numbers_of_photo(animals, of_photo, len(cut_outs))
         else:
             is_photo = turn < _COMPOSITE + _PHOTO
             sample = self._pick(rng, _PHOTO_OF if is_photo else _SINGLE_OF)
@@ -171,10 +170,3 @@ class InstanceBatches(Batches):
 def _cut_out(sample, rng):
     numbered = sample.read()
     return numbered.cut_out(rng.choice(numbered.numbers))
-
-
-def _with_numbers_of_photo(animals, of_photo, count):
-    """A composite of `count` animals in which the photo's own have numbers of their own again."""
-    shifted = of_photo.astype(int) + count
-    shifted[shifted > UNNUMBERED] = UNNUMBERED
-    return np.where(animals == count + 1, shifted, animals).astype(np.uint8)

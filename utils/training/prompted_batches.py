@@ -16,7 +16,12 @@ from utils.training.augmentation import (
     warp_labels,
 )
 from utils.training.batches import Batches
-from utils.training.composites import MIN_VISIBLE, compose, visible_numbers
+from utils.training.composites import (
+    MIN_VISIBLE,
+    compose,
+    visible_numbers,
+    with_numbers_of_photo,
+)
 from utils.training.simulated_prompts import Prompting, simulate_prompt, target_of
 
 _COPIES = (2, 6)  # of one individual in a composite
@@ -95,17 +100,20 @@ class PromptedBatches(Batches):
 
     def _draw_animals(self, k, rng):
         """Image, map of animals, and the number of the one whose turn it is, or 0."""
-        numbered = self.samples[self._sample_number(k)].read()
-        # Each animal of a photo in its turn, pass by pass.
-        passes, numbers = k // len(self.samples), numbered.numbers
-        preferred = numbers[passes % len(numbers)] if numbers else 0
+        place = self._sample_number(k)
+        numbered = self.samples[place].read()
+        # Each animal of a photo in its turn, pass by pass; not all begin with the first, which
+        # mostly is the largest.
+        turn, numbers = place + k // len(self.samples), numbered.numbers
+        preferred = numbers[turn % len(numbers)] if numbers else 0
         cut_outs = []
         if preferred and rng.random() < self.prompting.composite:
             cut_outs = self._draw_cut_outs(k, numbered, preferred, rng)
         if cut_outs:
             photo = self.samples[self._draw_number(k, _PHOTO)].read()
-            image, animals, _ = self._crop(photo, 0, rng)
-            image, animals = compose(image, animals, cut_outs, self.augmentation, rng)
+            image, of_photo, _ = self._crop(photo, 0, rng)
+            image, animals = compose(image, of_photo, cut_outs, self.augmentation, rng)
+            animals = with_numbers_of_photo(animals, of_photo, len(cut_outs))
             preferred = 1 + k % len(cut_outs)
         else:
             image, animals, preferred = self._crop(numbered, preferred, rng)

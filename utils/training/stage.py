@@ -13,8 +13,8 @@ import keras
 from models import HEADS
 from models.backbone import BACKBONE
 from models.xception import freeze_first_blocks
-from utils import backend
-from utils.command_line import check_one_or_more, check_seed
+from utils import backend, paths
+from utils.command_line import check_one_or_more, check_seed, flag_words, shown_command
 from utils.console import training_progress
 from utils.environment import git_commit
 from utils.errors import InputError, UsageError
@@ -336,3 +336,18 @@ def weights_facts(
         "started_from": started_from,
         "commit": git_commit(),
     }
+
+
+def next_command(script: str, head: str, best: Path, default: Path) -> str:
+    """The command of the next stage, which starts from the weights that were just trained.
+
+    Args:
+        script: of the next stage.
+        head: of the network.
+        best: the weights.
+        default: the folder that the script takes them from by itself.
+    """
+    flags = [] if head == "deeplab" else ["--head", head]
+    if best.parent.resolve() != default.resolve():
+        flags += flag_words("--weights", best)
+    return shown_command(paths.ROOT / script, flags)

@@ -87,7 +87,8 @@ def load_weights(model: keras.Model, path: Path, sha256: str | None = None) -> d
             if BACKBONE.block_number(name) is not None
         }
     elif head and not model.name.endswith(f"_{head}"):
-        other_head = f"--head {head} or " if head in HEADS else ""
+        has_flag = head in HEADS and "prompted" not in model.name
+        other_head = f"--head {head} or " if has_flag else ""
         raise InputError(
             f"{path}: weights of head {head}, the network is {model.name}. "
             f"Choose {other_head}another file."
