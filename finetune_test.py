@@ -333,6 +333,8 @@ def prepare_jobs(config: Config, weights_sha256: str) -> tuple[list[Job], dict[s
             lambda video, key: bool(find_finished(video, key, config, False)),
             left_out=[name for name in failed if may_have_label(dataset, name)],
         )
+        for job in jobs:  # found animals are known only after training
+            require_told_apart(job.name, config.preset, job.preset, job.read_labels())
     is_long = any(len(job.sequence.video) >= Stillness().min_frames for job in jobs)
     if len(jobs) + len(failed) > 1 or is_long:
         preset, precision = PRESETS[config.preset], keras.config.dtype_policy().name
@@ -574,7 +576,7 @@ def segment(
         labels = find_labels(tuner.model, preset, video, state, display, network, config.finding)
         preset = preset_for(preset, labels, config.animals)
     if not job.learns:
-        require_told_apart(config.preset, preset, labels)
+        require_told_apart(job.name, config.preset, preset, labels)
     key = key_of_found(job.key, len(labelled_animals(labels.values())))
     pipeline = make_pipeline(
         job, config, tuner, state,

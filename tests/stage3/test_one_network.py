@@ -312,10 +312,10 @@ def test_animals_that_nothing_tells_apart_are_refused(num_animals, is_refused):
     """All of them were the first one."""
     label = LabelMap(np.uint8([[0, 1, num_animals]]), tuple(range(1, num_animals + 1)))
     paper, followed = presets.PRESETS["paper"], presets.PRESETS["default"]
-    network_choice.require_told_apart("default", followed, {0: label})
+    network_choice.require_told_apart("pair", "default", followed, {0: label})
     refused = pytest.raises(InputError, match="2 animals, but with --preset paper nothing tells")
     with refused if is_refused else contextlib.nullcontext():
-        network_choice.require_told_apart("paper", paper, {0: label})
+        network_choice.require_told_apart("pair", "paper", paper, {0: label})
 
 
 def test_one_animal_is_followed_as_always(world, capsys):

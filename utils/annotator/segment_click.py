@@ -190,8 +190,11 @@ def segment_in_windows(
     closer = choose_window(marks, result)
     result = result.astype(np.uint8)
     if closer.area < window.area / 2:  # a small animal: once more, with more of its pixels
-        # Beyond them, the mask so far is back in the second answer, which the first has taken away.
-        result[closer.slices] = segment_in(closer, marks)[closer.slices]
+        again = segment_in(closer, marks).astype(np.uint8)
+        if not marks.clicks or marks.clicks[-1].is_positive:
+            return again
+        # Beyond them it is the mask so far, of which the first answer has taken something away.
+        result[closer.slices] = again[closer.slices]
     return result
 
 

@@ -94,11 +94,14 @@ def share_found(
     return Sharing()
 
 
-def require_told_apart(name: str, preset: Preset, labels: Mapping[int, LabelMap]) -> None:
+def require_told_apart(
+    video: str, name: str, preset: Preset, labels: Mapping[int, LabelMap]
+) -> None:
     """Refuses animals that a network has not learnt one by one, where nothing follows them.
 
     Args:
-        name, preset: of this video.
+        video: its name.
+        name, preset: of `--preset`.
         labels: labelled or found frame -> its label.
 
     Raises:
@@ -107,9 +110,10 @@ def require_told_apart(name: str, preset: Preset, labels: Mapping[int, LabelMap]
     num_animals = len(labelled_animals(labels.values()))
     if num_animals > 1 and not preset.takes_prompts and not preset.can_share:
         raise InputError(
-            f"{num_animals} animals, but with --preset {name} nothing tells them apart where a "
-            "network has not learnt each of them: regions are not followed from frame to frame. "
-            "Use another --preset; or label this video, without --fine-tuned and --together."
+            f"{video}: {num_animals} animals, but with --preset {name} nothing tells them apart "
+            "where a network has not learnt each of them: regions are not followed from frame to "
+            "frame. Use another --preset; --animals 1, if there is one; or label this video, "
+            "without --fine-tuned and --together."
         )
 
 

@@ -135,6 +135,13 @@ class PartialRun:
         """An animal's probability, uint8 (h, w) for 0..1; None if it is not there."""
         return _read(self._map(f"probability_{animal}", frame))
 
+    def settled_probability(self, animal: int, frame: int) -> np.ndarray:
+        """The same of a frame that was segmented. Raises: InputError."""
+        probability = self.probability(animal, frame)
+        if probability is None:
+            raise _damaged(self._map(f"probability_{animal}", frame))
+        return probability
+
     def has_probability(self, animal: int, frame: int) -> bool:
         return _is_there(self._map(f"probability_{animal}", frame))
 

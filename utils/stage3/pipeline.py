@@ -430,7 +430,7 @@ class Pipeline:
 
     def _found(self, animal: int, frame: int) -> AnimalInFrame:
         """What the network and the filter have left of an animal in a frame."""
-        probability = self.partial.probability(animal, frame)
+        probability = self.partial.settled_probability(animal, frame)
         region = self.partial.region(animal, frame)
         probability = self.kind.add_where_missed(animal, frame, probability, region)
         return AnimalInFrame(frame, probability, region)

@@ -99,10 +99,13 @@ def namesake_warning(results_dir: Path, video: Video, key: dict[str, Any]) -> st
         return None
     of_part = "part" in before or isinstance(video, VideoPart)
     if of_part and before.get("input") == os.path.abspath(video.path):
-        first, end = before.get("part", (0, before.get("num_frames", 0)))
+        try:
+            first, end = map(int, before.get("part") or (0, before["num_frames"]))
+            which = f"frames {first} to {end - 1}"
+        except (KeyError, TypeError, ValueError):
+            which = "other frames"
         return (
-            f"{video.name}: replaces the masks of frames {first} to {end - 1} of this video. Keep "
-            "them with --results or --name."
+            f"{video.name}: replaces the masks of {which} of this video. Keep them with --results."
         )
     return (
         f"{video.name}: replaces the results of another video of this name, "

@@ -92,7 +92,7 @@ class SharedPipeline(Pipeline):
 
     def _found(self, animal: int, frame: int) -> AnimalInFrame:
         """What is left of an animal in a frame: nothing where the network has found another one."""
-        probability = self.partial.probability(self.animals[0], frame)
+        probability = self.partial.settled_probability(self.animals[0], frame)
         owner = self._owner(frame)
         of_another = resize_labels(np.where(owner == animal, 0, owner), *probability.shape) > 0
         return AnimalInFrame(frame, np.where(of_another, 0, probability), owner == animal)
