@@ -140,6 +140,8 @@ def test_a_file_of_the_state_that_a_power_cut_emptied_is_made_again_or_named(tmp
     assert not state.has_probability(1, 0)
     with pytest.raises(InputError, match=r"000000\.png: cannot be read.*--overwrite"):
         state.region(1, 0)
+    with pytest.raises(InputError, match=r"probability_1.*000000\.png: cannot be read"):
+        state.settled_probability(1, 0)
     with pytest.raises(InputError, match=r"fine_tuned_1\.safetensors.*--overwrite"):
         state.load_fine_tuned(None, 1)
 
