@@ -45,7 +45,7 @@ from models import HeadName, build_model, build_prompted_model
 from utils.command_line import check_seed, run_script, setting, shard_slice
 from utils.console import Display, make_display
 from utils.environment import describe_environment
-from utils.errors import InputError, UsageError, one_line
+from utils.errors import EXPECTED, InputError, UsageError, one_line
 from utils.evaluation.scoring import score_run
 from utils.files import check_writable, hold_lock, sha256_of, write_json
 from utils.frame_choice.chooser import Chooser, load_chooser, select_frames
@@ -98,8 +98,6 @@ from utils.stage3.temporal_filter import DOUBTFUL
 from utils.stage3.together import LabelledVideo, keep_network, learn_together, together_dir
 from utils.training.stage import check_stage
 from utils.training.weights import find_weights, load_weights, save_weights
-
-EXPECTED = (InputError, OSError, FloatingPointError)  # anything else is a bug
 
 
 @dataclass(frozen=True)

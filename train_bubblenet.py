@@ -31,7 +31,7 @@ from utils import backend, paths
 from models.bubblenets import VARIANTS
 from utils.command_line import check_one_or_more, check_seed, run_script, setting
 from utils.environment import git_commit
-from utils.errors import InputError, UsageError, one_line
+from utils.errors import EXPECTED, InputError, UsageError, one_line
 from utils.files import check_writable, write_atomically, write_json
 from utils.frame_choice.bubblenet_import import import_checkpoint
 from utils.frame_choice.bubblenet_training import BubbleNetTraining, train_bubblenet
@@ -153,7 +153,7 @@ def measure(config: Config) -> int:
             sequence, path = open_dataset_sequence(dataset, name), config.table / f"{name}.npz"
             line = measure_video(sequence, path, measuring, config.frames_per_video, config.seed)
             print(line, flush=True)
-        except (InputError, OSError, FloatingPointError) as error:
+        except EXPECTED as error:
             if len(names) == 1:
                 raise
             failed += 1

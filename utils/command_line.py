@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import tyro
 
-from utils.errors import InputError, UsageError, is_disk_full, one_line
+from utils.errors import EXPECTED, UsageError, is_disk_full, one_line
 
 ConfigT = TypeVar("ConfigT")
 
@@ -128,7 +128,7 @@ def run_script(
         result = main(config)
     except UsageError as error:
         sys.exit(_report(error, 2))
-    except (InputError, OSError, FloatingPointError) as error:
+    except EXPECTED as error:
         sys.exit(_report(error, 1))
     except KeyboardInterrupt:
         # With it, the same command would start over.

@@ -29,6 +29,9 @@ class UsageError(InputError):
     """
 
 
+EXPECTED = (InputError, OSError, FloatingPointError)  # anything else is a bug
+
+
 def one_line(error: BaseException) -> str:
     """Returns the message for the user: what went wrong, in one line.
 

@@ -1,18 +1,16 @@
 """What happens in the page in the middle of something else: a stroke, a wait, a held key."""
 
-import numpy as np
-
 from tests.annotator.test_browser_work import (
     SPOT,
     begin_shape,
     is_shape,
+    open_and_redraw,
     open_with_broken_label,
     paint,
 )
 from tests.bright_hen import overlap
 from tests.bright_parts import Finder
 from tests.browser import wait_until
-from tests.crossing_animals import Crossing, truth
 from tests.page_client import TOKEN
 from tests.page_session import ellipse
 from utils.annotator.background_network import BackgroundNetwork
@@ -64,15 +62,8 @@ def test_the_answer_to_a_click_waits_for_the_end_of_a_stroke(make_session):
 
 def test_a_result_is_not_corrected_before_the_last_click_is_answered(open_results, tmp_path):
     """It was corrected without what was clicked, and said so nowhere."""
-    world = Crossing(tmp_path, lambda f: truth(f) * np.uint8(f != 3 or truth(f) != 1))
-    session = open_results(world, 3, PromptedSegmenter(Finder()))
+    world, session = open_and_redraw(open_results, tmp_path)
     page = session.page
-    page.keyboard.press("r")
-    session.wait_text("#frame-state", "result")
-    page.keyboard.press("m")
-    session.wait_text("#toast", "Redraw the animal")
-    session.loaded()
-    paint(session, 52, 55)
     page.keyboard.press("c")
     held = session.hold("/api/segment/")
     session.click(100, 20)

@@ -60,18 +60,24 @@ def test_correcting_a_result_leaves_the_unsaved_label_of_that_frame(open_results
     assert (world.mask(3) == 1)[55, 60]
 
 
-def test_a_redrawn_frame_that_was_saved_as_a_label_stays_one_when_it_is_corrected(
-    open_results, tmp_path
-):
+def open_and_redraw(open_results, tmp_path):
+    """Paints the animal that the result of frame 3 lacks; returns the world and the session."""
     world = Crossing(tmp_path, lambda f: truth(f) * np.uint8(f != 3 or truth(f) != 1))
     session = open_results(world, 3, PromptedSegmenter(Finder()))
-    page = session.page
-    page.keyboard.press("r")
+    session.page.keyboard.press("r")
     session.wait_text("#frame-state", "result")
-    page.keyboard.press("m")
+    session.page.keyboard.press("m")
     session.wait_text("#toast", "Redraw the animal")
     session.loaded()
     paint(session, 52, 55)
+    return world, session
+
+
+def test_a_redrawn_frame_that_was_saved_as_a_label_stays_one_when_it_is_corrected(
+    open_results, tmp_path
+):
+    _, session = open_and_redraw(open_results, tmp_path)
+    page = session.page
     label = session.save(3)
     page.keyboard.press("Control+Enter")
     session.wait_text("#toast", "corrected")

@@ -49,13 +49,9 @@ def test_minutes_count_steps_and_every_look_at_a_frame():
 
 
 def test_the_pace_is_that_of_earlier_runs_with_the_same_preset(tmp_path):
-    key = {"preset": asdict(PRESET), "precision": "float32"}
-    other = key | {"preset": asdict(Preset(FineTuning(steps=1)))}
-    for name, key_of, per_step in (("a", key, 2.0), ("b", key, 4.0), ("c", other, 100.0)):
-        path = tmp_path / "runs" / name / "run.json"
-        path.parent.mkdir(parents=True)
-        seconds = {"per_step": per_step, "per_frame": 0.5}
-        path.write_text(json.dumps({"key": key_of, "seconds": seconds}))
+    other = Preset(FineTuning(steps=1))
+    for name, preset, per_step in (("a", PRESET, 2.0), ("b", PRESET, 4.0), ("c", other, 100.0)):
+        write_run(tmp_path, name, preset, per_step=per_step, per_frame=0.5)
     broken = tmp_path / "runs" / "d" / "run.json"
     broken.parent.mkdir()
     broken.write_text("[")

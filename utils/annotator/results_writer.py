@@ -151,7 +151,10 @@ class ResultsWriter:
                     self._error = one_line(error)
 
     def _is_disturbed(self) -> bool:
-        return bool(self._pending) or self._is_paused or self._is_leaving
+        return self._is_interrupted() or self._is_leaving
+
+    def _is_interrupted(self) -> bool:
+        return bool(self._pending) or self._is_paused
 
     def _write_one(self, frame: int) -> None:
         try:
@@ -172,7 +175,7 @@ class ResultsWriter:
 
         def read_mask(index: int) -> np.ndarray:
             with self._changed:
-                if self._pending or self._is_paused:
+                if self._is_interrupted():
                     raise _InterruptedError
             return task.read_result(index)
 
@@ -184,12 +187,12 @@ class ResultsWriter:
                 folder = task.overlay_path.parent
                 notes = write_overlays(folder, aside, video, read_mask, labelled, failures)
             with self._changed:
-                if self._pending or self._is_paused:
+                if self._is_interrupted():
                     return  # once more, later
         self._note_written("masks")  # export.py refuses those that lack corrections
         notes += self._export_again()
         with self._changed:
-            if self._pending or self._is_paused:
+            if self._is_interrupted():
                 return
         if failures:
             raise InputError("; ".join(notes))
@@ -246,8 +249,8 @@ class ResultsWriter:
                     return process.returncode, errors
                 except subprocess.TimeoutExpired:
                     with self._changed:
-                        is_urgent = self._pending or self._is_paused
-                    if is_urgent:
+                        is_interrupted = self._is_interrupted()
+                    if is_interrupted:
                         end(process)
                         raise _InterruptedError from None
 

@@ -274,7 +274,8 @@ def _is_there(path: Path) -> bool:
 
 
 def _read(path: Path) -> np.ndarray | None:
-    if not _is_there(path):
+    try:
+        encoded = np.frombuffer(path.read_bytes(), "uint8")
+    except FileNotFoundError:
         return None
-    encoded = path.read_bytes()
-    return cv2.imdecode(np.frombuffer(encoded, "uint8"), cv2.IMREAD_GRAYSCALE)
+    return cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE) if encoded.size else None
